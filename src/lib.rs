@@ -1,0 +1,1 @@
+//! Slipway turns waiting work into Kubernetes Jobs, once each.
