@@ -1,1 +1,25 @@
 //! Slipway turns waiting work into Kubernetes Jobs, once each.
+//!
+//! ```text
+//! counted   SQS depth, Kafka lag ─► source ─► Reading ─► scaling ─► Decision ─► launch ─► Job
+//! ```
+//!
+//! Data flows one way; the next turn reads the world again. Modules in reading order:
+
+pub mod scaling;
+
+pub mod resource;
+
+pub mod source;
+
+pub mod launch;
+
+pub mod lookup;
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod controller;
+pub mod cycle;
+pub mod serve;
+pub mod telemetry;

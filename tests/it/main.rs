@@ -1,1 +1,16 @@
-//! Integration tests.
+//! Everything that is proved from outside: the recorded answers, the laws, and
+//! the built binary against real servers. One binary, so that it links once.
+
+mod support;
+
+mod architecture;
+mod controller;
+mod jobs;
+mod kafka;
+mod launch_vectors;
+mod local;
+mod resource_vectors;
+mod scaling_laws;
+mod scaling_vectors;
+mod source_vectors;
+mod sqs;

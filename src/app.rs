@@ -1,0 +1,1 @@
+//! The only place that chooses adapters, spawns tasks and stops them.

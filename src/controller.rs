@@ -1,0 +1,4 @@
+//! The loop: objects, turns, status.
+
+pub mod status;
+pub mod watch;

@@ -1,0 +1,1 @@
+//! What a turn's outcome looks like on the object.

@@ -1,0 +1,224 @@
+//! The way out: one Job to be made, and the port that makes it.
+//!
+//! A [`Launch`] has its name before its first try, so that a create whose outcome
+//! is unknown can be sent again. The adapters (`kubernetes`, `local`) keep the
+//! promise of the port: a name is made once.
+
+use std::collections::BTreeMap;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::resource::{ObjectId, Propagation, Round, ScaledJob};
+
+/// One Job to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Launch {
+    /// Namespace and reserved name of the Job.
+    pub id: ObjectId,
+    /// The full hash behind the name, 64 hexadecimal digits: the annotation [`OCCURRENCE_ANNOTATION`] of the Job.
+    pub occurrence: String,
+    /// The whole `batch/v1` Job, with `name` and `generateName`.
+    pub manifest: Value,
+}
+
+/// Annotation that tells whose Job a name is.
+pub const OCCURRENCE_ANNOTATION: &str = "slipway.dev/occurrence";
+/// Annotation with the round's number.
+pub const ROUND_ANNOTATION: &str = "slipway.dev/round";
+/// Annotation with `metadata.generation` of the object at launch.
+pub const GENERATION_ANNOTATION: &str = "slipway.dev/generation";
+/// Label with the ScaledJob's name, on the Job and on its Pods.
+pub const SCALED_JOB_LABEL: &str = "slipway.dev/scaledjob";
+/// KEDA's label of the same meaning, on Jobs of objects managed in place.
+pub const KEDA_SCALED_JOB_LABEL: &str = "scaledjob.keda.sh/name";
+/// KEDA's annotation with the generation, on Jobs of objects managed in place.
+pub const KEDA_GENERATION_ANNOTATION: &str = "scaledjob.keda.sh/generation";
+
+/// What became of a launch that is known to have its Job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Launched {
+    /// Made now.
+    Created,
+    /// Made before, by the same occurrence.
+    AlreadyThere,
+}
+
+/// A Job as it was last seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobState {
+    /// Name in the object's namespace.
+    pub name: String,
+    /// UID; `None` for a reserved name whose Job has not been seen yet.
+    pub uid: Option<String>,
+    /// UID of the controlling owner.
+    pub owner_uid: Option<String>,
+    /// `metadata.annotations`, those of [`OCCURRENCE_ANNOTATION`] and its kin only.
+    pub annotations: BTreeMap<String, String>,
+    /// Condition Complete or Failed with status True; `None` while unfinished.
+    pub outcome: Option<Outcome>,
+    /// `metadata.creationTimestamp`.
+    pub created_at: Option<Timestamp>,
+    /// `status.completionTime`, else when the Failed condition came.
+    pub finished_at: Option<Timestamp>,
+    /// Its Pods; empty when they were not asked for.
+    pub pods: Vec<PodState>,
+}
+
+/// How a Job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Condition Complete.
+    Complete,
+    /// Condition Failed.
+    Failed,
+}
+
+/// What counting pending Jobs needs of a Pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodState {
+    /// `status.phase`.
+    pub phase: String,
+    /// Types of `status.conditions` whose status is True.
+    pub true_conditions: Vec<String>,
+}
+
+/// Makes Jobs, and tells which there are.
+pub trait Launcher: Send + Sync {
+    /// Every Job of the object, finished ones included, and every reserved name
+    /// of its last rounds whose outcome is not known yet (as unfinished).
+    /// With Pods when the object's strategy counts pending Jobs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the truth cannot be told now. It is never an empty list then.
+    fn jobs<'a>(&'a self, scaled_job: &'a ScaledJob)
+    -> BoxFuture<'a, Result<Vec<JobState>, Error>>;
+
+    /// Writes a round down where it outlives this process, before its first Job.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] when somebody else wrote a round since `scaled_job` was read.
+    fn open_round<'a>(
+        &'a self,
+        scaled_job: &'a ScaledJob,
+        round: Round,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Makes the Job, once, however often it is called.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`] when the Job may or may not exist; every other error means that it does not.
+    fn launch<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<Launched, Error>>;
+
+    /// Deletes a Job, if it is still the one with that UID. A Job that is gone is a success.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when it may still be there.
+    fn delete<'a>(
+        &'a self,
+        job: &'a ObjectId,
+        uid: &'a str,
+        propagation: Propagation,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+}
+
+/// Why a Job could not be made, counted or removed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// Nobody knows whether it was done.
+    #[error("no clear answer for {object}: {detail}")]
+    Unknown {
+        /// What it is about.
+        object: String,
+        /// What happened.
+        detail: String,
+    },
+    /// Nothing was done: the server cannot be reached or does not answer reads.
+    #[error("{object} cannot be read: {detail}")]
+    Unavailable {
+        /// What it is about.
+        object: String,
+        /// What happened.
+        detail: String,
+    },
+    /// Nothing was done: too many requests.
+    #[error("the server asks to slow down for {object}: {detail}")]
+    Throttled {
+        /// What it is about.
+        object: String,
+        /// What happened.
+        detail: String,
+    },
+    /// Nothing was done: not allowed.
+    #[error("not allowed: {object}: {detail}")]
+    Forbidden {
+        /// What it is about.
+        object: String,
+        /// The server's words: the verb and the resource.
+        detail: String,
+    },
+    /// Nothing was done: the server refuses the Job as it is.
+    #[error("{object} was refused: {detail}")]
+    Rejected {
+        /// What it is about.
+        object: String,
+        /// The server's words.
+        detail: String,
+    },
+    /// The name belongs to another occurrence.
+    #[error("the name {object} is taken by another Job")]
+    NameTaken {
+        /// What it is about.
+        object: String,
+    },
+    /// Somebody else wrote in between.
+    #[error("{object} was changed by somebody else in between")]
+    Conflict {
+        /// What it is about.
+        object: String,
+    },
+    /// The object, or its namespace, is gone or going.
+    #[error("{object} is gone")]
+    Gone {
+        /// What it is about.
+        object: String,
+    },
+}
+
+impl Error {
+    /// Would the same call succeed later, with nobody acting?
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unknown { .. }
+                | Self::Unavailable { .. }
+                | Self::Throttled { .. }
+                | Self::Conflict { .. }
+        )
+    }
+
+    /// One word from a closed list: metric label and status reason.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "Unknown",
+            Self::Unavailable { .. } => "Unavailable",
+            Self::Throttled { .. } => "Throttled",
+            Self::Forbidden { .. } => "Forbidden",
+            Self::Rejected { .. } => "Rejected",
+            Self::NameTaken { .. } => "NameTaken",
+            Self::Conflict { .. } => "Conflict",
+            Self::Gone { .. } => "Gone",
+        }
+    }
+}
+
+pub mod count;
+pub mod history;
+pub mod job;
+pub mod kubernetes;
+pub mod local;

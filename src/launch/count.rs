@@ -1,0 +1,1 @@
+//! From Jobs to counts.

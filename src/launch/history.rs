@@ -1,0 +1,1 @@
+//! Which finished or outdated Jobs go.

@@ -1,0 +1,248 @@
+//! What users write, and how it becomes something to trust.
+//!
+//! If a [`ScaledJob`] exists, it is valid: the wire types and their parsing are
+//! private to this room. Nothing here reads a file, a cluster or the
+//! environment; what a trigger refers to (Secrets, ServiceAccounts) is handed in
+//! as [`Inputs`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::scaling::Policy;
+
+/// Namespace and name of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectId {
+    /// Namespace; `default` for files that name none.
+    pub namespace: String,
+    /// Name within the namespace.
+    pub name: String,
+}
+
+impl ObjectId {
+    /// An id from its two parts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Which API a ScaledJob came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Api {
+    /// `slipway.dev/v1alpha1`.
+    Slipway,
+    /// `keda.sh/v1alpha1`, managed in place by its two annotations (or read from a file, where there is no KEDA to share with).
+    Keda,
+}
+
+/// A valid ScaledJob.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScaledJob {
+    /// Namespace and name.
+    pub id: ObjectId,
+    /// The API server's UID; for files, the id's text.
+    pub uid: String,
+    /// `metadata.generation`; 0 for files.
+    pub generation: i64,
+    /// Which group and version it was written in.
+    pub api: Api,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`.
+    pub annotations: BTreeMap<String, String>,
+    /// `spec.jobTargetRef`, a batch/v1 JobSpec, untouched: fields newer than our types pass through.
+    pub job_target: Value,
+    /// `spec.pollingInterval`; 30 s by default, at least 1 s.
+    pub polling_interval: Duration,
+    /// Finished Jobs to keep.
+    pub history: HistoryLimits,
+    /// What an edit does to running Jobs.
+    pub rollout: Rollout,
+    /// Strategy, combination and bounds.
+    pub policy: Policy,
+    /// `scalingStrategy.pendingPodConditions`.
+    pub pending_pod_conditions: Vec<String>,
+    /// Container whose environment `…FromEnv` keys look into; the first by default.
+    pub env_source_container: Option<String>,
+    /// At least one.
+    pub triggers: Vec<TriggerEntry>,
+    /// The pause annotation says so.
+    pub paused: bool,
+    /// `status.round`: the last round opened for this object, by whichever process.
+    pub round: Option<Round>,
+}
+
+/// One batch of launches from one decision, as written down before its first Job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Round {
+    /// Counts up by one with each round of an object, from 1.
+    pub number: u64,
+    /// Jobs the round may create; ordinals run from 0 to this less one.
+    pub jobs: u32,
+}
+
+/// How many finished Jobs are kept. 100 each by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryLimits {
+    /// `successfulJobsHistoryLimit`.
+    pub successful: u32,
+    /// `failedJobsHistoryLimit`.
+    pub failed: u32,
+}
+
+/// What an edit of the object does to Jobs of its earlier generations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rollout {
+    /// Nothing: they run on. The default here, unlike KEDA's.
+    Gradual,
+    /// They are deleted; only when `rollout.strategy: immediate` (or `rolloutStrategy`) is written.
+    Immediate(Propagation),
+}
+
+/// How dependants go when a Job is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// Pods go after the Job, in the background.
+    Background,
+    /// The Job goes after its Pods.
+    Foreground,
+}
+
+/// One entry of `spec.triggers`, before what it refers to has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriggerEntry {
+    /// Position in `spec.triggers`, from 0.
+    pub index: usize,
+    /// `type`, one that this program knows.
+    pub kind: TriggerKind,
+    /// `name`, unique among the object's triggers.
+    pub name: Option<String>,
+    /// `metadata`: KEDA's string map.
+    pub metadata: BTreeMap<String, String>,
+    /// `authenticationRef`.
+    pub authentication: Option<AuthenticationRef>,
+}
+
+/// The trigger types of this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TriggerKind {
+    /// `aws-sqs-queue`.
+    AwsSqsQueue,
+    /// `kafka`.
+    Kafka,
+    /// `apache-kafka`.
+    ApacheKafka,
+}
+
+/// `authenticationRef` of a trigger.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AuthenticationRef {
+    /// Name of the TriggerAuthentication or ClusterTriggerAuthentication.
+    pub name: String,
+    /// True for `kind: ClusterTriggerAuthentication`.
+    pub cluster: bool,
+}
+
+/// What a trigger refers to, read and ready: `TriggerAuthentication` parameters,
+/// the workload's environment, the identity to use.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// Parameters of the TriggerAuthentication. Secret.
+    pub auth_params: BTreeMap<String, SecretString>,
+    /// The workload container's environment, as far as it can be known. Secret.
+    pub env: BTreeMap<String, SecretString>,
+    /// `podIdentity` of the TriggerAuthentication.
+    pub pod_identity: PodIdentity,
+}
+
+/// `podIdentity` of a TriggerAuthentication.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PodIdentity {
+    /// Absent, or provider `none`.
+    #[default]
+    None,
+    /// Provider `aws`: our own identity, or a role that it assumes.
+    Aws {
+        /// Role to assume: `roleArn`, or the workload's role with `identityOwner: workload`.
+        role_arn: Option<String>,
+        /// `externalID` to send when assuming the role.
+        external_id: Option<String>,
+    },
+    /// Provider `aws-eks` (KEDA's old one): the role of the workload's ServiceAccount, put into `awsRoleArn`.
+    AwsEks,
+}
+
+/// One thing wrong with what somebody wrote, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where: a path such as `spec.triggers[0].metadata.queueLength`; empty for the whole document.
+    pub field: String,
+    /// What is wrong and what would be right; lower case, no full stop, no secret.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault at a field.
+    pub fn at(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.field.is_empty() {
+            formatter.write_str(&self.message)
+        } else {
+            write!(formatter, "{}: {}", self.field, self.message)
+        }
+    }
+}
+
+/// A trigger whose references have been read: what to connect to, and what its numbers mean.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trigger {
+    /// KEDA's name for it, with the index: `s0-aws-sqs-orders`.
+    pub metric_name: String,
+    /// Units of work one Job takes.
+    pub target: f64,
+    /// Active only above this number.
+    pub activation: f64,
+    /// What to connect to.
+    pub source: SourceSpec,
+}
+
+/// What to connect to. Two triggers with the same spec share one client and one poll.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SourceSpec {
+    /// An SQS queue.
+    Sqs(sqs::Queue),
+    /// A consumer group's lag on Kafka.
+    Kafka(kafka::Group),
+}
+
+pub mod aws;
+pub mod kafka;
+pub mod sqs;
+
+pub mod authentication;
+pub mod definitions;
+pub mod document;
+pub mod metadata;
+pub mod scaled_job;
+pub mod traps;

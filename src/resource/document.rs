@@ -1,0 +1,1 @@
+//! YAML and JSON files as documents that know their lines.

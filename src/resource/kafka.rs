@@ -1,0 +1,208 @@
+//! `kafka` and `apache-kafka`: KEDA's parameters, and the consumer group they name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::resource::aws::Identity;
+
+/// A consumer group's lag, and the rules that turn offsets into a backlog.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Which cluster, as whom.
+    pub cluster: Cluster,
+    /// `consumerGroup`.
+    pub group: String,
+    /// Which topics.
+    pub topics: Topics,
+    /// `partitionLimitation`; none means all.
+    pub partitions: Option<Vec<i32>>,
+    /// How offsets become a backlog.
+    pub rules: LagRules,
+}
+
+/// Which topics of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Topics {
+    /// Exactly these; at least one.
+    Named(Vec<String>),
+    /// `kafka` without `topic`: every topic that the group has committed offsets for.
+    OfGroup,
+    /// `apache-kafka` without `topic`: every topic of the cluster, and the group must have members.
+    OfCluster,
+}
+
+/// How offsets become a backlog. KEDA's options under their own names.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "KEDA's own switches, each independent of the others"
+)]
+pub struct LagRules {
+    /// `lagThreshold`, above 0.
+    pub lag_threshold: i64,
+    /// What a partition without a committed offset means.
+    pub offset_reset: OffsetReset,
+    /// `allowIdleConsumers`.
+    pub allow_idle_consumers: bool,
+    /// `scaleToZeroOnInvalidOffset`.
+    pub scale_to_zero_on_invalid_offset: bool,
+    /// `excludePersistentLag`.
+    pub exclude_persistent_lag: bool,
+    /// `limitToPartitionsWithLag`.
+    pub limit_to_partitions_with_lag: bool,
+    /// `ensureEvenDistributionOfPartitions`.
+    pub ensure_even_distribution: bool,
+    /// `apache-kafka` reads a committed offset that the answer lacks as 0, `kafka` refuses the reading.
+    pub missing_commit_is_zero: bool,
+}
+
+/// `offsetResetPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OffsetReset {
+    /// `latest`, the default.
+    Latest,
+    /// `earliest`.
+    Earliest,
+    /// `latest,earliest`: KEDA accepts it and matches neither.
+    Neither,
+}
+
+/// A Kafka cluster as one client sees it. Equal clusters share one client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cluster {
+    /// `bootstrapServers`, at least one `host:port`.
+    pub bootstrap_servers: Vec<String>,
+    /// TLS, when enabled.
+    pub tls: Option<Tls>,
+    /// SASL, when enabled.
+    pub sasl: Sasl,
+}
+
+/// TLS towards the brokers.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// `ca`, PEM; the system's roots when absent.
+    pub ca: Option<SecretString>,
+    /// `cert` and `key`, PEM.
+    pub client: Option<(SecretString, SecretString)>,
+    /// `keyPassword`.
+    pub key_password: Option<SecretString>,
+    /// `unsafeSsl`: do not verify the broker's certificate.
+    pub skip_verification: bool,
+}
+
+/// SASL towards the brokers.
+#[derive(Debug, Clone)]
+pub enum Sasl {
+    /// None.
+    None,
+    /// `plaintext`: PLAIN.
+    Plain(Credentials),
+    /// `scram_sha256`.
+    ScramSha256(Credentials),
+    /// `scram_sha512`.
+    ScramSha512(Credentials),
+    /// `oauthbearer` with `saslTokenProvider: bearer`: OAuth 2 client credentials.
+    OauthBearer {
+        /// Client id and secret.
+        credentials: Credentials,
+        /// `oauthTokenEndpointUri`.
+        token_endpoint: String,
+        /// `scopes`, as split on commas.
+        scopes: Vec<String>,
+        /// `oauthExtensions`.
+        extensions: BTreeMap<String, String>,
+    },
+    /// `oauthbearer` with `saslTokenProvider: aws_msk_iam`, or `apache-kafka`'s `aws_msk_iam`.
+    MskIam {
+        /// `awsRegion`.
+        region: String,
+        /// Whom to be.
+        identity: Identity,
+    },
+    /// `gssapi`: parsed, and refused with a clear error when connecting (this build has no Kerberos).
+    Gssapi,
+}
+
+/// A name and its password.
+#[derive(Clone)]
+pub struct Credentials {
+    /// `username`.
+    pub username: SecretString,
+    /// `password`.
+    pub password: SecretString,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Credentials")
+    }
+}
+
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        self.username.expose_secret() == other.username.expose_secret()
+            && self.password.expose_secret() == other.password.expose_secret()
+    }
+}
+
+fn same(left: Option<&SecretString>, right: Option<&SecretString>) -> bool {
+    left.map(ExposeSecret::expose_secret) == right.map(ExposeSecret::expose_secret)
+}
+
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        let client = |tls: &Self| {
+            tls.client.as_ref().map(|(cert, key)| {
+                (
+                    cert.expose_secret().to_owned(),
+                    key.expose_secret().to_owned(),
+                )
+            })
+        };
+        same(self.ca.as_ref(), other.ca.as_ref())
+            && client(self) == client(other)
+            && same(self.key_password.as_ref(), other.key_password.as_ref())
+            && self.skip_verification == other.skip_verification
+    }
+}
+
+impl PartialEq for Sasl {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) | (Self::Gssapi, Self::Gssapi) => true,
+            (Self::Plain(left), Self::Plain(right))
+            | (Self::ScramSha256(left), Self::ScramSha256(right))
+            | (Self::ScramSha512(left), Self::ScramSha512(right)) => left == right,
+            (
+                Self::OauthBearer {
+                    credentials,
+                    token_endpoint,
+                    scopes,
+                    extensions,
+                },
+                Self::OauthBearer {
+                    credentials: other_credentials,
+                    token_endpoint: other_endpoint,
+                    scopes: other_scopes,
+                    extensions: other_extensions,
+                },
+            ) => {
+                credentials == other_credentials
+                    && token_endpoint == other_endpoint
+                    && scopes == other_scopes
+                    && extensions == other_extensions
+            }
+            (
+                Self::MskIam { region, identity },
+                Self::MskIam {
+                    region: other_region,
+                    identity: other_identity,
+                },
+            ) => region == other_region && identity == other_identity,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! KEDA's string map, the one parser.

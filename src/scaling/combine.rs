@@ -1,0 +1,1 @@
+//! Several triggers, one demand.

@@ -1,0 +1,113 @@
+//! Where work waits: the port through which its size is read.
+//!
+//! A [`Source`] answers one question, how much is waiting, and an answer it does
+//! not have is an [`Error`], never zero. The adapters (`sqs`, `kafka`) know one
+//! library each; `pool` makes triggers with the same source share one client
+//! and one poll.
+
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+
+use crate::scaling::Reading;
+
+/// A counted source, as one trigger sees it.
+pub trait Source: Send + Sync {
+    /// What is waiting: a reading not older than `freshness`, new if there is none that young.
+    ///
+    /// Those who ask at the same time share one call to the source.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the source gave no usable answer in time. The last good
+    /// reading is not served in its place.
+    fn read(&self, freshness: Duration) -> BoxFuture<'_, Result<Taken, Error>>;
+}
+
+/// A reading and the moment it was taken.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Taken {
+    /// What was waiting.
+    pub reading: Reading,
+    /// When the source was asked, by the monotonic clock. Equal moments are the same poll.
+    pub at: Instant,
+}
+
+/// Why a source could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No answer, or none in time.
+    #[error("{source_name} did not answer: {detail}")]
+    Unreachable {
+        /// Which source, without credentials: a queue's or a topic's name and where it is.
+        source_name: String,
+        /// What happened, safe to show.
+        detail: String,
+    },
+    /// The source answered that it is busy.
+    #[error("{source_name} is throttling: {detail}")]
+    Throttled {
+        /// Which source.
+        source_name: String,
+        /// What happened, safe to show.
+        detail: String,
+    },
+    /// The source refused us.
+    #[error("{source_name} refused access: {detail}")]
+    Forbidden {
+        /// Which source.
+        source_name: String,
+        /// What happened and which permission is missing, safe to show.
+        detail: String,
+    },
+    /// The queue, topic or group does not exist.
+    #[error("{source_name} does not exist: {detail}")]
+    NotFound {
+        /// Which source.
+        source_name: String,
+        /// What happened, safe to show.
+        detail: String,
+    },
+    /// An answer that cannot be understood, or is not complete.
+    #[error("{source_name} gave an unusable answer: {detail}")]
+    BadAnswer {
+        /// Which source.
+        source_name: String,
+        /// What was missing or wrong, safe to show.
+        detail: String,
+    },
+    /// Settings that cannot work, found when connecting.
+    #[error("{source_name} cannot be used: {detail}")]
+    Invalid {
+        /// Which source.
+        source_name: String,
+        /// What is wrong and what would be right, safe to show.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// Would the same call succeed later, with nobody acting?
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Throttled { .. } | Self::BadAnswer { .. }
+        )
+    }
+
+    /// One word from a closed list: metric label and status reason.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "Unreachable",
+            Self::Throttled { .. } => "Throttled",
+            Self::Forbidden { .. } => "Forbidden",
+            Self::NotFound { .. } => "NotFound",
+            Self::BadAnswer { .. } => "BadAnswer",
+            Self::Invalid { .. } => "Invalid",
+        }
+    }
+}
+
+pub mod kafka;
+pub mod pool;
+pub mod sqs;

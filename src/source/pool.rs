@@ -1,0 +1,1 @@
+//! One live source per spec, one read for all who ask.
