@@ -1,7 +1,92 @@
-//! The commands.
+//! The commands: arguments in, exit code out. One file a verb.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing::error;
+
+use crate::config::{LogFormat, Speech};
+use crate::telemetry;
 
 pub mod check;
 pub mod crd;
 pub mod demo;
 pub mod local;
 pub mod run;
+
+/// Turns waiting work into Kubernetes Jobs, once each.
+///
+/// A backlog in SQS or Kafka becomes the right number of Jobs: in a cluster
+/// (`run`), or as processes on this machine (`local`). `demo` shows it in a
+/// minute, with nothing but this program.
+#[derive(Debug, Parser)]
+#[command(name = "slipway", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    speech: Speech,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch a cluster's ScaledJobs, read their sources, launch their Jobs
+    Run(run::Args),
+    /// Run the same engine with no cluster: resources from files, Jobs as processes on this machine
+    Local(local::Args),
+    /// Tell everything that can be known wrong about files before they are deployed
+    Check(check::Args),
+    /// Print the CustomResourceDefinitions
+    Crd,
+    /// See a Kafka backlog become Jobs and be worked off, on this machine, with nothing else installed
+    Demo(demo::Args),
+    /// The demo's worker: takes messages and commits them
+    #[command(hide = true)]
+    DemoWorker(demo::WorkerArgs),
+}
+
+/// Runs one command: 0 for success, 1 for a failure, 2 for wrong usage or settings.
+pub fn main(cli: Cli) -> ExitCode {
+    let (format, filter) = match cli.command {
+        Command::Run(_) => (LogFormat::Json, "info"),
+        _ => (LogFormat::Text, "warn"),
+    };
+    if let Err(message) = telemetry::start(&cli.speech, format, filter) {
+        return wrong_usage(&message);
+    }
+    // One TLS provider for the whole program; rustls panics at first use when it has to choose.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        return wrong_usage("a TLS provider was installed twice");
+    }
+    let result = match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Local(args) => local::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Crd => crd::run(),
+        Command::Demo(args) => demo::run(args),
+        Command::DemoWorker(args) => demo::work(args),
+    };
+    result.unwrap_or_else(|failure| {
+        error!("{failure:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Says what is wrong with the settings, where clap says it, and gives clap's exit code.
+pub(crate) fn wrong_usage(message: &str) -> ExitCode {
+    #[expect(clippy::print_stderr, reason = "usage errors go where clap's go, logs or not")]
+    {
+        eprintln!("error: {message}\n\nFor more information, try '--help'.");
+    }
+    ExitCode::from(2)
+}
+
+/// The runtime of the commands that wait for the outside world.
+///
+/// # Errors
+///
+/// The operating system's, when it gives no threads.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

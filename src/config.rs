@@ -1,1 +1,118 @@
-//! Flags and environment.
+//! Flags and environment → [`Config`]. Nobody else reads the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of `slipway run`. Each flag has an environment variable of the same name with `SLIPWAY_` before it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// Namespaces whose objects are acted on [default: the one of the kubeconfig or the Pod]
+    #[arg(long, env = "SLIPWAY_NAMESPACES", value_delimiter = ',', value_name = "A,B")]
+    pub namespaces: Vec<String>,
+
+    /// Act on the objects of every namespace
+    #[arg(long, env = "SLIPWAY_ALL_NAMESPACES", conflicts_with = "namespaces")]
+    pub all_namespaces: bool,
+
+    /// Address for /livez, /readyz and /metrics
+    #[arg(long, env = "SLIPWAY_HEALTH", value_name = "ADDRESS", default_value = ":9090", value_parser = address)]
+    pub health: SocketAddr,
+
+    /// kubeconfig to use [default: $KUBECONFIG, then ~/.kube/config, then the Pod's own ServiceAccount]
+    #[arg(long, env = "SLIPWAY_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, env = "SLIPWAY_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
+
+    /// Namespace in which Secrets of a `ClusterTriggerAuthentication` lie [default: our own]
+    #[arg(long, env = "SLIPWAY_CLUSTER_NAMESPACE", value_name = "NAMESPACE")]
+    pub cluster_namespace: Option<String>,
+
+    /// Host pattern (`*.internal`, `127.0.0.1`) that may be contacted although it is loopback, link-local, or not AWS's own while our own AWS identity is used; may be given several times
+    #[arg(long, env = "SLIPWAY_ALLOW_ADDRESS", value_delimiter = ',', value_name = "PATTERN")]
+    pub allow_address: Vec<String>,
+
+    /// How long to wait for turns under way after the first SIGTERM
+    #[arg(long, env = "SLIPWAY_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    pub drain_timeout: Duration,
+}
+
+/// How the program speaks, for every command.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Speech {
+    /// Log lines as JSON, or as text [default: json for `run`, text elsewhere]
+    #[arg(long, env = "SLIPWAY_LOG_FORMAT", value_name = "json|text", global = true)]
+    pub log_format: Option<LogFormat>,
+
+    /// What to log: error, warn, info, debug, trace, or a filter such as `info,slipway=debug`
+    #[arg(long, env = "SLIPWAY_LOG", value_name = "FILTER", global = true)]
+    pub log: Option<String>,
+}
+
+/// `--log-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Lines for people.
+    Text,
+}
+
+/// What the AWS web identity of a Pod is, as its webhook put it into the environment (IRSA).
+pub fn web_identity_token_file() -> Option<PathBuf> {
+    variable("AWS_WEB_IDENTITY_TOKEN_FILE").map(PathBuf::from)
+}
+
+/// Width of the terminal as the shell says it, in columns.
+pub fn columns() -> Option<u16> {
+    variable("COLUMNS").and_then(|columns| columns.parse().ok())
+}
+
+#[expect(clippy::disallowed_methods, reason = "this room is the one that reads the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A Go-style duration: `10s`, `1m30s`, `500ms`.
+///
+/// # Errors
+///
+/// A text that says what would have been right.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("{text:?} is not a duration: write 10s, 1m30s or 500ms"))?;
+    Duration::try_from(parsed).map_err(|_| format!("{text:?} is negative: write 10s, 1m30s or 500ms"))
+}
+
+/// `host:port`, or `:port` for every address.
+///
+/// # Errors
+///
+/// A text that says what would have been right.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    whole.parse().map_err(|_| format!("{text:?} is not an address: write :9090 or 127.0.0.1:9090"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_gos_and_never_negative() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert!(duration("-1s").unwrap_err().contains("negative"));
+        assert!(duration("soon").unwrap_err().contains("write 10s"));
+    }
+
+    #[test]
+    fn a_port_alone_listens_everywhere() {
+        assert_eq!(address(":9090").unwrap(), "0.0.0.0:9090".parse().unwrap());
+        assert_eq!(address("127.0.0.1:0").unwrap(), "127.0.0.1:0".parse().unwrap());
+        assert!(address("nine").is_err());
+    }
+}

@@ -1,4 +1,228 @@
-//! The loop: objects, turns, status.
+//! The loop: objects → turns → reports.
+//!
+//! Every object has a task of its own, so that a broken or slow one disturbs no
+//! other. Changes of objects, finished Jobs and timers start turns; what a turn
+//! saw and did goes to a [`Reporter`]. Where objects come from (`watch`, files)
+//! and what Jobs are (`launch`) are left to others.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch as latest};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, info_span};
+
+use crate::controller::status::Report;
+use crate::launch::Launcher;
+use crate::lookup::Lookup;
+use crate::resource::{Api, Fault, ObjectId, ScaledJob};
+use crate::source::pool::Pool;
+
+pub mod cleanup;
+pub mod metrics;
+pub mod object;
 pub mod status;
 pub mod watch;
+
+/// What happened to the objects that are ours to act on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// A ScaledJob was read, for the first time or anew: the whole object.
+    Applied(Value),
+    /// A ScaledJob is gone, or not ours any more.
+    Removed {
+        /// Namespace and name.
+        id: ObjectId,
+        /// Which API it came through.
+        api: Api,
+    },
+    /// Everything there was at the start has been read.
+    Synced,
+    /// Something that triggers refer to changed in a namespace.
+    ReferencesChanged(String),
+    /// A Job of the object of this name finished or went away.
+    JobFinished(ObjectId),
+}
+
+/// Takes what a turn saw and did to where its user looks.
+pub trait Reporter: Send + Sync {
+    /// Shows a report on the object it is about. Must not fail the turn: what cannot be shown is logged.
+    fn report<'a>(&'a self, object: &'a Identity, report: Report) -> BoxFuture<'a, ()>;
+}
+
+/// Which object a report is about, valid or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Namespace and name.
+    pub id: ObjectId,
+    /// Which API it came through.
+    pub api: Api,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// `status` as last read, `null` when there is none.
+    pub status: Value,
+}
+
+/// What somebody asked for, as the object's task sees it.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    /// Whose it is.
+    pub identity: Identity,
+    /// The valid object, or what is wrong with it.
+    pub scaled_job: Result<Arc<ScaledJob>, Vec<Fault>>,
+}
+
+/// The ports and numbers that every object's task shares.
+#[derive(Clone)]
+pub struct Shared {
+    /// Makes Jobs.
+    pub launcher: Arc<dyn Launcher>,
+    /// Connects to sources.
+    pub pool: Arc<Pool>,
+    /// Reads what triggers refer to.
+    pub lookup: Arc<dyn Lookup>,
+    /// Where outcomes are shown.
+    pub reporter: Arc<dyn Reporter>,
+    /// What is counted about turns.
+    pub metrics: metrics::Metrics,
+}
+
+/// Runs a turn for every object whenever one is due, until `stop` or the end of `changes`.
+///
+/// Turns under way when `stop` comes are finished first.
+///
+/// # Errors
+///
+/// A message when an object's task panicked: a bug, after which nothing here can be trusted.
+pub async fn run(
+    shared: Shared,
+    mut changes: mpsc::Receiver<Change>,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let mut tasks: JoinSet<()> = JoinSet::new();
+    let mut objects: HashMap<(ObjectId, Api), Handle> = HashMap::new();
+    loop {
+        let change = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = tasks.join_next() => {
+                ended.map_err(|error| format!("the task of an object ended unexpectedly: {error}"))?;
+                continue;
+            }
+            change = changes.recv() => match change {
+                Some(change) => change,
+                None => break,
+            },
+        };
+        match change {
+            Change::Applied(value) => apply(&shared, &mut tasks, &mut objects, &value, &stop),
+            Change::Removed { id, api } => {
+                if let Some(handle) = objects.remove(&(id, api)) {
+                    handle.stop.cancel();
+                }
+            }
+            Change::ReferencesChanged(namespace) => {
+                for (_, handle) in objects.iter().filter(|((id, _), _)| id.namespace == namespace) {
+                    handle.edited();
+                }
+            }
+            Change::JobFinished(id) => {
+                for api in [Api::Slipway, Api::Keda] {
+                    if let Some(handle) = objects.get(&(id.clone(), api)) {
+                        handle.job_finished.notify_one();
+                    }
+                }
+            }
+            Change::Synced => shared.metrics.synced(),
+        }
+    }
+    drop(objects);
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(|error| format!("the task of an object ended unexpectedly: {error}"))?;
+    }
+    Ok(())
+}
+
+/// How the loop reaches an object's task.
+struct Handle {
+    desired: latest::Sender<Desired>,
+    job_finished: Arc<tokio::sync::Notify>,
+    stop: CancellationToken,
+}
+
+impl Handle {
+    /// Starts a turn as if the object had been edited: what it refers to changed.
+    fn edited(&self) {
+        self.desired.send_modify(|_| ());
+    }
+}
+
+fn apply(
+    shared: &Shared,
+    tasks: &mut JoinSet<()>,
+    objects: &mut HashMap<(ObjectId, Api), Handle>,
+    value: &Value,
+    stop: &CancellationToken,
+) {
+    let desired = desired(value);
+    let key = (desired.identity.id.clone(), desired.identity.api);
+    match objects.entry(key) {
+        Entry::Occupied(entry) => {
+            // Our own status writes come back as changes; only what a person wrote starts a turn.
+            entry.get().desired.send_if_modified(|current| {
+                let edited = !same_wish(current, &desired);
+                *current = desired;
+                edited
+            });
+        }
+        Entry::Vacant(entry) => {
+            let stop = stop.child_token();
+            let job_finished = Arc::new(tokio::sync::Notify::new());
+            let identity = &desired.identity;
+            let span = info_span!(
+                "object",
+                object.namespace = identity.id.namespace,
+                object.name = identity.id.name
+            );
+            let (sender, receiver) = latest::channel(desired);
+            let task = object::run(shared.clone(), receiver, Arc::clone(&job_finished), stop.clone());
+            tasks.spawn(task.instrument(span));
+            entry.insert(Handle { desired: sender, job_finished, stop });
+        }
+    }
+}
+
+/// Whether two readings of an object ask for the same.
+fn same_wish(left: &Desired, right: &Desired) -> bool {
+    if left.identity.uid != right.identity.uid {
+        return false;
+    }
+    match (&left.scaled_job, &right.scaled_job) {
+        (Ok(left), Ok(right)) => left.asks_the_same(right),
+        (Err(left), Err(right)) => left == right,
+        _ => false,
+    }
+}
+
+fn desired(value: &Value) -> Desired {
+    let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let namespace = match text("/metadata/namespace") {
+        namespace if namespace.is_empty() => "default".to_owned(),
+        namespace => namespace,
+    };
+    let id = ObjectId::new(namespace, text("/metadata/name"));
+    let api = if text("/apiVersion").starts_with("keda.sh/") { Api::Keda } else { Api::Slipway };
+    let identity = Identity {
+        uid: text("/metadata/uid"),
+        generation: value.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+        status: value.get("status").cloned().unwrap_or_default(),
+        id,
+        api,
+    };
+    Desired { identity, scaled_job: crate::resource::scaled_job::parse(value).map(Arc::new) }
+}

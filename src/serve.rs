@@ -1,3 +1,4 @@
-//! What listens.
+//! What listens. Servers take a bound listener and a stop signal, so that a
+//! caller decides where and for how long.
 
 pub mod health;

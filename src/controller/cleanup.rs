@@ -1,0 +1,50 @@
+//! Jobs that go: finished ones above the history limits, and those of earlier
+//! generations when an immediate rollout is asked for.
+
+use futures::StreamExt as _;
+use tracing::{info, warn};
+
+use crate::cycle::Outcome;
+use crate::launch::{JobState, Launcher, history};
+use crate::resource::{ObjectId, Propagation, Rollout, ScaledJob};
+
+/// Deletes in flight at once.
+const DELETES_IN_FLIGHT: usize = 8;
+/// Deletes in one turn; the next turn goes on. A thousand finished Jobs take ten turns.
+const DELETES_PER_TURN: usize = 100;
+
+/// Deletes what has to go. A failure is logged, and tried again next turn.
+pub(crate) async fn run(scaled_job: &ScaledJob, outcome: &Outcome, launcher: &dyn Launcher) {
+    let Ok(jobs) = &outcome.jobs else { return };
+    if let Rollout::Immediate(propagation) = scaled_job.rollout {
+        delete(scaled_job, history::outdated(scaled_job, jobs), propagation, "of an earlier generation", launcher).await;
+    }
+    delete(scaled_job, history::surplus(scaled_job, jobs), Propagation::Background, "above the history limit", launcher)
+        .await;
+}
+
+async fn delete(
+    scaled_job: &ScaledJob,
+    jobs: Vec<&JobState>,
+    propagation: Propagation,
+    why: &str,
+    launcher: &dyn Launcher,
+) {
+    let results: Vec<_> = futures::stream::iter(jobs.into_iter().take(DELETES_PER_TURN))
+        .filter_map(|job| async move { job.uid.as_deref().map(|uid| (job, uid)) })
+        .map(|(job, uid)| async move {
+            let id = ObjectId::new(&scaled_job.id.namespace, &job.name);
+            let result = launcher.delete(&id, uid, propagation).await;
+            (id, result)
+        })
+        .buffer_unordered(DELETES_IN_FLIGHT)
+        .collect()
+        .await;
+    let deleted = results.iter().filter(|(_, result)| result.is_ok()).count();
+    if deleted > 0 {
+        info!(deleted, "deleted {deleted} Jobs {why}");
+    }
+    if let Some((id, Err(error))) = results.iter().find(|(_, result)| result.is_err()) {
+        warn!(reason = error.reason(), "could not delete Job {id} {why}: {error}");
+    }
+}

@@ -1,0 +1,216 @@
+//! The task of one object: when its turns come, and what they are told.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch as latest};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::controller::status::Report;
+use crate::controller::{Desired, Shared, cleanup};
+use crate::cycle::{self, Connected, Failure, Memory, Outcome};
+use crate::lookup;
+use crate::resource::{self, ScaledJob, Trigger, TriggerEntry};
+use crate::source::Source;
+
+/// A reading of a timer's turn is at most this old: the ages of one herd of
+/// askers, far below any `pollingInterval` that makes sense.
+const TIMER_FRESHNESS: Duration = Duration::from_secs(5);
+
+/// The longest wait between two turns that fail.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+
+/// Runs the object's turns until `stop`, or until nobody asks for it any more.
+pub(crate) async fn run(
+    shared: Shared,
+    mut desired: latest::Receiver<Desired>,
+    job_finished: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    let mut object = Object { shared, memory: Memory::default(), connections: Vec::new(), failures: 0 };
+    let mut wake = Wake::Edited;
+    loop {
+        let now = desired.borrow_and_update().clone();
+        let next = object.wake(&now, wake).await;
+        let refillable = object.memory.holds_back();
+        wake = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            changed = desired.changed() => match changed {
+                Ok(()) => Wake::Edited,
+                Err(_) => break,
+            },
+            () = job_finished.notified(), if refillable => Wake::JobFinished,
+            () = sleep_until(next) => Wake::Timer,
+        };
+    }
+    let identity = desired.borrow().identity.clone();
+    object.shared.metrics.forget(&identity.id);
+}
+
+/// What starts a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    /// The object appeared, or was edited.
+    Edited,
+    /// The polling interval is over.
+    Timer,
+    /// A Job finished, and the cap had kept something back.
+    JobFinished,
+}
+
+struct Object {
+    shared: Shared,
+    memory: Memory,
+    connections: Vec<Connection>,
+    /// Turns that failed in a row.
+    failures: u32,
+}
+
+/// A trigger's source, kept for as long as the trigger asks for the same.
+struct Connection {
+    trigger: Trigger,
+    source: Arc<dyn Source>,
+}
+
+impl Object {
+    /// One turn. Gives the moment of the next one; none when only an edit can help.
+    async fn wake(&mut self, desired: &Desired, wake: Wake) -> Option<Instant> {
+        let identity = &desired.identity;
+        let scaled_job = match &desired.scaled_job {
+            Ok(scaled_job) => scaled_job,
+            Err(faults) => {
+                let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                warn!(faults = texts.join("; "), "{} is not valid; nothing is launched for it", identity.id);
+                self.connections.clear();
+                self.shared.reporter.report(identity, Report::invalid(faults)).await;
+                return None;
+            }
+        };
+        if scaled_job.paused {
+            self.connections.clear();
+            self.shared.reporter.report(identity, Report::paused()).await;
+            return None;
+        }
+        let timer = self.shared.metrics.turn();
+        let outcome = if wake == Wake::JobFinished {
+            cycle::refill(scaled_job, &mut self.memory, self.shared.launcher.as_ref()).await
+        } else {
+            let freshness = match wake {
+                Wake::Timer => TIMER_FRESHNESS.min(scaled_job.polling_interval / 2),
+                // Reads stay a polling interval apart: a newcomer takes the reading that is there.
+                Wake::Edited | Wake::JobFinished => scaled_job.polling_interval,
+            };
+            let triggers = self.connect(scaled_job).await;
+            cycle::turn(scaled_job, &triggers, freshness, &mut self.memory, self.shared.launcher.as_ref()).await
+        };
+        log(&outcome);
+        cleanup::run(scaled_job, &outcome, self.shared.launcher.as_ref()).await;
+        timer.done(scaled_job, &outcome);
+        let next = self.next_turn(scaled_job, wake, &outcome);
+        self.shared.reporter.report(identity, Report::of_turn(&outcome)).await;
+        Some(next)
+    }
+
+    /// When to look again: a polling interval after the poll, so that objects on
+    /// one source come to ask at the same moment and share one call; later, with
+    /// jitter, after failures.
+    fn next_turn(&mut self, scaled_job: &ScaledJob, wake: Wake, outcome: &Outcome) -> Instant {
+        let now = Instant::now();
+        let interval = scaled_job.polling_interval;
+        let failed = outcome.jobs.is_err()
+            || !outcome.errors.is_empty()
+            || (!outcome.triggers.is_empty() && outcome.triggers.iter().all(|trigger| trigger.result.is_err()));
+        if failed {
+            self.failures = self.failures.saturating_add(1);
+            let doubled = interval.saturating_mul(1 << self.failures.saturating_sub(1).min(8));
+            return now + jitter(doubled.min(LONGEST_BACKOFF.max(interval)));
+        }
+        if wake != Wake::JobFinished {
+            self.failures = 0;
+        }
+        match outcome.polled_at {
+            Some(polled_at) => (polled_at + interval).max(now),
+            None => now + interval,
+        }
+    }
+
+    /// Sources for the object's triggers: those at hand where the trigger still asks for the same.
+    async fn connect(&mut self, scaled_job: &ScaledJob) -> Vec<Result<Connected, (String, Failure)>> {
+        let mut connected = Vec::with_capacity(scaled_job.triggers.len());
+        let mut kept = Vec::with_capacity(scaled_job.triggers.len());
+        for entry in &scaled_job.triggers {
+            match self.connection(scaled_job, entry).await {
+                Ok(connection) => {
+                    connected.push(Ok(Connected {
+                        metric_name: connection.trigger.metric_name.clone(),
+                        target: connection.trigger.target,
+                        activation: connection.trigger.activation,
+                        source: Arc::clone(&connection.source),
+                    }));
+                    kept.push(connection);
+                }
+                Err(failure) => connected.push(Err((entry.label(), failure))),
+            }
+        }
+        self.connections = kept;
+        connected
+    }
+
+    async fn connection(&self, scaled_job: &ScaledJob, entry: &TriggerEntry) -> Result<Connection, Failure> {
+        let inputs = lookup::inputs::inputs(scaled_job, entry, self.shared.lookup.as_ref()).await.map_err(|error| {
+            Failure { reason: error.reason(), message: error.to_string(), transient: error.is_transient() }
+        })?;
+        let trigger = resource::parse_trigger(entry, &inputs).map_err(|faults| {
+            let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Failure { reason: "Invalid", message: texts.join("; "), transient: false }
+        })?;
+        let at_hand = self.connections.iter().find(|connection| connection.trigger.source == trigger.source);
+        let source = match at_hand {
+            Some(connection) => Arc::clone(&connection.source),
+            None => self.shared.pool.connect(&trigger.source).await.map_err(|error| Failure {
+                reason: error.reason(),
+                message: error.to_string(),
+                transient: error.is_transient(),
+            })?,
+        };
+        Ok(Connection { trigger, source })
+    }
+}
+
+/// Sleeps until the moment; for ever when there is none.
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The duration, less up to a fifth: objects that failed together do not come back together.
+fn jitter(duration: Duration) -> Duration {
+    use std::hash::{BuildHasher as _, RandomState};
+    let random = RandomState::new().hash_one(0_u8) % 1000;
+    duration.mul_f64(1.0 - f64::from(u32::try_from(random).unwrap_or_default()) / 5000.0)
+}
+
+fn log(outcome: &Outcome) {
+    for trigger in &outcome.triggers {
+        if let Err(failure) = &trigger.result {
+            debug!(trigger = trigger.metric_name, reason = failure.reason, "{}", failure.message);
+        }
+    }
+    if let Some(decision) = &outcome.decision {
+        debug!(launch = decision.launch, "{}", decision.reason);
+        if outcome.launched > 0 {
+            info!(launched = outcome.launched, "launched {} Jobs: {}", outcome.launched, decision.reason);
+        }
+    }
+    if let Err(error) = &outcome.jobs {
+        warn!(reason = error.reason(), "Jobs could not be counted, nothing is launched: {error}");
+    }
+    if let Some(error) = outcome.errors.first() {
+        let count = outcome.errors.len();
+        warn!(reason = error.reason(), failed = count, "{count} Jobs were not launched: {error}");
+    }
+}
