@@ -1,26 +1,21 @@
 //! What the tests share: recorded answers, servers, and waiting without sleeping.
 
+pub(crate) mod cluster;
+pub(crate) mod process;
+pub(crate) mod queue;
 pub(crate) mod servers;
 pub(crate) mod vectors;
 
 use std::time::{Duration, Instant};
 
 /// Waits until `condition` gives something, looking every 20 ms; panics with `what` after `deadline`.
-#[expect(dead_code, reason = "used by the tests against servers")]
-pub(crate) async fn await_until<T>(
-    what: &str,
-    deadline: Duration,
-    mut condition: impl AsyncFnMut() -> Option<T>,
-) -> T {
+pub(crate) async fn await_until<T>(what: &str, deadline: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(
-            start.elapsed() < deadline,
-            "{what}: not within {deadline:?}"
-        );
+        assert!(start.elapsed() < deadline, "{what}: not within {deadline:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,0 +1,190 @@
+//! A namespace of one's own on the real API server, and a hand that plays the kubelet.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+use super::await_until;
+
+/// A namespace on the real API server; deleted in the background when dropped from the server's side by [`Cluster::remove`].
+pub(crate) struct Cluster {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+}
+
+impl Cluster {
+    /// A new namespace, with Slipway's CRDs in place.
+    pub(crate) async fn new(name: &str) -> Self {
+        let client = client().await;
+        install_crds(&client).await;
+        let namespace = format!("{name}-{}", unique());
+        let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
+        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
+        Self { client, namespace }
+    }
+
+    /// Creates an object of any of Slipway's kinds, or KEDA's.
+    pub(crate) async fn create(&self, mut manifest: Value) -> DynamicObject {
+        manifest["metadata"]["namespace"] = json!(self.namespace);
+        let object: DynamicObject = serde_json::from_value(manifest).unwrap();
+        self.dynamic(&object).create(&PostParams::default(), &object).await.unwrap()
+    }
+
+    /// Merges into the ScaledJob of that name.
+    pub(crate) async fn patch_scaled_job(&self, name: &str, patch: Value) {
+        self.scaled_jobs().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    pub(crate) fn scaled_jobs(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource("ScaledJob", "scaledjobs"))
+    }
+
+    pub(crate) async fn scaled_job(&self, name: &str) -> DynamicObject {
+        self.scaled_jobs().get(name).await.unwrap()
+    }
+
+    /// The `status` of the ScaledJob of that name; `null` while there is none.
+    pub(crate) async fn status(&self, name: &str) -> Value {
+        self.scaled_job(name).await.data["status"].clone()
+    }
+
+    /// Status and reason of a condition, `""` while it is not there.
+    pub(crate) async fn condition(&self, name: &str, kind: &str) -> (String, String) {
+        let status = self.status(name).await;
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().find(|condition| condition["type"] == kind).map_or_else(Default::default, |condition| {
+            let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+            (text("status"), text("reason"))
+        })
+    }
+
+    pub(crate) async fn secret(&self, name: &str, values: &[(&str, &str)]) {
+        let data: BTreeMap<&str, &str> = values.iter().copied().collect();
+        let secret: Secret =
+            serde_json::from_value(json!({"metadata": {"name": name}, "stringData": data})).unwrap();
+        Api::<Secret>::namespaced(self.client.clone(), &self.namespace)
+            .create(&PostParams::default(), &secret)
+            .await
+            .unwrap();
+    }
+
+    /// Every Job of the namespace, by a consistent list.
+    pub(crate) async fn jobs(&self) -> Vec<Job> {
+        self.job_api().list(&ListParams::default()).await.unwrap().items
+    }
+
+    pub(crate) fn job_api(&self) -> Api<Job> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(crate) async fn unfinished(&self) -> usize {
+        self.jobs().await.iter().filter(|job| !is_finished(job)).count()
+    }
+
+    /// Waits until there are exactly so many Jobs in all.
+    pub(crate) async fn await_jobs(&self, count: usize) {
+        let what = format!("{count} Jobs in {}", self.namespace);
+        await_until(&what, Duration::from_secs(60), async || (self.jobs().await.len() == count).then_some(())).await;
+    }
+
+    /// Plays the kubelet: sets the phase of every Pod that is not there yet. Gives how many were changed.
+    pub(crate) async fn pods_become(&self, phase: &str, at_most: usize) -> usize {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut changed = 0;
+        for pod in pods.list(&ListParams::default()).await.unwrap().items {
+            let now = pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
+            if changed == at_most || now == phase || now == "Succeeded" || now == "Failed" {
+                continue;
+            }
+            let name = pod.metadata.name.unwrap();
+            let ready = if phase == "Running" { "True" } else { "False" };
+            let status = json!({"status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]}});
+            if pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.is_ok() {
+                changed += 1;
+            }
+        }
+        changed
+    }
+
+    /// Ends every Job of the namespace as a kubelet would, until none is unfinished.
+    pub(crate) async fn finish_jobs(&self) {
+        await_until("every Job finished", Duration::from_secs(60), async || {
+            self.pods_become("Succeeded", usize::MAX).await;
+            (self.unfinished().await == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Deletes the namespace's ScaledJobs and the namespace.
+    pub(crate) async fn remove(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces.delete(&self.namespace, &kube::api::DeleteParams::default()).await.unwrap();
+    }
+
+    fn dynamic(&self, object: &DynamicObject) -> Api<DynamicObject> {
+        let kind = object.types.as_ref().unwrap();
+        let (group, version) = kind.api_version.split_once('/').unwrap();
+        let gvk = kube::core::GroupVersionKind::gvk(group, version, &kind.kind);
+        Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk(&gvk))
+    }
+}
+
+/// The admin's client.
+pub(crate) async fn client() -> Client {
+    let file = super::servers::kubeconfig();
+    let kubeconfig = Kubeconfig::read_from(file).unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    config.default_retry = false;
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Another test of this process may have been faster: either way there is one now.
+        drop(rustls::crypto::ring::default_provider().install_default());
+    }
+    Client::try_from(config).unwrap()
+}
+
+/// Whether a Job has ended.
+pub(crate) fn is_finished(job: &Job) -> bool {
+    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| (condition.type_ == "Complete" || condition.type_ == "Failed") && condition.status == "True")
+}
+
+/// A word that no other run has: the process and a counter.
+pub(crate) fn unique() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    format!("{:x}{count:x}", std::process::id())
+}
+
+fn resource(kind: &str, plural: &str) -> ApiResource {
+    ApiResource {
+        group: "slipway.dev".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: "slipway.dev/v1alpha1".to_owned(),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    }
+}
+
+/// Applies what `slipway crd` prints, and waits until the API server serves it.
+async fn install_crds(client: &Client) {
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for definition in slipway::resource::definitions::all() {
+        let object: CustomResourceDefinition = serde_json::from_value(definition).unwrap();
+        let name = object.metadata.name.clone().unwrap();
+        api.patch(&name, &PatchParams::apply("slipway-tests").force(), &Patch::Apply(&object)).await.unwrap();
+        await_until("the CRD is established", Duration::from_secs(20), async || {
+            let now = api.get(&name).await.ok()?;
+            let conditions = now.status?.conditions?;
+            conditions.iter().any(|condition| condition.type_ == "Established" && condition.status == "True").then_some(())
+        })
+        .await;
+    }
+}

@@ -1,0 +1,108 @@
+//! The built binary as a process.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::await_until;
+
+/// `slipway run` as a process; killed when dropped.
+pub(crate) struct Slipway {
+    child: Child,
+    health: String,
+    log: std::path::PathBuf,
+}
+
+impl Slipway {
+    /// Starts `slipway run` on a kubeconfig and a namespace, and waits until it is ready.
+    pub(crate) async fn run(kubeconfig: &str, namespace: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let slipway = Self::start(kubeconfig, namespace, arguments, environment);
+        await_until("slipway is ready", Duration::from_secs(30), async || {
+            (slipway.get("/readyz").await?.starts_with("ok")).then_some(())
+        })
+        .await;
+        slipway
+    }
+
+    /// Starts `slipway run` without waiting.
+    pub(crate) fn start(kubeconfig: &str, namespace: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let health = format!("127.0.0.1:{}", free_port());
+        let log = std::env::temp_dir().join(format!("slipway-{}-{}.log", namespace, super::cluster::unique()));
+        let file = std::fs::File::create(&log).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+        command
+            .args(["run", "--kubeconfig", kubeconfig, "--namespaces", namespace, "--health", &health])
+            .args(["--allow-address", "127.0.0.1,localhost", "--log", "info,slipway=debug", "--log-format", "text"])
+            .args(arguments)
+            .env_remove("KUBECONFIG")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file);
+        Self { child: command.spawn().unwrap(), health, log }
+    }
+
+    /// `kill -9`, and the end of it.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and its exit code.
+    pub(crate) async fn terminate(&mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let child = &mut self.child;
+        let ended =
+            await_until("slipway stops", Duration::from_secs(30), async || child.try_wait().unwrap()).await;
+        ended.code()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The body behind a path of `--health`, if it answers.
+    pub(crate) async fn get(&self, path: &str) -> Option<String> {
+        get(&self.health, path).await
+    }
+
+    /// Everything it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Slipway {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(60).collect();
+            #[expect(clippy::print_stderr, reason = "a failing test shows what slipway said")]
+            for line in tail.iter().rev() {
+                eprintln!("slipway: {line}");
+            }
+        } else {
+            drop(std::fs::remove_file(&self.log));
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// `GET` without a client library: the body, if there is an answer.
+async fn get(address: &str, path: &str) -> Option<String> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+}
