@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 pub(crate) mod process;
 pub(crate) mod queue;
 pub(crate) mod servers;
+pub(crate) mod topic;
 pub(crate) mod vectors;
 
 use std::time::{Duration, Instant};
