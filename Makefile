@@ -1,0 +1,25 @@
+# The few commands a person needs. Each sets up what it lacks; nothing is installed into this folder.
+.PHONY: help demo test bench lint fmt
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## see Slipway at work, with nothing but its own binary
+	@tests/env/prerequisites demo
+	cargo run --locked -- demo
+
+test: ## all tests, against real servers that are started for them and stopped after
+	@tests/env/prerequisites test
+	tests/env/with cargo test --locked
+
+bench: ## measure, against the same servers
+	@tests/env/prerequisites test
+	tests/env/with cargo bench --locked --profile bench-fast
+
+lint: ## what CI checks besides the tests
+	.ci/run lint
+	.ci/run deny
+
+fmt: ## format the code
+	cargo fmt
