@@ -21,14 +21,11 @@ pub fn decimal(value: f64) -> String {
 
 /// What KEDA reads back from [`decimal`]: finite, 0 and up.
 pub fn read_back(value: f64) -> f64 {
-    let text = decimal(value);
-    let Some((whole, fraction)) = text.split_once('.') else {
-        return 0.0;
-    };
-    let thousandths: f64 = format!("{whole}{fraction}")
-        .parse()
-        .expect("digits are a number");
-    (thousandths * 1e-3).min(LARGEST)
+    // As a whole number of thousandths, and then times 0.001: not the same as parsing the decimals.
+    match decimal(value).replace('.', "").parse::<f64>() {
+        Ok(thousandths) => (thousandths * 1e-3).min(LARGEST),
+        Err(_) => unreachable!("a decimal without its point is a number"),
+    }
 }
 
 /// A target as KEDA reads it back. Integers stay as they are, negative ones too:
