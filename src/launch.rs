@@ -218,6 +218,8 @@ impl Error {
 }
 
 pub mod count;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod history;
 pub mod job;
 pub mod kubernetes;

@@ -244,5 +244,6 @@ pub mod authentication;
 pub mod definitions;
 pub mod document;
 pub mod metadata;
+pub mod rollout;
 pub mod scaled_job;
 pub mod traps;

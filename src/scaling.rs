@@ -1,9 +1,12 @@
 //! How many Jobs to start, from what is waiting and what is running.
 //!
-//! This room owns KEDA's arithmetic for a ScaledJob (`strategy`, `combine`) and
-//! the guard that holds whatever the strategy says: unfinished Jobs never exceed
-//! the maximum. It is pure: no I/O, no clock, no lock. Reading sources and
-//! counting Jobs are left to others.
+//! This room owns KEDA's arithmetic for a ScaledJob (`encode`, `combine`,
+//! `strategy`: pinned by recorded answers) and the guard that holds whatever the
+//! strategy says: unfinished Jobs never exceed the maximum. It is pure: no I/O,
+//! no clock, no lock. Reading sources and counting Jobs are left to others.
+
+use combine::{Demand, Share};
+use strategy::{Situation, Step};
 
 /// Units of work waiting in one source, at one instant.
 ///
@@ -52,14 +55,23 @@ impl Reading {
 }
 
 /// One trigger's part in a decision: what it read, and what that means to it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Measure {
+    /// What the reason calls it: the metric name with its index, `s0-aws-sqs-orders`.
+    pub label: String,
     /// What the source said.
     pub reading: Reading,
     /// Units of work one Job takes (`queueLength`, `lagThreshold`, …). 0 disables scaling, as in KEDA.
     pub target: f64,
     /// The trigger is active only above this number.
     pub activation: f64,
+}
+
+impl Measure {
+    /// Whether this trigger has work: its activation number is above the threshold.
+    pub fn is_active(&self) -> bool {
+        self.reading.activation() > self.activation
+    }
 }
 
 /// Jobs of one ScaledJob, at one instant.
@@ -129,6 +141,39 @@ pub struct Bounds {
     pub max: Option<u32>,
 }
 
+impl Bounds {
+    /// `maxReplicaCount` where none is written. Source: KEDA, `scaledjob_types.go`.
+    pub const DEFAULT_MAX: u32 = 100;
+
+    /// The minimum in force, in Jobs: a minimum above a written maximum is that maximum.
+    pub fn min_replicas(self) -> u32 {
+        let min = self.min.unwrap_or(0);
+        self.max.map_or(min, |max| min.min(max))
+    }
+
+    /// KEDA's budget above the minimum, in Jobs. Two of its quirks are kept:
+    /// without a written maximum the minimum is not subtracted, and with a
+    /// minimum above the maximum neither.
+    pub fn max_replicas(self) -> u32 {
+        match self.max {
+            None => Self::DEFAULT_MAX,
+            Some(max) if self.min.is_some_and(|min| min > max) => max,
+            Some(max) => max - self.min_replicas(),
+        }
+    }
+
+    /// What unfinished Jobs never exceed, in Jobs, the minimum included. This is
+    /// our promise; KEDA's own sum of minimum and budget can pass it.
+    pub fn cap(self) -> u32 {
+        self.max.unwrap_or(Self::DEFAULT_MAX)
+    }
+
+    /// How many more Jobs the cap has room for.
+    pub fn room(self, unfinished: u32) -> u32 {
+        self.cap().saturating_sub(unfinished)
+    }
+}
+
 /// What to do now, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
@@ -138,12 +183,120 @@ pub struct Decision {
     pub keda: u32,
     /// Jobs to start now: KEDA's number, held by the cap.
     pub launch: u32,
-    /// Jobs that the cap alone kept back: what the same arithmetic would start without a maximum, less `launch`.
+    /// Jobs that the maximum alone kept back: what the same arithmetic would start without one, less `launch`.
     pub held_back: u32,
     /// The reason, in words and numbers.
     pub reason: String,
 }
 
+/// Decides how many Jobs to start for what was read and counted.
+///
+/// `measures` holds the triggers that could be read, in the object's order; KEDA
+/// leaves the others out too. With none at all the minimum is still kept up.
+///
+/// KEDA's own number stands in [`Decision::keda`]. What is launched is held by
+/// the cap, whatever the strategy: `unfinished + launch` never exceeds
+/// [`Bounds::cap`] unless `unfinished` does already.
+pub fn decide(policy: &Policy, measures: &[Measure], counts: JobCounts) -> Decision {
+    let bounded = plan(policy, measures, counts, Some(policy.bounds.max_replicas()));
+    let unbounded = plan(policy, measures, counts, None);
+    let launch = bounded.jobs().min(policy.bounds.room(counts.unfinished));
+    let held_back = unbounded.jobs().saturating_sub(launch);
+    Decision {
+        active: bounded.demand.active,
+        keda: bounded.jobs(),
+        launch,
+        held_back,
+        reason: reason::of_decision(policy, measures, counts, &bounded, &unbounded, launch),
+    }
+}
+
+/// A turn between two readings, because a Job finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopUp {
+    /// Jobs to start now.
+    pub launch: u32,
+    /// What is left for the next Job that finishes.
+    pub held_back: u32,
+    /// The reason, in words and numbers.
+    pub reason: String,
+}
+
+/// Launches what the cap cut from the last decision, now that Jobs have finished.
+///
+/// `held_back` is that decision's, or the last top-up's. It is never more than
+/// was decided for a reading, so a message that is still counted although its
+/// Job finished is not worked on twice.
+pub fn top_up(bounds: Bounds, held_back: u32, counts: JobCounts) -> TopUp {
+    let launch = held_back.min(bounds.room(counts.unfinished));
+    TopUp {
+        launch,
+        held_back: held_back - launch,
+        reason: reason::of_top_up(bounds, held_back, counts, launch),
+    }
+}
+
+/// KEDA's arithmetic, carried out for one maximum.
+struct Plan {
+    /// What all triggers together ask for.
+    demand: Demand,
+    /// `None` while the minimum is not reached: the triggers are then not looked at.
+    step: Option<Step>,
+    /// What `min(scaleTo, effectiveMaxScale)` comes to, whether active or not.
+    jobs: i64,
+}
+
+impl Plan {
+    /// Jobs that KEDA would create.
+    fn jobs(&self) -> u32 {
+        if self.demand.active {
+            u32::try_from(self.jobs.max(0)).unwrap_or(u32::MAX)
+        } else {
+            0
+        }
+    }
+}
+
+/// KEDA's decision with `max_replicas` as its budget above the minimum; `None` is no limit.
+///
+/// Source: KEDA, `getScaledJobMetrics`, `getScalingDecision` and `createJobs`.
+fn plan(
+    policy: &Policy,
+    measures: &[Measure],
+    counts: JobCounts,
+    max_replicas: Option<u32>,
+) -> Plan {
+    let min_replicas = policy.bounds.min_replicas();
+    let shares: Vec<Share> = measures
+        .iter()
+        .map(|measure| Share::of(measure, max_replicas))
+        .collect();
+    let demand = combine::combine(policy.calculation, &shares, min_replicas, max_replicas);
+    if counts.unfinished < min_replicas {
+        return Plan {
+            demand,
+            step: None,
+            jobs: i64::from(min_replicas - counts.unfinished),
+        };
+    }
+    let step = policy.strategy.step(&Situation {
+        max_scale: demand.max_scale(),
+        scale_to: demand.scale_to(),
+        running: counts.unfinished - min_replicas,
+        pending: counts.pending,
+        max_replicas,
+    });
+    Plan {
+        jobs: step.effective.min(step.scale_to),
+        demand,
+        step: Some(step),
+    }
+}
+
 pub mod combine;
 pub mod encode;
+mod reason;
 pub mod strategy;
+
+#[cfg(test)]
+mod tests;

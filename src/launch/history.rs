@@ -1,1 +1,123 @@
-//! Which finished or outdated Jobs go.
+//! Which finished or outdated Jobs go. Deleting them is the caller's business.
+//!
+//! KEDA deletes whatever carries its label; here a Job must also belong to the
+//! object, so that a Job of somebody else with a copied label is left alone.
+
+use super::{GENERATION_ANNOTATION, JobState, KEDA_GENERATION_ANNOTATION, Outcome};
+use crate::resource::{Api, ScaledJob};
+
+/// Finished Jobs beyond the history limits, of either outcome, the oldest first.
+///
+/// Age is when a Job finished. KEDA has no such time for failed Jobs and leaves
+/// them in the order of the list; here they have theirs. A Job that does not
+/// tell when it finished counts by when it was made.
+pub fn surplus<'a>(scaled_job: &ScaledJob, jobs: &'a [JobState]) -> Vec<&'a JobState> {
+    let limits = scaled_job.history;
+    let mut surplus = Vec::new();
+    for (outcome, limit) in [
+        (Outcome::Complete, limits.successful),
+        (Outcome::Failed, limits.failed),
+    ] {
+        let mut finished: Vec<&JobState> = jobs
+            .iter()
+            .filter(|job| job.outcome == Some(outcome) && belongs_to(job, scaled_job))
+            .collect();
+        finished.sort_by_key(|job| (job.finished_at.or(job.created_at), &job.name));
+        let kept = usize::try_from(limit).unwrap_or(usize::MAX);
+        finished.truncate(finished.len().saturating_sub(kept));
+        surplus.append(&mut finished);
+    }
+    surplus
+}
+
+/// Jobs of another generation than the object's, finished or not: what an immediate rollout deletes.
+///
+/// A Job without a generation is of another one. Source: KEDA, `deletePreviousVersionScaleJobs`.
+pub fn outdated<'a>(scaled_job: &ScaledJob, jobs: &'a [JobState]) -> Vec<&'a JobState> {
+    let current = scaled_job.generation.to_string();
+    jobs.iter()
+        .filter(|job| belongs_to(job, scaled_job) && generation_of(job) != Some(&current))
+        .collect()
+}
+
+/// Our annotation, else KEDA's.
+fn generation_of(job: &JobState) -> Option<&str> {
+    [GENERATION_ANNOTATION, KEDA_GENERATION_ANNOTATION]
+        .iter()
+        .find_map(|annotation| job.annotations.get(*annotation))
+        .map(String::as_str)
+}
+
+/// Whether a Job is the object's to delete: it was seen, and the object owns it.
+/// On an object managed in place KEDA's Jobs are the object's too; those that KEDA could not
+/// give an owner are known by its annotation, which it writes on every Job with its label.
+fn belongs_to(job: &JobState, scaled_job: &ScaledJob) -> bool {
+    if job.uid.is_none() {
+        return false;
+    }
+    match &job.owner_uid {
+        Some(owner) => *owner == scaled_job.uid,
+        None => {
+            scaled_job.api == Api::Keda && job.annotations.contains_key(KEDA_GENERATION_ANNOTATION)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::launch::fixtures::{job, scaled_job};
+
+    #[test]
+    fn a_job_of_another_owner_is_never_deleted() {
+        let mut stranger = job("stranger");
+        stranger.outcome = Some(Outcome::Complete);
+        stranger.owner_uid = Some("another".to_owned());
+        let mut orphan = stranger.clone();
+        orphan.owner_uid = None;
+        let mut object = scaled_job("orders");
+        object.history.successful = 0;
+        for api in [Api::Slipway, Api::Keda] {
+            object.api = api;
+            let jobs = [stranger.clone(), orphan.clone()];
+            assert!(surplus(&object, &jobs).is_empty());
+            assert!(outdated(&object, &jobs).is_empty());
+        }
+    }
+
+    #[test]
+    fn an_ownerless_job_of_keda_goes_only_with_an_object_managed_in_place() {
+        let mut made_by_keda = job("orders-x");
+        made_by_keda.outcome = Some(Outcome::Failed);
+        made_by_keda.owner_uid = None;
+        made_by_keda
+            .annotations
+            .insert(KEDA_GENERATION_ANNOTATION.to_owned(), "1".to_owned());
+        let jobs = [made_by_keda];
+        let mut object = scaled_job("orders");
+        object.history.failed = 0;
+        assert!(surplus(&object, &jobs).is_empty());
+        object.api = Api::Keda;
+        assert_eq!(surplus(&object, &jobs).len(), 1);
+    }
+
+    #[test]
+    fn a_reserved_name_that_was_not_seen_cannot_be_deleted() {
+        let mut reserved = job("orders-x");
+        reserved.uid = None;
+        assert!(outdated(&scaled_job("orders"), &[reserved]).is_empty());
+    }
+
+    #[test]
+    fn our_generation_annotation_wins_over_keda_s() {
+        let mut ours = job("orders-x");
+        let mut object = scaled_job("orders");
+        object.generation = 3;
+        ours.annotations
+            .insert(KEDA_GENERATION_ANNOTATION.to_owned(), "2".to_owned());
+        assert_eq!(outdated(&object, std::slice::from_ref(&ours)).len(), 1);
+        ours.annotations
+            .insert(GENERATION_ANNOTATION.to_owned(), "3".to_owned());
+        assert!(outdated(&object, &[ours]).is_empty());
+    }
+}
