@@ -147,6 +147,17 @@ pub enum TriggerKind {
     ApacheKafka,
 }
 
+impl TriggerKind {
+    /// The `type` that names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AwsSqsQueue => "aws-sqs-queue",
+            Self::Kafka => "kafka",
+            Self::ApacheKafka => "apache-kafka",
+        }
+    }
+}
+
 /// `authenticationRef` of a trigger.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AuthenticationRef {
@@ -225,6 +236,23 @@ pub struct Trigger {
     pub activation: f64,
     /// What to connect to.
     pub source: SourceSpec,
+    /// What is valid and yet surprises: parameters that its type does not have, for one.
+    pub warnings: Vec<Fault>,
+}
+
+/// A trigger out of its entry and of what the entry refers to.
+///
+/// # Errors
+///
+/// Everything that is wrong with its parameters: missing ones, wrong forms, combinations that KEDA refuses too.
+pub fn parse_trigger(entry: &TriggerEntry, inputs: &Inputs) -> Result<Trigger, Vec<Fault>> {
+    let mut parameters = metadata::Parameters::new(entry, inputs);
+    let trigger = match entry.kind {
+        TriggerKind::AwsSqsQueue => sqs::parse(&mut parameters),
+        TriggerKind::Kafka => kafka::parse(&mut parameters),
+        TriggerKind::ApacheKafka => kafka::parse_apache(&mut parameters),
+    };
+    parameters.finish(trigger)
 }
 
 /// What to connect to. Two triggers with the same spec share one client and one poll.

@@ -4,7 +4,11 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// An AWS identity, as a trigger asks for it (`reference` order: KEDA's `GetAwsAuthorization`).
+use crate::resource::PodIdentity;
+use crate::resource::metadata::Origin::{Authentication, Environment, Metadata};
+use crate::resource::metadata::{Found, Parameters};
+
+/// An AWS identity, as a trigger asks for it (in the order of KEDA's `GetAwsAuthorization`).
 #[derive(Clone)]
 pub enum Identity {
     /// Slipway's own: the SDK's default chain (environment, profile, web identity, EKS Pod Identity, instance).
@@ -78,5 +82,125 @@ impl fmt::Debug for Identity {
             Self::Role { arn, .. } => write!(formatter, "Role({arn})"),
             Self::Keys { .. } => formatter.write_str("Keys"),
         }
+    }
+}
+
+/// The identity that a trigger asks for; nothing when a fault was noted.
+///
+/// Pod identity `aws` decides alone. Otherwise `identityOwner`: with `pod`, the default, a role or static keys
+/// have to be given; with anything else it is our own identity.
+pub(super) fn identity(parameters: &mut Parameters<'_>) -> Option<Identity> {
+    let asked = Asked::read(parameters);
+    if let PodIdentity::Aws {
+        role_arn,
+        external_id,
+    } = &parameters.inputs().pod_identity
+    {
+        let own_role = role_arn
+            .clone()
+            .map(|arn| (arn, external_id.clone()))
+            .filter(|(arn, _)| !arn.is_empty());
+        if own_role.is_none() && external_id.is_some() {
+            parameters.warn_in_authentication(
+                "podIdentity.externalID is sent only when assuming podIdentity.roleArn, which is not set",
+            );
+        }
+        return Some(match own_role.or_else(|| asked.role()) {
+            None => Identity::Own,
+            Some((arn, external_id)) => Identity::Role {
+                arn,
+                external_id,
+                web_identity: true,
+            },
+        });
+    }
+    let owner = asked.owner.as_ref().map(|found| found.text);
+    match owner {
+        None | Some("pod") => {}
+        Some("operator") => return Some(Identity::Own),
+        Some(other) => {
+            parameters.warn(
+                "identityOwner",
+                format!("{other:?} is neither pod nor operator; taken as operator, as KEDA does"),
+            );
+            return Some(Identity::Own);
+        }
+    }
+    if let Some((arn, external_id)) = asked.role() {
+        return Some(Identity::Role {
+            arn,
+            external_id,
+            web_identity: false,
+        });
+    }
+    asked.keys(parameters)
+}
+
+/// Everything that a trigger may say about its identity.
+struct Asked<'a> {
+    owner: Option<Found<'a>>,
+    role_arn: Option<Found<'a>>,
+    external_id: Option<Found<'a>>,
+    access_key_id: Option<Found<'a>>,
+    secret_access_key: Option<Found<'a>>,
+    session_token: Option<Found<'a>>,
+    workload_access_key_id: Option<Found<'a>>,
+    workload_secret_access_key: Option<Found<'a>>,
+}
+
+impl<'a> Asked<'a> {
+    fn read(parameters: &mut Parameters<'a>) -> Self {
+        let names = ["awsAccessKeyID", "awsAccessKeyId"];
+        Self {
+            owner: parameters.find(&["identityOwner"], &[Metadata]),
+            role_arn: parameters.find(&["awsRoleArn"], &[Authentication]),
+            external_id: parameters.find(&["awsExternalId"], &[Authentication]),
+            access_key_id: parameters.find(&names, &[Authentication]),
+            secret_access_key: parameters.find(&["awsSecretAccessKey"], &[Authentication]),
+            session_token: parameters.find(&["awsSessionToken"], &[Authentication]),
+            workload_access_key_id: parameters.find(&names[..1], &[Metadata, Environment]),
+            workload_secret_access_key: parameters.find(&["awsSecretAccessKey"], &[Environment]),
+        }
+    }
+
+    fn role(&self) -> Option<(String, Option<String>)> {
+        let external_id = self.external_id.as_ref().map(|found| found.text.to_owned());
+        self.role_arn
+            .as_ref()
+            .map(|found| (found.text.to_owned(), external_id))
+    }
+
+    /// Static keys: both of the TriggerAuthentication's, else both of the workload's.
+    fn keys(&self, parameters: &mut Parameters<'a>) -> Option<Identity> {
+        let (access_key_id, secret_access_key, session_token) = match &self.access_key_id {
+            Some(id) => (Some(id), &self.secret_access_key, &self.session_token),
+            None => (
+                self.workload_access_key_id.as_ref(),
+                &self.workload_secret_access_key,
+                &None,
+            ),
+        };
+        let Some(access_key_id) = access_key_id else {
+            parameters.fault_in_authentication(
+                "no AWS identity: awsAccessKeyID not found; give a TriggerAuthentication with podIdentity aws or with awsAccessKeyID and awsSecretAccessKey, or set identityOwner: operator in metadata for Slipway's own identity",
+            );
+            return None;
+        };
+        let Some(secret_access_key) = secret_access_key else {
+            let place = match access_key_id.origin {
+                Authentication => "awsSecretAccessKey in the TriggerAuthentication",
+                Metadata | Environment => "awsSecretAccessKeyFromEnv in metadata",
+            };
+            parameters.fault_in_authentication(format!(
+                "awsSecretAccessKey not found; it belongs to the awsAccessKeyID that is given: set {place}"
+            ));
+            return None;
+        };
+        let secret = |found: &Found<'_>| SecretString::from(found.text);
+        Some(Identity::Keys {
+            access_key_id: secret(access_key_id),
+            secret_access_key: secret(secret_access_key),
+            session_token: session_token.as_ref().map(secret),
+        })
     }
 }

@@ -1,4 +1,11 @@
-//! `kafka` and `apache-kafka`: KEDA's parameters, and the consumer group they name.
+//! `kafka` and `apache-kafka`: the consumer group that a trigger names.
+//!
+//! How KEDA's parameters become one is in `parse`; what its lag is, in `source`.
+
+mod parse;
+mod security;
+
+pub(super) use parse::{parse, parse_apache};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,10 +23,21 @@ pub struct Group {
     pub group: String,
     /// Which topics.
     pub topics: Topics,
-    /// `partitionLimitation`; none means all.
+    /// `partitionLimitation`, never empty; none means all.
     pub partitions: Option<Vec<i32>>,
+    /// `fullMetadata`: whether KEDA's client keeps the metadata of every topic. Changes no number.
+    pub full_metadata: bool,
     /// How offsets become a backlog.
     pub rules: LagRules,
+}
+
+impl Group {
+    /// Whether a partition of a topic counts.
+    pub fn counts(&self, partition: i32) -> bool {
+        self.partitions
+            .as_ref()
+            .is_none_or(|partitions| partitions.contains(&partition))
+    }
 }
 
 /// Which topics of a cluster.
@@ -94,7 +112,7 @@ pub struct Tls {
 }
 
 /// SASL towards the brokers.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Sasl {
     /// None.
     None,
@@ -110,7 +128,7 @@ pub enum Sasl {
         credentials: Credentials,
         /// `oauthTokenEndpointUri`.
         token_endpoint: String,
-        /// `scopes`, as split on commas.
+        /// `scopes`, split on commas and not trimmed; one empty scope when absent, as in KEDA.
         scopes: Vec<String>,
         /// `oauthExtensions`.
         extensions: BTreeMap<String, String>,
@@ -124,6 +142,23 @@ pub enum Sasl {
     },
     /// `gssapi`: parsed, and refused with a clear error when connecting (this build has no Kerberos).
     Gssapi,
+}
+
+impl fmt::Debug for Sasl {
+    /// The mechanism alone: everything of [`Sasl::OauthBearer`] comes from a Secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => formatter.write_str("None"),
+            Self::Plain(_) => formatter.write_str("Plain"),
+            Self::ScramSha256(_) => formatter.write_str("ScramSha256"),
+            Self::ScramSha512(_) => formatter.write_str("ScramSha512"),
+            Self::OauthBearer { .. } => formatter.write_str("OauthBearer"),
+            Self::MskIam { region, identity } => {
+                write!(formatter, "MskIam({region}, {identity:?})")
+            }
+            Self::Gssapi => formatter.write_str("Gssapi"),
+        }
+    }
 }
 
 /// A name and its password.
