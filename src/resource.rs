@@ -243,6 +243,7 @@ pub mod sqs;
 pub mod authentication;
 pub mod definitions;
 pub mod document;
+mod fields;
 pub mod metadata;
 pub mod scaled_job;
 pub mod traps;
