@@ -271,6 +271,7 @@ pub mod sqs;
 pub mod authentication;
 pub mod definitions;
 pub mod document;
+mod fields;
 pub mod metadata;
 pub mod rollout;
 pub mod scaled_job;

@@ -1,1 +1,145 @@
-//! The wire form of a ScaledJob.
+//! The wire form of a ScaledJob: KEDA's schema, field for field, under both groups.
+//!
+//! One parser for files and for the API server. What triggers mean
+//! (`metadata`, `authenticationRef`) is left to the triggers' own parsers; whether
+//! the Job template is a good one is left to the API server.
+
+mod annotations;
+mod spec;
+mod triggers;
+
+use serde_json::Value;
+
+use crate::resource::fields::{Faults, Fields};
+use crate::resource::{Api, Fault, ObjectId, Round, ScaledJob};
+
+pub use annotations::{
+    KEDA_PAUSED_ANNOTATION, MANAGED_ANNOTATION, PAUSED_ANNOTATION, is_managed_in_place,
+};
+pub use triggers::check as check_triggers;
+
+/// `apiVersion` of our own objects.
+pub const SLIPWAY_API_VERSION: &str = "slipway.dev/v1alpha1";
+/// `apiVersion` of KEDA's objects.
+pub const KEDA_API_VERSION: &str = "keda.sh/v1alpha1";
+
+/// Reads a ScaledJob of either group.
+///
+/// `status` is ignored except for `round`, which only Slipway writes.
+///
+/// # Errors
+///
+/// Everything that is wrong with it: first what is misspelt or of the wrong
+/// type, and when nothing is, what contradicts itself.
+pub fn parse(value: &Value) -> Result<ScaledJob, Vec<Fault>> {
+    let faults = Faults::default();
+    let parsed = document(value, &faults);
+    match parsed {
+        Some(scaled_job) if faults.is_empty() => Ok(scaled_job),
+        _ => Err(faults.into_vec()),
+    }
+}
+
+fn document(value: &Value, faults: &Faults) -> Option<ScaledJob> {
+    let object = Fields::new("", value, faults)?;
+    let api = match object.required_text("apiVersion") {
+        Some(SLIPWAY_API_VERSION) => Some(Api::Slipway),
+        Some(KEDA_API_VERSION) => Some(Api::Keda),
+        Some(_) => {
+            faults.add(
+                "apiVersion",
+                format!("must be {SLIPWAY_API_VERSION} or {KEDA_API_VERSION}"),
+            );
+            None
+        }
+        None => None,
+    };
+    if let Some(kind) = object.required_text("kind")
+        && kind != "ScaledJob"
+    {
+        faults.add("kind", "must be ScaledJob");
+    }
+    object.get("status");
+    object.required("metadata");
+    object.required("spec");
+    let metadata = object
+        .fields("metadata")
+        .and_then(|fields| metadata(&fields));
+    let spec = object
+        .fields("spec")
+        .and_then(|fields| spec::read(&fields, faults));
+    object.refuse_others();
+    let (api, metadata, spec) = (api?, metadata?, spec?);
+
+    Some(ScaledJob {
+        paused: annotations::paused(api, value, &metadata.annotations),
+        uid: metadata.uid.unwrap_or_else(|| metadata.id.to_string()),
+        id: metadata.id,
+        generation: metadata.generation,
+        api,
+        labels: metadata.labels,
+        annotations: metadata.annotations,
+        job_target: spec.job_target,
+        polling_interval: spec.polling_interval,
+        history: spec.history,
+        rollout: spec.rollout,
+        policy: spec.policy,
+        pending_pod_conditions: spec.pending_pod_conditions,
+        env_source_container: spec.env_source_container,
+        triggers: spec.triggers,
+        round: round(value),
+    })
+}
+
+struct Metadata {
+    id: ObjectId,
+    uid: Option<String>,
+    generation: i64,
+    labels: std::collections::BTreeMap<String, String>,
+    annotations: std::collections::BTreeMap<String, String>,
+}
+
+fn metadata(fields: &Fields<'_>) -> Option<Metadata> {
+    let name = fields.required_text("name");
+    let namespace = fields.text("namespace").filter(|text| !text.is_empty());
+    let uid = fields.text("uid").filter(|text| !text.is_empty());
+    let labels = fields.text_map("labels");
+    let annotations = fields.text_map("annotations");
+    let generation = fields.get("generation").and_then(Value::as_i64);
+    for field in [
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "finalizers",
+        "generateName",
+        "managedFields",
+        "ownerReferences",
+        "resourceVersion",
+        "selfLink",
+    ] {
+        fields.get(field);
+    }
+    // What has a UID came through the API server, which knows its own metadata better than we do.
+    if uid.is_none() {
+        fields.refuse_others();
+    }
+    Some(Metadata {
+        id: ObjectId::new(namespace.unwrap_or("default"), name?),
+        uid: uid.map(ToOwned::to_owned),
+        generation: generation.unwrap_or(0),
+        labels,
+        annotations,
+    })
+}
+
+/// `status.round`, when both of its numbers can be read.
+fn round(value: &Value) -> Option<Round> {
+    let round = value.get("status")?.get("round")?;
+    Some(Round {
+        number: round.get("number")?.as_u64()?,
+        jobs: u32::try_from(round.get("jobs")?.as_u64()?).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests;
