@@ -13,6 +13,7 @@ use super::cluster::unique;
 use super::servers;
 
 /// A topic of one's own.
+#[derive(Clone)]
 pub(crate) struct Topic {
     pub(crate) name: String,
     partitions: i32,
