@@ -1,1 +1,708 @@
-//! Tests of launch vectors.
+//! KEDA's recorded answers about Jobs: which count as pending, what a Job looks
+//! like, which go; and whole scenarios from its end-to-end tests.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use proptest::prelude::{Strategy as Generator, prop_assert, prop_assert_eq, proptest};
+use serde_json::{Value, json};
+use slipway::launch::job::name::label_value;
+use slipway::launch::{
+    GENERATION_ANNOTATION, JobState, KEDA_GENERATION_ANNOTATION, Launch, OCCURRENCE_ANNOTATION,
+    Outcome, PodState, ROUND_ANNOTATION, SCALED_JOB_LABEL, count, history,
+};
+use slipway::resource::rollout::{Written, propagation};
+use slipway::resource::{Api, HistoryLimits, ObjectId, Propagation, Rollout, Round, ScaledJob};
+use slipway::scaling::{
+    Bounds, Calculation, JobCounts, Measure, Policy, Reading, Strategy, decide,
+};
+
+use crate::support::vectors::{assert_keys, assert_lists, rows};
+
+/// KEDA's defaults: `jobsHistoryLimit` of 100 each.
+const DEFAULT_LIMIT: u32 = 100;
+
+fn text(value: &Value) -> &str {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("not a text: {value}"))
+}
+
+fn list(value: &Value) -> &[Value] {
+    value
+        .as_array()
+        .unwrap_or_else(|| panic!("not a list: {value}"))
+}
+
+fn number(value: &Value) -> u32 {
+    value
+        .as_u64()
+        .and_then(|number| u32::try_from(number).ok())
+        .unwrap_or_else(|| panic!("not a count: {value}"))
+}
+
+/// A number that may be absent or null.
+fn optional(row: &Value, key: &str) -> Option<u32> {
+    row.get(key).filter(|value| !value.is_null()).map(number)
+}
+
+/// An object of texts that may be absent.
+fn texts(value: &Value) -> BTreeMap<String, String> {
+    value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), text(value).to_owned()))
+        .collect()
+}
+
+/// An object managed in place: the one whose Jobs are to look like KEDA's.
+fn scaled_job(name: &str) -> ScaledJob {
+    ScaledJob {
+        id: ObjectId::new("production", name),
+        uid: "3f1c".to_owned(),
+        generation: 1,
+        api: Api::Keda,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        job_target: json!({}),
+        polling_interval: Duration::from_secs(30),
+        history: HistoryLimits {
+            successful: DEFAULT_LIMIT,
+            failed: DEFAULT_LIMIT,
+        },
+        rollout: Rollout::Gradual,
+        policy: Policy {
+            strategy: Strategy::Default,
+            calculation: Calculation::Max,
+            bounds: Bounds::default(),
+        },
+        pending_pod_conditions: Vec::new(),
+        env_source_container: None,
+        triggers: Vec::new(),
+        paused: false,
+        round: None,
+    }
+}
+
+fn job(name: &str, outcome: Option<Outcome>) -> JobState {
+    JobState {
+        name: name.to_owned(),
+        uid: Some(format!("uid of {name}")),
+        owner_uid: Some("3f1c".to_owned()),
+        annotations: BTreeMap::new(),
+        outcome,
+        created_at: None,
+        finished_at: None,
+        pods: Vec::new(),
+    }
+}
+
+fn manifest(scaled_job: &ScaledJob) -> Value {
+    Launch::counted(scaled_job, Round { number: 1, jobs: 1 })
+        .next()
+        .expect("a round of one")
+        .manifest
+}
+
+#[test]
+fn pending_jobs_vector() {
+    assert_lists("pending_jobs", &["cases", "derived"]);
+    for row in [
+        rows("pending_jobs", "cases"),
+        rows("pending_jobs", "derived"),
+    ]
+    .concat()
+    {
+        assert_keys(
+            &row,
+            &[
+                "name",
+                "jobFinished",
+                "pendingPodConditions",
+                "pods",
+                "expectPending",
+            ],
+        );
+        let conditions: Vec<String> = list(&row["pendingPodConditions"])
+            .iter()
+            .map(|condition| text(condition).to_owned())
+            .collect();
+        let finished = row.get("jobFinished") == Some(&Value::Bool(true));
+        let mut job = job("job", finished.then_some(Outcome::Complete));
+        job.pods = list(&row["pods"]).iter().map(pod).collect();
+        let counts = count::counts(&[job], &conditions);
+        assert_eq!(counts.pending, number(&row["expectPending"]), "{row}");
+        assert_eq!(counts.unfinished, u32::from(!finished), "{row}");
+    }
+}
+
+fn pod(row: &Value) -> PodState {
+    assert_keys(row, &["phase", "conditions"]);
+    let is_true = |condition: &&Value| {
+        assert_keys(condition, &["type", "status"]);
+        condition["status"] == "True"
+    };
+    PodState {
+        phase: text(&row["phase"]).to_owned(),
+        true_conditions: list(&row["conditions"])
+            .iter()
+            .filter(is_true)
+            .map(|condition| text(&condition["type"]).to_owned())
+            .collect(),
+    }
+}
+
+#[test]
+fn history_vector() {
+    assert_lists("history", &["cases"]);
+    for row in rows("history", "cases") {
+        assert_keys(
+            &row,
+            &[
+                "name",
+                "successfulJobsHistoryLimit",
+                "failedJobsHistoryLimit",
+                "jobs",
+                "jobsGenerator",
+                "expect",
+            ],
+        );
+        assert_keys(&row["expect"], &["deleted"]);
+        let mut object = scaled_job("orders");
+        object.history = HistoryLimits {
+            successful: optional(&row, "successfulJobsHistoryLimit").unwrap_or(DEFAULT_LIMIT),
+            failed: optional(&row, "failedJobsHistoryLimit").unwrap_or(DEFAULT_LIMIT),
+        };
+        let listed = row.get("jobs").map(list).unwrap_or_default().iter();
+        let generated = row.get("jobsGenerator").map(list).unwrap_or_default();
+        let jobs: Vec<JobState> = listed
+            .map(|entry| {
+                assert_keys(entry, &["name", "completionTime", "condition"]);
+                finished(text(&entry["name"]), entry)
+            })
+            .chain(generated.iter().flat_map(generate))
+            .collect();
+        assert!(!jobs.is_empty(), "{row}");
+        let deleted: Vec<&str> = history::surplus(&object, &jobs)
+            .iter()
+            .map(|job| job.name.as_str())
+            .collect();
+        let expected: Vec<&str> = list(&row["expect"]["deleted"]).iter().map(text).collect();
+        let as_set = |names: &[&str]| -> HashSet<String> {
+            names.iter().map(|name| (*name).to_owned()).collect()
+        };
+        assert_eq!(as_set(&deleted), as_set(&expected), "{row}");
+        assert_eq!(deleted.len(), expected.len(), "{row}");
+    }
+}
+
+fn finished(name: &str, entry: &Value) -> JobState {
+    let outcome = match text(&entry["condition"]) {
+        "Complete" => Outcome::Complete,
+        "Failed" => Outcome::Failed,
+        condition => panic!("unknown condition {condition}"),
+    };
+    let at = text(&entry["completionTime"]);
+    JobState {
+        finished_at: Some(at.parse().unwrap_or_else(|error| panic!("{at}: {error}"))),
+        ..job(name, Some(outcome))
+    }
+}
+
+/// `fail102..fail201` with a count of 100, or one name with a count of 1.
+fn generate(entry: &Value) -> Vec<JobState> {
+    assert_keys(entry, &["names", "count", "completionTime", "condition"]);
+    let names = text(&entry["names"]);
+    let (first, last) = names.split_once("..").unwrap_or((names, names));
+    let stem = first.trim_end_matches(|character: char| character.is_ascii_digit());
+    let ordinal = |name: &str| -> u32 {
+        name.strip_prefix(stem)
+            .and_then(|digits| digits.parse().ok())
+            .unwrap_or_else(|| panic!("not {stem} and a number: {name}"))
+    };
+    let jobs: Vec<JobState> = (ordinal(first)..=ordinal(last))
+        .map(|ordinal| finished(&format!("{stem}{ordinal}"), entry))
+        .collect();
+    assert_eq!(jobs.len(), number(&entry["count"]) as usize, "{entry}");
+    jobs
+}
+
+#[test]
+fn rollout_vector() {
+    assert_lists(
+        "rollout",
+        &[
+            "strategyResolution",
+            "propagation",
+            "selection",
+            "skippedWhen",
+            "events",
+        ],
+    );
+    for row in rows("rollout", "strategyResolution") {
+        assert_keys(&row, &["rolloutStrategy", "rollout.strategy", "effective"]);
+        let written = Written::resolve(
+            text(&row["rolloutStrategy"]),
+            text(&row["rollout.strategy"]),
+        );
+        // KEDA deletes when nothing is written; that is the one place where we differ.
+        let as_keda = match written {
+            Some(Written::Nothing | Written::Immediate) => "immediate",
+            Some(Written::Gradual) => "gradual",
+            None => panic!("refused: {row}"),
+        };
+        assert_eq!(as_keda, text(&row["effective"]), "{row}");
+    }
+    for row in rows("rollout", "propagation") {
+        assert_keys(&row, &["rollout.propagationPolicy", "delete"]);
+        let expected = match text(&row["delete"]) {
+            "Background" => Propagation::Background,
+            "Foreground" => Propagation::Foreground,
+            policy => panic!("unknown policy {policy}"),
+        };
+        let policy = text(&row["rollout.propagationPolicy"]);
+        assert_eq!(propagation(policy), Some(expected), "{row}");
+    }
+    for row in rows("rollout", "selection") {
+        assert_keys(
+            &row,
+            &[
+                "scaledJobGeneration",
+                "jobAnnotation",
+                "deletedWhenImmediate",
+            ],
+        );
+        let mut object = scaled_job("orders");
+        object.generation = i64::from(number(&row["scaledJobGeneration"]));
+        let mut keda_s = job("orders-x", None);
+        keda_s.annotations = texts(&row["jobAnnotation"]);
+        // Our own annotation means the same.
+        let mut ours = keda_s.clone();
+        if let Some(generation) = ours.annotations.remove(KEDA_GENERATION_ANNOTATION) {
+            ours.annotations
+                .insert(GENERATION_ANNOTATION.to_owned(), generation);
+        }
+        for outcome in [None, Some(Outcome::Complete), Some(Outcome::Failed)] {
+            for job in [&mut keda_s, &mut ours] {
+                job.outcome = outcome;
+                let outdated = !history::outdated(&object, std::slice::from_ref(job)).is_empty();
+                assert_eq!(Value::from(outdated), row["deletedWhenImmediate"], "{row}");
+            }
+        }
+    }
+    // When a rollout is left out, and what is told about it, is the controller's.
+    for row in rows("rollout", "skippedWhen") {
+        assert!(
+            ["paused", "triggers invalid"].contains(&text(&row)),
+            "{row}"
+        );
+    }
+    for row in rows("rollout", "events") {
+        assert_eq!(list(&row).len(), 3, "{row}");
+    }
+}
+
+#[test]
+fn job_generation_vector_cases() {
+    assert_lists("job_generation", &["cases", "derived"]);
+    for row in rows("job_generation", "cases") {
+        assert_keys(&row, &["scaledJob", "create", "expect"]);
+        let (written, create, expected) = (&row["scaledJob"], &row["create"], &row["expect"]);
+        assert_keys(
+            written,
+            &[
+                "name",
+                "namespace",
+                "labels",
+                "annotations",
+                "generation",
+                "jobTargetRef",
+            ],
+        );
+        assert_keys(create, &["scaleTo", "maxScale"]);
+        assert_keys(
+            expected,
+            &[
+                "createCalls",
+                "generateName",
+                "namespace",
+                "jobAnnotations",
+                "jobLabels",
+                "restartPolicy",
+            ],
+        );
+        let object = ScaledJob {
+            id: ObjectId::new(text(&written["namespace"]), text(&written["name"])),
+            labels: texts(&written["labels"]),
+            annotations: texts(&written["annotations"]),
+            generation: i64::from(number(&written["generation"])),
+            job_target: written["jobTargetRef"].clone(),
+            ..scaled_job("replaced")
+        };
+        let jobs = number(&create["scaleTo"]).min(number(&create["maxScale"]));
+        let launches: Vec<Launch> = Launch::counted(&object, Round { number: 1, jobs }).collect();
+        assert_eq!(launches.len(), number(&expected["createCalls"]) as usize);
+        for launch in launches {
+            let metadata = &launch.manifest["metadata"];
+            assert_eq!(metadata["generateName"], expected["generateName"], "{row}");
+            assert_eq!(metadata["namespace"], expected["namespace"], "{row}");
+            let mut labels = texts(&metadata["labels"]);
+            assert!(labels.remove(SCALED_JOB_LABEL).is_some());
+            assert_eq!(labels, texts(&expected["jobLabels"]), "{row}");
+            let mut annotations = texts(&metadata["annotations"]);
+            for ours in [
+                OCCURRENCE_ANNOTATION,
+                ROUND_ANNOTATION,
+                GENERATION_ANNOTATION,
+            ] {
+                assert!(annotations.remove(ours).is_some(), "{ours}");
+            }
+            assert_eq!(annotations, texts(&expected["jobAnnotations"]), "{row}");
+            let policy = &launch.manifest["spec"]["template"]["spec"]["restartPolicy"];
+            assert_eq!(*policy, expected["restartPolicy"], "{row}");
+        }
+    }
+}
+
+#[test]
+fn job_generation_vector_derived() {
+    for row in rows("job_generation", "derived") {
+        assert_keys(
+            &row,
+            &[
+                "name",
+                "scaledJobLabels",
+                "annotation",
+                "template.restartPolicy",
+                "formula",
+                "expect",
+            ],
+        );
+        let mut object = scaled_job("orders");
+        object.labels = texts(&row["scaledJobLabels"]);
+        object.annotations = texts(&row["annotation"]);
+        if let Some(policy) = row.get("template.restartPolicy") {
+            object.job_target = json!({"template": {"spec": {"restartPolicy": policy}}});
+        }
+        match row.get("expect") {
+            Some(Value::Object(expected)) => {
+                for (key, value) in expected {
+                    derived_fact(&manifest(&object), key, value, &row);
+                }
+            }
+            // In words. What they say about events is the controller's; the rest stands here.
+            Some(Value::String(words)) if words.starts_with("annotations = ") => {
+                copies_annotations_but_not_those_of_tools();
+            }
+            Some(Value::String(words)) if words.contains("KEDAJobCreateFailed") => {}
+            None if row["formula"].is_string() => count_formula(),
+            _ => panic!("a form not known here: {row}"),
+        }
+    }
+}
+
+/// One `key: value` of what a derived row expects of the Job.
+fn derived_fact(manifest: &Value, key: &str, expected: &Value, row: &Value) {
+    let filled = |words: &str| {
+        words
+            .replace("<scaledjob name>", "orders")
+            .replace("<name>", "orders")
+            .replace("<uid>", "3f1c")
+    };
+    let (metadata, template) = (&manifest["metadata"], &manifest["spec"]["template"]);
+    let labels = texts(&metadata["labels"]);
+    let owner = &metadata["ownerReferences"];
+    match key {
+        "podTemplateLabelsAdded" => {
+            for (label, value) in texts(expected) {
+                let actual = text(&template["metadata"]["labels"][&label]);
+                assert_eq!(actual, filled(&value), "{row}");
+            }
+        }
+        "podTemplateGenerateName" => {
+            let actual = text(&template["metadata"]["generateName"]);
+            assert_eq!(actual, filled(text(expected)), "{row}");
+        }
+        "copied" => {
+            for label in list(expected) {
+                let written = &row["scaledJobLabels"][text(label)];
+                assert_eq!(labels[text(label)], text(written), "{row}");
+            }
+        }
+        "notCopied" => {
+            for label in list(expected) {
+                assert!(!labels.contains_key(text(label)), "{row}");
+            }
+        }
+        "restartPolicy" => assert_eq!(template["spec"][key], *expected, "{row}"),
+        "apiVersion" | "kind" | "name" | "uid" => {
+            assert_eq!(text(&owner[0][key]), filled(text(expected)), "{row}");
+        }
+        "controller" | "blockOwnerDeletion" => assert_eq!(owner[0][key], *expected, "{row}"),
+        _ if key.contains('/') => assert_eq!(labels[key], text(expected), "{row}"),
+        _ => panic!("unknown expectation {key}: {row}"),
+    }
+}
+
+/// KEDA copies all annotations, even kubectl's and the pause; there we differ on purpose.
+fn copies_annotations_but_not_those_of_tools() {
+    let mut object = scaled_job("orders");
+    let copied = BTreeMap::from([("example.com/team".to_owned(), "billing".to_owned())]);
+    object.annotations = copied.clone();
+    for key in [
+        "kubectl.kubernetes.io/last-applied-configuration",
+        "autoscaling.keda.sh/paused",
+    ] {
+        object.annotations.insert(key.to_owned(), "x".to_owned());
+    }
+    let mut annotations = texts(&manifest(&object)["metadata"]["annotations"]);
+    annotations.retain(|key, _| !key.starts_with("slipway.dev/"));
+    let generation = annotations.remove(KEDA_GENERATION_ANNOTATION);
+    assert_eq!(generation.as_deref(), Some("1"));
+    assert_eq!(annotations, copied);
+}
+
+/// `maxScale<=0 -> 0 creates; else min(scaleTo,maxScale)`.
+fn count_formula() {
+    for (waiting, target, running, expected) in [
+        (5.0, 1.0, 0, 5),
+        (5.0, 0.5, 0, 5),
+        (5.0, 2.0, 0, 3),
+        (5.0, 1.0, 5, 0),
+        (5.0, 1.0, 9, 0),
+    ] {
+        let policy = scaled_job("orders").policy;
+        let counts = JobCounts {
+            unfinished: running,
+            pending: 0,
+        };
+        let decision = decide(&policy, &[measure(waiting, target)], counts);
+        assert_eq!(decision.keda, expected);
+    }
+}
+
+fn measure(waiting: f64, target: f64) -> Measure {
+    Measure {
+        label: "s0-queue".to_owned(),
+        reading: Reading::new(waiting),
+        target,
+        activation: 0.0,
+    }
+}
+
+#[test]
+fn e2e_scenarios_vector() {
+    assert_lists("e2e_scenarios", &["cases"]);
+    let mut simulated = 0;
+    for row in rows("e2e_scenarios", "cases") {
+        assert_keys(
+            &row,
+            &[
+                "name",
+                "note",
+                "type",
+                "strategy",
+                "minReplicaCount",
+                "maxReplicaCount",
+                "pollingInterval",
+                "target",
+                "metricThreshold",
+                "metric",
+                "steps",
+                "successfulJobsHistoryLimit",
+                "failedJobsHistoryLimit",
+                "expectJobs",
+                "annotate",
+                "annotation",
+                "triggers",
+                "expect",
+            ],
+        );
+        if row.get("steps").is_some() {
+            Simulation::new(&row).run_steps();
+            simulated += 1;
+        } else if row.get("expectJobs").is_some() {
+            Simulation::new(&row).run_to_rest();
+            simulated += 1;
+        } else if let Some(annotation) = row.get("annotation") {
+            excluded_labels_are_absent(text(annotation), &row);
+        } else {
+            // Pausing and refused objects are proved where objects are read.
+            assert!(
+                row.get("annotate").is_some() || row["triggers"] == json!([]),
+                "a form not known here: {row}"
+            );
+        }
+    }
+    assert!(simulated > 0);
+}
+
+fn excluded_labels_are_absent(annotation: &str, row: &Value) {
+    let (key, excluded) = annotation.split_once(": ").expect("key: value");
+    let mut object = scaled_job("orders");
+    object
+        .annotations
+        .insert(key.to_owned(), excluded.to_owned());
+    for label in excluded.split(',').chain(["example.com/kept"]) {
+        object.labels.insert(label.to_owned(), "x".to_owned());
+    }
+    let labels = texts(&manifest(&object)["metadata"]["labels"]);
+    assert!(labels.contains_key("example.com/kept"), "{row}");
+    for label in excluded.split(',') {
+        assert!(!labels.contains_key(label), "{label}: {row}");
+    }
+}
+
+/// A queue, Jobs that start at once and never finish, and a poll that decides.
+struct Simulation<'a> {
+    row: &'a Value,
+    object: ScaledJob,
+    target: f64,
+    waiting: u32,
+    jobs: u32,
+}
+
+impl<'a> Simulation<'a> {
+    fn new(row: &'a Value) -> Self {
+        let mut object = scaled_job("orders");
+        let strategy = row.get("strategy").map_or("", text);
+        object.policy.strategy = Strategy::select(strategy, None, "");
+        object.policy.bounds = Bounds {
+            min: optional(row, "minReplicaCount"),
+            max: optional(row, "maxReplicaCount"),
+        };
+        let limit = |key| optional(row, key).unwrap_or(DEFAULT_LIMIT);
+        object.history = HistoryLimits {
+            successful: limit("successfulJobsHistoryLimit"),
+            failed: limit("failedJobsHistoryLimit"),
+        };
+        let target = optional(row, "target").or_else(|| optional(row, "metricThreshold"));
+        Self {
+            row,
+            object,
+            target: f64::from(target.unwrap_or(1)),
+            waiting: optional(row, "metric").unwrap_or(0),
+            jobs: 0,
+        }
+    }
+
+    /// One poll; says how many Jobs it started.
+    fn poll(&mut self) -> u32 {
+        let counts = JobCounts {
+            unfinished: self.jobs,
+            pending: 0,
+        };
+        let measures = [measure(f64::from(self.waiting), self.target)];
+        let decision = decide(&self.object.policy, &measures, counts);
+        self.jobs += decision.launch;
+        let cap = self.object.policy.bounds.cap();
+        assert!(self.jobs <= cap, "{}", self.row);
+        decision.launch
+    }
+
+    /// A metric that stands still: polls until nothing more is started. Jobs that finish are then
+    /// cleaned up, where the row says that none is kept.
+    fn run_to_rest(mut self) {
+        while self.poll() > 0 {}
+        if self.object.history.successful == 0 {
+            let finished = [
+                job("one", Some(Outcome::Complete)),
+                job("two", Some(Outcome::Failed)),
+            ];
+            assert_eq!(history::surplus(&self.object, &finished).len(), 2);
+        }
+        assert_eq!(self.jobs, number(&self.row["expectJobs"]), "{}", self.row);
+    }
+
+    /// Messages come in steps. The upstream test waits until the count of Jobs is seen; its messages
+    /// are brought by a Pod, so that a poll may come before them.
+    fn run_steps(mut self) {
+        for step in list(&self.row["steps"]) {
+            assert_keys(step, &["enqueue", "publish", "totalJobs", "runningPods"]);
+            let expected = number(&step["totalJobs"]);
+            let mut seen = self.poll_and_work(step) == expected;
+            self.waiting += optional(step, "enqueue")
+                .or_else(|| optional(step, "publish"))
+                .expect("a step brings messages");
+            if !seen {
+                seen = self.poll_and_work(step) == expected;
+            }
+            assert!(seen, "{} Jobs at {step} of {}", self.jobs, self.row);
+            if let Some(pods) = optional(step, "runningPods") {
+                assert_eq!(self.jobs, pods, "{}", self.row);
+            }
+        }
+    }
+
+    /// In a row that says `enqueue` each Job takes one message as it starts; in one that says
+    /// `publish` none does.
+    fn poll_and_work(&mut self, step: &Value) -> u32 {
+        let started = self.poll();
+        if step.get("enqueue").is_some() {
+            self.waiting -= started;
+        }
+        self.jobs
+    }
+}
+
+/// Names of objects that the API server takes: dots and dashes only between letters and digits.
+fn object_name() -> impl Generator<Value = String> {
+    proptest::string::string_regex(
+        "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?){0,8}",
+    )
+    .expect("a regular expression")
+    .prop_map(|mut name| {
+        name.truncate(253);
+        name.trim_end_matches(['.', '-']).to_owned()
+    })
+}
+
+/// A DNS subdomain name, as the API server checks names of Jobs.
+fn is_subdomain(name: &str) -> bool {
+    let alphanumeric =
+        |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    !name.is_empty()
+        && name.split('.').all(|label| {
+            label.starts_with(alphanumeric)
+                && label.ends_with(alphanumeric)
+                && label
+                    .chars()
+                    .all(|character| character == '-' || alphanumeric(character))
+        })
+}
+
+proptest! {
+    #[test]
+    fn every_object_name_gives_valid_and_different_job_names(
+        name in object_name(),
+        number in 1..u64::MAX,
+        jobs in 1_u32..20,
+    ) {
+        let object = scaled_job(&name);
+        let mut seen = HashSet::new();
+        for round in [Round { number, jobs }, Round { number: number - 1, jobs }] {
+            for launch in Launch::counted(&object, round) {
+                let job = &launch.id.name;
+                prop_assert!(job.len() <= 57, "{job}");
+                prop_assert!(is_subdomain(job), "{job}");
+                let metadata = &launch.manifest["metadata"];
+                prop_assert_eq!(text(&metadata["name"]), job.as_str());
+                let prefix = text(&metadata["generateName"]);
+                prop_assert!(job.starts_with(prefix) && prefix.len() + 10 == job.len());
+                // The API server checks a prefix as a name, with a dash at its end masked.
+                prop_assert!(!prefix.ends_with('.'), "{prefix}");
+                prop_assert!(seen.insert(job.clone()), "twice: {job}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_object_name_has_a_valid_label_value(name in object_name()) {
+        let value = label_value(&name);
+        prop_assert!(value.len() <= 63, "{value}");
+        prop_assert!(value.starts_with(|first: char| first.is_ascii_alphanumeric()));
+        prop_assert!(value.ends_with(|last: char| last.is_ascii_alphanumeric()));
+        prop_assert_eq!(value == name, name.len() <= 63);
+    }
+}

@@ -31,3 +31,30 @@ fn folder() -> PathBuf {
         PathBuf::from,
     )
 }
+
+/// Fails on a key that is not `known`: a form this program's tests do not read must not pass unread.
+pub(crate) fn assert_keys(row: &Value, known: &[&str]) {
+    let object = row
+        .as_object()
+        .unwrap_or_else(|| panic!("not an object: {row}"));
+    for key in object.keys() {
+        assert!(known.contains(&key.as_str()), "unknown key {key} in {row}");
+    }
+}
+
+/// Fails when a grid has other columns than those the test reads by position.
+pub(crate) fn assert_columns(grid: &Value, expected: &[&str]) {
+    assert_eq!(grid["columns"], serde_json::json!(expected), "columns");
+    for row in grid["rows"].as_array().expect("rows") {
+        let cells = row.as_array().expect("a row is a list").len();
+        assert_eq!(cells, expected.len(), "cells of {row}");
+    }
+}
+
+/// Keys every file has beside its lists.
+pub(crate) const HEAD: [&str; 4] = ["keda_commit", "source", "how", "note"];
+
+/// Fails on a list of a file that its tests do not read.
+pub(crate) fn assert_lists(name: &str, lists: &[&str]) {
+    assert_keys(&load(name), &[&HEAD, lists].concat());
+}
