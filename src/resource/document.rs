@@ -302,8 +302,8 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..9 {
             let before = level - 1;
-            let alias = format!("*a{before}, ").repeat(9);
-            bomb.push_str(&format!("a{level}: &a{level} [{alias}*a{before}]\n"));
+            let aliases = [format!("*a{before}").as_str(); 10].join(", ");
+            bomb = [bomb, format!("a{level}: &a{level} [{aliases}]\n")].concat();
         }
         let (documents, misread) = read(&bomb);
         assert!(documents.is_empty());
