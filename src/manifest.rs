@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::lookup::files::{Files, secret_data};
@@ -128,14 +128,7 @@ impl Manifests {
     fn read_path(&mut self, path: &Path) {
         let name = path.display().to_string();
         if name == STANDARD_INPUT {
-            let mut text = String::new();
-            // One byte more than is read, so that too much is seen as too much.
-            let limit = u64::try_from(document::MAX_BYTES + 1).unwrap_or(u64::MAX);
-            let read = std::io::stdin().take(limit).read_to_string(&mut text);
-            return match read {
-                Ok(_) => self.read_text("<stdin>", &text),
-                Err(error) => self.unreadable("<stdin>", &error),
-            };
+            return self.read_from("<stdin>", std::io::stdin());
         }
         if path.is_dir() {
             return match files_of(path) {
@@ -146,9 +139,29 @@ impl Manifests {
                 Err(error) => self.unreadable(&name, &error),
             };
         }
-        match std::fs::read_to_string(path) {
-            Ok(text) => self.read_text(&name, &text),
+        match std::fs::File::open(path) {
+            Ok(file) => self.read_from(&name, file),
             Err(error) => self.unreadable(&name, &error),
+        }
+    }
+
+    fn read_from(&mut self, file: &str, source: impl Read) {
+        let mut bytes = Vec::new();
+        // One byte more than is taken, so that too much is seen as too much.
+        let limit = u64::try_from(document::MAX_BYTES + 1).unwrap_or(u64::MAX);
+        if let Err(error) = source.take(limit).read_to_end(&mut bytes) {
+            return self.unreadable(file, &error);
+        }
+        if bytes.len() > document::MAX_BYTES {
+            let limit = document::MAX_BYTES;
+            return self.misread(file, &format!("has more than {limit} bytes: split it"));
+        }
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => self.read_text(file, text),
+            Err(error) => {
+                let at = error.valid_up_to();
+                self.misread(file, &format!("is not UTF-8 text, from byte {at} on"));
+            }
         }
     }
 

@@ -241,6 +241,13 @@ mod tests {
     }
 
     #[test]
+    fn line_ends_of_windows_and_a_byte_order_mark_change_nothing() {
+        let document = only(&format!("\u{feff}{OBJECT}data: {{a: b}}\n").replace('\n', "\r\n"));
+        assert_eq!(document.value["data"], json!({"a": "b"}));
+        assert_eq!(document.locate("data").to_string(), "5:1");
+    }
+
+    #[test]
     fn json_is_read_like_yaml() {
         let document = only(
             "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\",\n \"metadata\": {\"name\": \"it\"}, \"data\": {\"tab\": \"a\\tb\"}}",

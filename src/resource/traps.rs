@@ -9,7 +9,10 @@ mod triggers;
 use serde_json::Value;
 
 use crate::resource::fields::join;
-use crate::resource::{Fault, Rollout, ScaledJob, TriggerKind};
+use crate::resource::scaled_job::{
+    KEDA_PAUSED_ANNOTATION, MANAGED_ANNOTATION, PAUSED_ANNOTATION, is_managed_in_place, pauses,
+};
+use crate::resource::{Api, Fault, Rollout, ScaledJob, TriggerKind};
 use crate::scaling::{Calculation, Strategy};
 
 pub use authentication::{of_authentication, of_pair};
@@ -28,6 +31,7 @@ pub fn warnings(scaled_job: &ScaledJob, written: &Value) -> Vec<Fault> {
     let spec = &written["spec"];
     let mut found = Vec::new();
     names(scaled_job, &mut found);
+    annotations(scaled_job, written, &mut found);
     template(scaled_job, spec, &mut found);
     replicas(scaled_job, &mut found);
     strategy(scaled_job, &spec["scalingStrategy"], &mut found);
@@ -59,6 +63,35 @@ fn names(scaled_job: &ScaledJob, found: &mut Vec<Fault>) {
                 "is copied over the label that tells whose a Job is: KEDA no longer counts, cleans or rolls out such Jobs",
             ));
         }
+    }
+}
+
+fn annotations(scaled_job: &ScaledJob, written: &Value, found: &mut Vec<Fault>) {
+    let path = |name: &str| join("metadata.annotations", name);
+    for name in [KEDA_PAUSED_ANNOTATION, PAUSED_ANNOTATION] {
+        let Some(text) = scaled_job.annotations.get(name) else {
+            continue;
+        };
+        if !matches!(text.as_str(), "true" | "True" | "TRUE" | "t" | "T" | "1") && pauses(text) {
+            found.push(Fault::at(
+                path(name),
+                "is neither true nor false, and then it pauses, as with KEDA; take it off to go on",
+            ));
+        }
+    }
+    if !scaled_job.annotations.contains_key(MANAGED_ANNOTATION) {
+        return;
+    }
+    match scaled_job.api {
+        Api::Slipway => found.push(Fault::at(
+            path(MANAGED_ANNOTATION),
+            format!("has no effect on an object of slipway.dev, but {KEDA_PAUSED_ANNOTATION}, which goes with it, pauses one"),
+        )),
+        Api::Keda if !is_managed_in_place(written) => found.push(Fault::at(
+            path(MANAGED_ANNOTATION),
+            format!("hands the object over only when it and {KEDA_PAUSED_ANNOTATION} are both exactly \"true\": in a cluster Slipway leaves this object alone"),
+        )),
+        Api::Keda => {}
     }
 }
 

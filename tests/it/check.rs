@@ -1,24 +1,25 @@
 //! What people write: the parser beside KEDA's rules and beside our own
-//! CustomResourceDefinitions, `slipway check`, the examples, and the real API
-//! server's opinion of all of it.
+//! CustomResourceDefinitions, `slipway check`, and the examples. The API server's
+//! opinion of all of it is in `cluster`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "how a test fails, in functions that tests share too"
+)]
+
+mod cluster;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::discovery::ApiResource;
-use kube::{Client, Config};
 use serde_json::{Value, json};
 use slipway::cli::check::{self, Args, Output};
 use slipway::manifest::{self, Manifests};
-use slipway::resource::document::{self, Document};
+use slipway::resource::document;
 use slipway::resource::{Fault, Rollout, definitions, scaled_job};
 
-use crate::support::{await_until, servers, vectors};
+use crate::support::vectors;
 
 // KEDA's rules
 
@@ -131,10 +132,11 @@ fn compare(schema: &Value, pointer: &str, seen: &mut usize) {
     let said = texts(scaled_job::parse(&probe));
     let names = said
         .iter()
-        .find_map(|text| text.split_once("there is no such field; there are "))
-        .map(|(_, names)| names.split(", ").map(ToOwned::to_owned).collect())
-        .unwrap_or_else(|| panic!("{pointer} takes unknown fields: {said:?}"));
-    let parsed: BTreeSet<String> = names;
+        .find_map(|text| Some(text.split_once("there is no such field; there are ")?.1));
+    let Some(names) = names else {
+        panic!("{pointer} takes unknown fields: {said:?}");
+    };
+    let parsed: BTreeSet<String> = names.split(", ").map(ToOwned::to_owned).collect();
     let written: BTreeSet<String> = properties.keys().cloned().collect();
     assert_eq!(parsed, written, "{pointer}");
     for (name, schema) in properties {
@@ -340,191 +342,4 @@ async fn example_jobs_say_what_runs_in_place_of_their_image() {
         commands += 1;
     }
     assert_eq!(commands, 5);
-}
-
-// The real API server
-
-async fn cluster() -> Client {
-    let kubeconfig = Kubeconfig::read_from(servers::kubeconfig()).unwrap();
-    let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .unwrap();
-    config.read_timeout = Some(Duration::from_secs(20));
-    let client = Client::try_from(config).unwrap();
-    apply_definitions(&client).await;
-    client
-}
-
-/// Server-side apply, so that tests that run at the same time do not disturb each other.
-async fn apply_definitions(client: &Client) {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let parameters = PatchParams::apply("slipway-tests")
-        .force()
-        .validation_strict();
-    for definition in definitions::ALL {
-        let (documents, _) = document::read(definition.yaml);
-        let patch = Patch::Apply(&documents[0].value);
-        api.patch(definition.name, &parameters, &patch)
-            .await
-            .unwrap();
-        let what = format!("{} is established", definition.name);
-        await_until(&what, Duration::from_secs(20), async || {
-            let found = api.get(definition.name).await.ok()?;
-            let conditions = found.status?.conditions?;
-            let is = |kind: &str| {
-                conditions
-                    .iter()
-                    .any(|condition| condition.type_ == kind && condition.status == "True")
-            };
-            assert!(!is("NonStructuralSchema"), "{conditions:?}");
-            is("Established").then_some(())
-        })
-        .await;
-    }
-}
-
-/// What the API server says to `kubectl apply --dry-run=server --validate=strict`.
-async fn apply(client: &Client, object: &Value) -> Result<DynamicObject, String> {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-    let api_version = text("/apiVersion").unwrap();
-    let kind = text("/kind").unwrap();
-    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
-    let resource = ApiResource {
-        group: group.into(),
-        version: version.into(),
-        api_version: api_version.into(),
-        kind: kind.into(),
-        plural: format!("{}s", kind.to_lowercase()),
-    };
-    let api: Api<DynamicObject> = if kind.starts_with("Cluster") {
-        Api::all_with(client.clone(), &resource)
-    } else {
-        Api::namespaced_with(client.clone(), "default", &resource)
-    };
-    let parameters = PatchParams::apply("slipway-tests")
-        .dry_run()
-        .validation_strict();
-    let name = text("/metadata/name").unwrap();
-    let answer = await_until("the kind is served", Duration::from_secs(20), async || {
-        match api.patch(name, &parameters, &Patch::Apply(object)).await {
-            // A new kind is not served in the moment it is established.
-            Err(kube::Error::Api(status))
-                if status.code == 404 && !status.message.contains("namespaces") =>
-            {
-                None
-            }
-            answer => Some(answer),
-        }
-    })
-    .await;
-    answer.map_err(|error| error.to_string())
-}
-
-#[tokio::test]
-async fn the_api_server_takes_the_definitions_and_the_examples() {
-    let client = cluster().await;
-    let manifests =
-        manifest::load(&[examples(), examples().join("keda"), examples().join("jobs")]).await;
-    let mut applied = 0;
-    for Document { value, .. } in manifests.entries.iter().map(|entry| &entry.document) {
-        let mut value = value.clone();
-        if value["apiVersion"] == scaled_job::KEDA_API_VERSION {
-            value["apiVersion"] = json!(scaled_job::SLIPWAY_API_VERSION);
-        }
-        let answer = apply(&client, &value).await.unwrap();
-        // Nothing is defaulted and nothing pruned: GitOps tools see no difference.
-        if value["apiVersion"] == scaled_job::SLIPWAY_API_VERSION {
-            assert_eq!(answer.data["spec"], value["spec"]);
-        }
-        applied += 1;
-    }
-    assert_eq!(applied, 14);
-}
-
-#[tokio::test]
-async fn the_api_server_refuses_typos_and_contradictions() {
-    let client = cluster().await;
-    let accepted = apply(&client, &minimal()).await;
-    assert!(accepted.is_ok(), "{accepted:?}");
-    let named = json!({"type": "kafka", "name": "same", "metadata": {}});
-    for (pointer, value, words) in [
-        ("/spec/pollInterval", json!(1), "pollInterval"),
-        (
-            "/spec/triggers/0/authentication",
-            json!({}),
-            "authentication",
-        ),
-        (
-            "/spec/scalingStrategy",
-            json!({"strategy": "acurate"}),
-            "Unsupported value",
-        ),
-        (
-            "/spec/pollingInterval",
-            json!(0),
-            "greater than or equal to 1",
-        ),
-        ("/spec/triggers", json!([]), "should have at least 1 items"),
-        (
-            "/spec/triggers",
-            json!([named, named]),
-            "the names of triggers must be unique",
-        ),
-        (
-            "/spec/triggers/0/type",
-            json!("rabbitmq"),
-            "Unsupported value",
-        ),
-        ("/spec/triggers/0/metadata/lagThreshold", json!(5), "string"),
-        (
-            "/spec/jobTargetRef",
-            json!({"parallelism": 1}),
-            "template: Required value",
-        ),
-    ] {
-        let object = with(pointer, value);
-        let refused = apply(&client, &object).await.expect_err(pointer);
-        assert!(refused.contains(words), "{pointer}: {refused}");
-        assert!(scaled_job::parse(&object).is_err(), "{pointer}");
-    }
-}
-
-#[tokio::test]
-async fn the_api_server_refuses_pod_identities_that_contradict_themselves() {
-    let client = cluster().await;
-    for kind in ["TriggerAuthentication", "ClusterTriggerAuthentication"] {
-        let object = |identity: Value| {
-            json!({
-                "apiVersion": "slipway.dev/v1alpha1", "kind": kind, "metadata": {"name": "auth"},
-                "spec": {"podIdentity": identity},
-            })
-        };
-        for identity in [
-            json!({"provider": "aws"}),
-            json!({"provider": "aws", "roleArn": "arn:aws:iam::1:role/r", "externalID": "e"}),
-            json!({"provider": "aws", "identityOwner": "workload"}),
-            json!({"provider": "aws-eks"}),
-            json!({"provider": "none"}),
-        ] {
-            let answer = apply(&client, &object(identity)).await;
-            assert!(answer.is_ok(), "{answer:?}");
-        }
-        for (identity, words) in [
-            (
-                json!({"provider": "aws", "roleArn": "r", "identityOwner": "workload"}),
-                "give one of them",
-            ),
-            (
-                json!({"provider": "aws", "externalID": "e"}),
-                "which is missing",
-            ),
-            (json!({"provider": "gcp"}), "Unsupported value"),
-            (json!({}), "provider: Required value"),
-            (json!({"provider": "aws", "rolearn": "r"}), "rolearn"),
-        ] {
-            let refused = apply(&client, &object(identity)).await.unwrap_err();
-            assert!(refused.contains(words), "{refused}");
-        }
-    }
 }

@@ -164,6 +164,36 @@ fn each_trap_is_named_at_its_field_and_only_it() {
 }
 
 #[test]
+fn annotations_that_do_not_do_what_they_say_are_named() {
+    let annotated = |api: &str, annotations: Value| {
+        let mut document = quiet("kafka");
+        document["apiVersion"] = json!(api);
+        document["metadata"]["annotations"] = annotations;
+        fields(&document)
+    };
+    let paused = "metadata.annotations[\"autoscaling.keda.sh/paused\"]";
+    let managed = "metadata.annotations[\"slipway.dev/managed\"]";
+    let (ours, kedas) = ("slipway.dev/v1alpha1", "keda.sh/v1alpha1");
+    let pair =
+        |value: &str| json!({"slipway.dev/managed": "true", "autoscaling.keda.sh/paused": value});
+    assert_eq!(
+        annotated(ours, json!({"autoscaling.keda.sh/paused": "no"})),
+        [paused]
+    );
+    assert_eq!(
+        annotated(ours, json!({"autoscaling.keda.sh/paused": "0"})),
+        [""; 0]
+    );
+    assert_eq!(annotated(ours, pair("true")), [managed]);
+    assert_eq!(annotated(kedas, pair("true")), [""; 0]);
+    assert_eq!(annotated(kedas, pair("True")), [managed]);
+    assert_eq!(
+        annotated(kedas, json!({"slipway.dev/managed": "true"})),
+        [managed]
+    );
+}
+
+#[test]
 fn what_is_written_out_is_taken_as_meant() {
     let mut document = quiet("aws-sqs-queue");
     document["spec"]["scalingStrategy"] = json!({"strategy": "accurate"});
