@@ -16,6 +16,8 @@ pub mod launch;
 
 pub mod lookup;
 
+pub mod manifest;
+
 pub mod app;
 pub mod cli;
 pub mod config;

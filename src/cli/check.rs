@@ -1,1 +1,200 @@
-//! `slipway check`.
+//! `slipway check`: everything that can be known wrong before deploying.
+//!
+//! Nothing is connected to: what the files say is all that is looked at.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::lookup::Lookup as _;
+use crate::manifest::{self, Entry, Finding, Manifests};
+use crate::resource::traps;
+use crate::resource::{Fault, ObjectId, ScaledJob, TriggerEntry};
+
+/// Finds what is wrong in files before they are deployed
+///
+/// Every fault is printed with its file, line and column. Exit code 0: nothing
+/// wrong; 1: a fault (or, with --strict, a warning); 2: wrong usage.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Files, folders (their *.yaml, *.yml and *.json), or - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Fail on warnings too
+    #[arg(long, env = "SLIPWAY_STRICT")]
+    pub strict: bool,
+    /// How to print what was found
+    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub output: Output,
+}
+
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// One line each, for people
+    Text,
+    /// One object, for programs
+    Json,
+}
+
+/// Checks the files and prints what was found.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let findings = check(&manifest::load(&args.files).await).await;
+    match args.output {
+        Output::Text => findings.print_text(out)?,
+        Output::Json => findings.print_json(out)?,
+    }
+    let failed = !findings.faults.is_empty() || (args.strict && !findings.warnings.is_empty());
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// What was found, in the order of the files.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What is wrong.
+    pub faults: Vec<Finding>,
+    /// What is valid and yet surprises.
+    pub warnings: Vec<Finding>,
+    /// What could not be looked at.
+    pub notes: Vec<Finding>,
+    /// Objects that were read.
+    pub objects: usize,
+}
+
+/// Everything that can be said about a set of files.
+pub async fn check(manifests: &Manifests) -> Findings {
+    let mut findings = Findings {
+        faults: manifests.faults.clone(),
+        warnings: Vec::new(),
+        notes: manifests.notes.clone(),
+        objects: manifests.entries.len(),
+    };
+    for entry in &manifests.entries {
+        if entry.document.kind.ends_with("TriggerAuthentication") {
+            let warnings = traps::of_authentication(&entry.document.value);
+            findings.warnings.extend(at(entry, warnings));
+        }
+    }
+    for (index, scaled_job) in &manifests.scaled_jobs {
+        let entry = &manifests.entries[*index];
+        let warnings = traps::warnings(scaled_job, &entry.document.value);
+        findings.warnings.extend(at(entry, warnings));
+        for trigger in &scaled_job.triggers {
+            check_trigger(manifests, entry, scaled_job, trigger, &mut findings).await;
+        }
+    }
+    manifests.sort(&mut findings.faults);
+    manifests.sort(&mut findings.warnings);
+    manifests.sort(&mut findings.notes);
+    findings
+}
+
+/// One trigger, with what it refers to if that is in the files.
+async fn check_trigger(
+    manifests: &Manifests,
+    entry: &Entry,
+    scaled_job: &ScaledJob,
+    trigger: &TriggerEntry,
+    findings: &mut Findings,
+) {
+    if let Some(reference) = &trigger.authentication {
+        let id = ObjectId::new(&scaled_job.id.namespace, &reference.name);
+        let found = manifests
+            .files
+            .authentication(&id, reference.cluster, scaled_job.api)
+            .await;
+        let Ok(Some(authentication)) = found else {
+            let fault = Fault::at(
+                format!("spec.triggers[{}].authenticationRef", trigger.index),
+                format!(
+                    "{} is not in these files: this trigger is checked without it",
+                    reference.name
+                ),
+            );
+            findings.notes.push(entry.finding(fault));
+            return;
+        };
+        let warnings = traps::of_pair(trigger, &authentication.spec);
+        findings.warnings.extend(at(entry, warnings));
+    }
+    let faults = trigger_faults(manifests, scaled_job, trigger).await;
+    findings.faults.extend(at(entry, faults));
+}
+
+/// MERGE: becomes `lookup::inputs` over `manifests.files`, then `resource::parse_trigger` with what it gives.
+#[expect(clippy::unused_async, reason = "reads references once it is filled in")]
+async fn trigger_faults(
+    _manifests: &Manifests,
+    _scaled_job: &ScaledJob,
+    _trigger: &TriggerEntry,
+) -> Vec<Fault> {
+    Vec::new()
+}
+
+fn at(entry: &Entry, faults: Vec<Fault>) -> impl Iterator<Item = Finding> {
+    faults.into_iter().map(|fault| entry.finding(fault))
+}
+
+impl Findings {
+    fn print_text(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        for fault in &self.faults {
+            writeln!(out, "{fault}")?;
+        }
+        for (word, findings) in [("warning", &self.warnings), ("note", &self.notes)] {
+            for finding in findings {
+                let place = format!("{}:{}", finding.file, finding.position);
+                writeln!(out, "{place}: {word}: {}", finding.text())?;
+            }
+        }
+        writeln!(
+            out,
+            "{}: {}, {}",
+            counted(self.objects, "object"),
+            counted(self.faults.len(), "fault"),
+            counted(self.warnings.len(), "warning"),
+        )
+    }
+
+    fn print_json(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let list = |findings: &[Finding]| -> Vec<_> {
+            findings
+                .iter()
+                .map(|finding| {
+                    let object = finding.object.as_ref();
+                    json!({
+                        "file": finding.file,
+                        "line": finding.position.line,
+                        "column": finding.position.column,
+                        "kind": object.map(|(kind, _)| kind),
+                        "namespace": object.map(|(_, id)| &id.namespace),
+                        "name": object.map(|(_, id)| &id.name),
+                        "field": finding.fault.field,
+                        "message": finding.fault.message,
+                    })
+                })
+                .collect()
+        };
+        let answer = json!({
+            "objects": self.objects,
+            "faults": list(&self.faults),
+            "warnings": list(&self.warnings),
+            "notes": list(&self.notes),
+        });
+        serde_json::to_writer_pretty(&mut *out, &answer)?;
+        writeln!(out)?;
+        Ok(())
+    }
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}

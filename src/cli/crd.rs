@@ -1,1 +1,20 @@
-//! `slipway crd`.
+//! `slipway crd`: the CustomResourceDefinitions, for `kubectl apply --filename -`.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use crate::resource::definitions;
+
+/// Prints the CustomResourceDefinitions as YAML
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {}
+
+/// Prints the definitions.
+///
+/// # Errors
+///
+/// When `out` takes no more.
+pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    out.write_all(definitions::stream().as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -241,6 +241,13 @@ mod tests {
     }
 
     #[test]
+    fn line_ends_of_windows_and_a_byte_order_mark_change_nothing() {
+        let document = only(&format!("\u{feff}{OBJECT}data: {{a: b}}\n").replace('\n', "\r\n"));
+        assert_eq!(document.value["data"], json!({"a": "b"}));
+        assert_eq!(document.locate("data").to_string(), "5:1");
+    }
+
+    #[test]
     fn json_is_read_like_yaml() {
         let document = only(
             "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\",\n \"metadata\": {\"name\": \"it\"}, \"data\": {\"tab\": \"a\\tb\"}}",
@@ -302,8 +309,8 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..9 {
             let before = level - 1;
-            let alias = format!("*a{before}, ").repeat(9);
-            bomb.push_str(&format!("a{level}: &a{level} [{alias}*a{before}]\n"));
+            let aliases = [format!("*a{before}").as_str(); 10].join(", ");
+            bomb = [bomb, format!("a{level}: &a{level} [{aliases}]\n")].concat();
         }
         let (documents, misread) = read(&bomb);
         assert!(documents.is_empty());

@@ -14,7 +14,7 @@ use crate::resource::fields::{Faults, Fields};
 use crate::resource::{Api, Fault, ObjectId, Round, ScaledJob};
 
 pub use annotations::{
-    KEDA_PAUSED_ANNOTATION, MANAGED_ANNOTATION, PAUSED_ANNOTATION, is_managed_in_place,
+    KEDA_PAUSED_ANNOTATION, MANAGED_ANNOTATION, PAUSED_ANNOTATION, is_managed_in_place, pauses,
 };
 pub use triggers::check as check_triggers;
 

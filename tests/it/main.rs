@@ -4,6 +4,7 @@
 mod support;
 
 mod architecture;
+mod check;
 mod controller;
 mod jobs;
 mod kafka;

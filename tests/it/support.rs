@@ -10,13 +10,20 @@ pub(crate) mod vectors;
 use std::time::{Duration, Instant};
 
 /// Waits until `condition` gives something, looking every 20 ms; panics with `what` after `deadline`.
-pub(crate) async fn await_until<T>(what: &str, deadline: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn await_until<T>(
+    what: &str,
+    deadline: Duration,
+    mut condition: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(start.elapsed() < deadline, "{what}: not within {deadline:?}");
+        assert!(
+            start.elapsed() < deadline,
+            "{what}: not within {deadline:?}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -30,12 +30,12 @@ pub fn is_managed_in_place(value: &Value) -> bool {
 
 /// Whether the object is paused. KEDA's annotation cannot pause an object that it hands over.
 pub(super) fn paused(api: Api, value: &Value, annotations: &BTreeMap<String, String>) -> bool {
-    let pauses = |name: &str| annotations.get(name).is_some_and(|text| parse_pause(text));
+    let is_set = |name: &str| annotations.get(name).is_some_and(|text| pauses(text));
     let handed_over = api == Api::Keda && is_managed_in_place(value);
-    pauses(PAUSED_ANNOTATION) || (!handed_over && pauses(KEDA_PAUSED_ANNOTATION))
+    is_set(PAUSED_ANNOTATION) || (!handed_over && is_set(KEDA_PAUSED_ANNOTATION))
 }
 
-/// KEDA's reading: Go's `ParseBool`, and what it does not understand pauses.
-fn parse_pause(text: &str) -> bool {
+/// Whether the value of a pause annotation pauses. KEDA's reading: Go's `ParseBool`, and what it does not understand pauses.
+pub fn pauses(text: &str) -> bool {
     !matches!(text, "0" | "f" | "F" | "false" | "FALSE" | "False")
 }
