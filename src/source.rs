@@ -108,6 +108,10 @@ impl Error {
     }
 }
 
+pub mod address;
+mod aws;
 pub mod kafka;
+pub mod metrics;
 pub mod pool;
+mod shared;
 pub mod sqs;

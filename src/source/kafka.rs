@@ -1,1 +1,169 @@
-//! Kafka.
+//! Kafka: how far a consumer group is behind, as one trigger counts it.
+//!
+//! Triggers on the same group and topics share a poll, which has the offsets of
+//! every partition; each applies its own rules (`lag`) and remembers its own last
+//! poll. Talking to brokers is `client`'s.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use crate::resource::kafka::{Group, LagRules, Topics};
+use crate::scaling::Reading;
+use crate::source::metrics::Meter;
+use crate::source::shared::Shared;
+use crate::source::{Error, Source, Taken};
+
+pub(super) mod client;
+mod config;
+mod context;
+pub mod lag;
+mod token;
+
+use client::Client;
+use lag::{Lag, Offsets, Partition, Previous};
+
+/// The label of this kind of source in metrics: KEDA's name of the trigger.
+pub const KIND: &str = "kafka";
+
+/// A poll takes no longer than this.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a poll looks at, for error texts: the topics, or the group.
+pub fn source_name(group: &Group) -> String {
+    let name = &group.group;
+    match &group.topics {
+        Topics::Named(topics) => format!("Kafka topic {} for group {name}", topics.join(",")),
+        Topics::OfGroup => format!("Kafka group {name} on its topics"),
+        Topics::OfCluster => format!("Kafka group {name} on all topics"),
+    }
+}
+
+/// A lag as scaling sees it: never below 0.
+pub fn reading(lag: Lag) -> Reading {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "exact below 2^53; a longer log is as good as that long"
+    )]
+    Reading::with_activation(lag.scaling as f64, lag.activation as f64)
+}
+
+/// The partitions that a trigger looks at, of those that exist.
+///
+/// `limits` hold for topics that were asked for, not for those that a group happens to have: as in KEDA.
+pub fn partitions_of<'a>(
+    existing: impl Iterator<Item = &'a Partition>,
+    topics: &Topics,
+    limits: Option<&[i32]>,
+) -> impl Iterator<Item = &'a Partition> {
+    let limits = limits.filter(|_| *topics != Topics::OfGroup);
+    existing.filter(move |(_, partition)| limits.is_none_or(|limits| limits.contains(partition)))
+}
+
+/// What a poll looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    source_name: String,
+    topics: Topics,
+    limits: Option<Vec<i32>>,
+}
+
+/// The offsets of one group on some topics, shared by all triggers that look at them.
+pub(super) struct Poll {
+    wanted: Wanted,
+    client: Arc<Client>,
+    shared: Shared<BTreeMap<Partition, Offsets>>,
+}
+
+impl Poll {
+    pub(super) fn new(group: &Group, client: Arc<Client>, meter: Meter) -> Self {
+        let wanted = Wanted {
+            source_name: source_name(group),
+            topics: group.topics.clone(),
+            limits: group.partitions.clone(),
+        };
+        let request = wanted.clone();
+        let caller = Arc::clone(&client);
+        let shared = Shared::new(wanted.source_name.clone(), DEADLINE, meter, move || {
+            Arc::clone(&caller).offsets(request.clone()).boxed()
+        });
+        Self {
+            wanted,
+            client,
+            shared,
+        }
+    }
+
+    /// Whether this is the poll of these topics of the group through that client.
+    pub(super) fn is(&self, group: &Group, client: &Arc<Client>) -> bool {
+        Arc::ptr_eq(&self.client, client)
+            && self.wanted.topics == group.topics
+            && self.wanted.limits == group.partitions
+    }
+}
+
+/// One trigger's view of a group.
+pub(super) struct GroupLag {
+    poll: Arc<Poll>,
+    rules: LagRules,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    previous: Previous,
+    last: Option<(Instant, Reading)>,
+}
+
+impl GroupLag {
+    pub(super) fn new(poll: Arc<Poll>, rules: LagRules) -> Self {
+        Self {
+            poll,
+            rules,
+            memory: Mutex::default(),
+        }
+    }
+
+    /// Counts a poll once: asked again about the same one, the reading is the same, whatever the memory says by then.
+    fn count(
+        &self,
+        partitions: &BTreeMap<Partition, Offsets>,
+        at: Instant,
+    ) -> Result<Taken, Error> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((last_at, reading)) = memory.last
+            && at <= last_at
+        {
+            return Ok(Taken {
+                reading,
+                at: last_at.into_std(),
+            });
+        }
+        let lag = lag::total(partitions, &mut memory.previous, &self.rules).map_err(|missing| {
+            Error::BadAnswer {
+                source_name: self.poll.wanted.source_name.clone(),
+                detail: missing.to_string(),
+            }
+        })?;
+        let reading = reading(lag);
+        memory.last = Some((at, reading));
+        Ok(Taken {
+            reading,
+            at: at.into_std(),
+        })
+    }
+}
+
+impl Source for GroupLag {
+    fn read(&self, freshness: Duration) -> BoxFuture<'_, Result<Taken, Error>> {
+        async move {
+            let (partitions, at) = self.poll.shared.ask(freshness).await?;
+            self.count(&partitions, at)
+        }
+        .boxed()
+    }
+}

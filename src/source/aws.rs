@@ -1,0 +1,183 @@
+//! Whom we are towards AWS: one login for each identity and region, shared by
+//! everything that uses it.
+//!
+//! Own identity is the SDK's chain with what this build has of it: environment,
+//! profile, web identity (IRSA), container credentials (ECS, EKS Pod Identity),
+//! instance metadata. Roles are assumed here. What is done with the credentials
+//! is left to the adapters.
+
+use std::error::Error as StdError;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aws_config::identity::IdentityCache;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use secrecy::ExposeSecret;
+use tokio::sync::OnceCell;
+
+use crate::resource::aws::Identity;
+use crate::source::address;
+
+pub(super) mod resolver;
+mod role;
+
+pub(super) use role::RoleError;
+
+/// A connection has this long to come about.
+const CONNECT: Duration = Duration::from_secs(3);
+/// One request has this long: below the deadline of a poll, so that the SDK's own error is what is reported.
+const ATTEMPT: Duration = Duration::from_secs(9);
+
+/// What assuming roles needs to know of this process.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RoleSettings {
+    /// `AWS_WEB_IDENTITY_TOKEN_FILE`.
+    pub(super) web_identity_token_file: Option<PathBuf>,
+    /// In place of AWS's own STS.
+    pub(super) sts_endpoint: Option<String>,
+}
+
+/// An identity in a region, its credentials cached and renewed before they expire.
+pub(super) struct Login {
+    identity: Identity,
+    region: String,
+    settings: RoleSettings,
+    http: SharedHttpClient,
+    config: OnceCell<SdkConfig>,
+}
+
+impl Login {
+    /// A login that is not used yet: nothing is read or sent before [`Login::config`].
+    pub(super) fn new(
+        identity: Identity,
+        region: String,
+        settings: RoleSettings,
+        http: SharedHttpClient,
+    ) -> Self {
+        Self {
+            identity,
+            region,
+            settings,
+            http,
+            config: OnceCell::new(),
+        }
+    }
+
+    /// Whether this is the login of that identity in that region.
+    pub(super) fn is(&self, identity: &Identity, region: &str) -> bool {
+        self.identity == *identity && self.region == region
+    }
+
+    /// The SDK's configuration: clients made from it share one cache of credentials.
+    pub(super) async fn config(&self) -> &SdkConfig {
+        self.config.get_or_init(|| self.load()).await
+    }
+
+    async fn load(&self) -> SdkConfig {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT)
+            .operation_attempt_timeout(ATTEMPT)
+            .operation_timeout(ATTEMPT)
+            .build();
+        let cache = IdentityCache::lazy().load_timeout(ATTEMPT).build();
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(self.http.clone())
+            .region(Region::new(self.region.clone()))
+            // The next turn tries again; a retry in here would only hide how the source fares.
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .identity_cache(cache);
+        match &self.identity {
+            Identity::Own => loader.load().await,
+            Identity::Keys {
+                access_key_id,
+                secret_access_key,
+                session_token,
+            } => {
+                let token = session_token.as_ref().map(|t| t.expose_secret().to_owned());
+                let keys = Credentials::new(
+                    access_key_id.expose_secret(),
+                    secret_access_key.expose_secret(),
+                    token,
+                    None,
+                    "TriggerAuthentication",
+                );
+                loader.credentials_provider(keys).load().await
+            }
+            Identity::Role {
+                arn,
+                external_id,
+                web_identity,
+            } => {
+                let own = loader.load().await;
+                let token_file = self.settings.web_identity_token_file.clone();
+                let role = role::Role::new(
+                    &own,
+                    self.settings.sts_endpoint.as_deref(),
+                    arn.clone(),
+                    external_id.clone(),
+                    token_file.filter(|_| *web_identity),
+                );
+                own.into_builder()
+                    .credentials_provider(SharedCredentialsProvider::new(role))
+                    .build()
+            }
+        }
+    }
+}
+
+/// An HTTP client for credentials, which goes wherever the operator's own settings say.
+pub(super) fn http() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
+}
+
+/// An HTTP client for addresses that users write: names that lead where they may not are not connected to.
+pub(super) fn guarded_http(rules: &address::Rules) -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_with_resolver(resolver::Guarded::new(rules.clone()))
+}
+
+/// Whether credentials of this process (or got with them) would be shown to the source.
+pub(super) fn is_ours(identity: &Identity) -> bool {
+    matches!(identity, Identity::Own | Identity::Role { .. })
+}
+
+/// The first cause of this type.
+pub(super) fn cause<'a, E: StdError + 'static>(
+    error: &'a (dyn StdError + 'static),
+) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The innermost cause's text, on one line and cut: `connection refused` rather than three layers around it.
+pub(super) fn root_cause(error: &(dyn StdError + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(next) = deepest.source() {
+        deepest = next;
+    }
+    one_line(&deepest.to_string())
+}
+
+/// Text from outside, made fit for a status: no control characters, at most 300 of the others.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(300)
+        .collect()
+}

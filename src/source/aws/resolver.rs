@@ -1,0 +1,46 @@
+//! Names are looked up for every new connection, and each address is held
+//! against the rules then: a name that is made to point elsewhere later (DNS
+//! rebinding) is caught too.
+
+use std::net::IpAddr;
+
+use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
+
+use crate::source::address::Rules;
+
+/// The system's resolver behind the address rules.
+#[derive(Debug, Clone)]
+pub(in crate::source) struct Guarded {
+    rules: Rules,
+}
+
+/// A name leads to an address that is not allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::source) struct Refused(pub(in crate::source) String);
+
+impl Guarded {
+    /// A resolver that answers only with allowed addresses, or not at all.
+    pub(in crate::source) fn new(rules: Rules) -> Self {
+        Self { rules }
+    }
+
+    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveDnsError> {
+        let found = tokio::net::lookup_host((name, 0))
+            .await
+            .map_err(ResolveDnsError::new)?;
+        let addresses: Vec<IpAddr> = found.map(|socket| socket.ip()).collect();
+        for address in &addresses {
+            self.rules
+                .check_address(name, *address)
+                .map_err(|why| ResolveDnsError::new(Refused(why)))?;
+        }
+        Ok(addresses)
+    }
+}
+
+impl ResolveDns for Guarded {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        DnsFuture::new(self.resolve(name))
+    }
+}

@@ -1,0 +1,87 @@
+//! librdkafka's settings for a cluster and a group.
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use secrecy::ExposeSecret as _;
+
+use crate::resource::kafka::{Cluster, Credentials, Sasl, Tls};
+use crate::source::aws::one_line;
+
+/// A client that only asks for offsets, as light as librdkafka can be made.
+pub(super) fn native(cluster: &Cluster, group: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("client.id", "slipway")
+        .set("bootstrap.servers", cluster.bootstrap_servers.join(","))
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // The end of the log, not of its last finished transaction: as KEDA counts.
+        .set("isolation.level", "read_uncommitted")
+        .set("allow.auto.create.topics", "false")
+        // Every poll fetches what it needs; nothing has to stay fresh in between.
+        .set("topic.metadata.refresh.interval.ms", "-1")
+        .set("enable.metrics.push", "false")
+        .set("log.connection.close", "false")
+        .set("socket.keepalive.enable", "true")
+        .set("socket.connection.setup.timeout.ms", "5000")
+        .set("socket.timeout.ms", "9000")
+        .set("reconnect.backoff.max.ms", "5000")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    let protocol = match (&cluster.tls, &cluster.sasl) {
+        (None, Sasl::None) => "plaintext",
+        (Some(_), Sasl::None) => "ssl",
+        (None, _) => "sasl_plaintext",
+        (Some(_), _) => "sasl_ssl",
+    };
+    config.set("security.protocol", protocol);
+    if let Some(tls) = &cluster.tls {
+        set_tls(&mut config, tls);
+    }
+    match &cluster.sasl {
+        Sasl::None | Sasl::Gssapi => {}
+        Sasl::Plain(credentials) => set_password(&mut config, "PLAIN", credentials),
+        Sasl::ScramSha256(credentials) => set_password(&mut config, "SCRAM-SHA-256", credentials),
+        Sasl::ScramSha512(credentials) => set_password(&mut config, "SCRAM-SHA-512", credentials),
+        Sasl::OauthBearer { .. } | Sasl::MskIam { .. } => {
+            config.set("sasl.mechanism", "OAUTHBEARER");
+        }
+    }
+    config
+}
+
+fn set_tls(config: &mut ClientConfig, tls: &Tls) {
+    if let Some(ca) = &tls.ca {
+        config.set("ssl.ca.pem", ca.expose_secret());
+    }
+    if let Some((certificate, key)) = &tls.client {
+        config
+            .set("ssl.certificate.pem", certificate.expose_secret())
+            .set("ssl.key.pem", key.expose_secret());
+    }
+    if let Some(password) = &tls.key_password {
+        config.set("ssl.key.password", password.expose_secret());
+    }
+    if tls.skip_verification {
+        config
+            .set("enable.ssl.certificate.verification", "false")
+            .set("ssl.endpoint.identification.algorithm", "none");
+    }
+}
+
+fn set_password(config: &mut ClientConfig, mechanism: &str, credentials: &Credentials) {
+    config
+        .set("sasl.mechanism", mechanism)
+        .set("sasl.username", credentials.username.expose_secret())
+        .set("sasl.password", credentials.password.expose_secret());
+}
+
+/// Why librdkafka took no client from these settings. Its own text has the value in it, which may be a key.
+pub(super) fn describe(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, _, key, _) => format!("librdkafka refuses the value of {key}"),
+        KafkaError::ClientCreation(text) => one_line(text),
+        other => one_line(&other.to_string()),
+    }
+}
