@@ -1,1 +1,461 @@
-//! Jobs as processes on this machine.
+//! A Job controller on one machine: Jobs are folders, Pods are processes.
+//!
+//! ```text
+//! launch, submit ─► store (the name, once) ─► drive ─► rules (what next) ─► pod ─► process (sh, lock, records)
+//!                                              └─► status.json, facts for people and the controller
+//! ```
+//!
+//! Everything can be read again from the folder: a `kill -9` at any line loses
+//! nothing that was accepted, processes go on meanwhile, and the next [`Local`]
+//! on the folder takes them up. It leaves to others what to launch and when, and
+//! how it looks on a terminal.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::{Notify, Semaphore, broadcast};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::lookup::Lookup;
+use crate::resource::{ObjectId, Round};
+
+use self::pod::Pod;
+use self::rules::{Ending, Phase};
+use self::spec::JobSpec;
+use self::status::Memory;
+use self::store::{Store, Stored};
+
+/// Facts that a slow listener may be behind; one that is further behind is told how many it missed.
+const FACTS: usize = 4096;
+
+/// What a local Job controller needs to know.
+#[derive(Clone)]
+pub struct Settings {
+    /// Pause after the first failed Pod; doubles with each, up to ten minutes. Kubernetes has 10 s.
+    pub backoff_base: Duration,
+    /// Containers that may run at once; Pods above it wait. A Pod with more containers than this runs alone.
+    pub max_processes: NonZeroU32,
+    /// The wall clock.
+    pub clock: fn() -> Timestamp,
+    /// What every process inherits, beside what its container declares: `PATH`, `HOME` and the like; no credentials.
+    pub environment: BTreeMap<String, OsString>,
+    /// Where Secrets and ConfigMaps are.
+    pub lookup: Arc<dyn Lookup>,
+}
+
+/// Jobs on this machine, in one state folder.
+#[derive(Clone)]
+pub struct Local {
+    shared: Arc<Shared>,
+}
+
+/// What a Job of the files became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitted {
+    /// Made now.
+    Created,
+    /// There before, as it is written.
+    AlreadyThere,
+    /// There before; what may change of it was changed.
+    Updated,
+}
+
+/// Why a state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "the state folder {} is in use by another slipway; stop it, or give another folder with --state",
+        path.display()
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It cannot be made, read or written.
+    #[error("the state folder {} cannot be used", path.display())]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// A Job in it cannot be read, so nobody knows whether it ran.
+    #[error("{} cannot be read; repair it, or remove its folder to forget the Job", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
+}
+
+/// What all parts of this room share.
+struct Shared {
+    store: Store,
+    settings: Settings,
+    lookup: Mutex<Arc<dyn Lookup>>,
+    jobs: Mutex<BTreeMap<ObjectId, Entry>>,
+    /// There is a Job to drive, or one to clear away.
+    wake: Notify,
+    facts: broadcast::Sender<Fact>,
+    permits: Arc<Semaphore>,
+}
+
+/// A Job in memory.
+struct Entry {
+    job: Arc<Value>,
+    spec: Arc<JobSpec>,
+    uid: String,
+    created_at: Timestamp,
+    memory: Memory,
+    /// How it finished, once that is on disk.
+    finished: Option<(Ending, Timestamp)>,
+    /// By sequence, rising.
+    pods: Vec<Pod>,
+    /// The status last written.
+    written: Value,
+    /// Look at it again.
+    poke: Arc<Notify>,
+    /// It was removed.
+    gone: CancellationToken,
+    driven: bool,
+}
+
+impl Local {
+    /// Opens a state folder, made if it is not there, for this process alone, with all that it holds.
+    /// Nothing runs before [`Local::run`].
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when another process has the folder, or it cannot be used.
+    pub fn open(state: &Path, settings: Settings) -> Result<Self, OpenError> {
+        let store = Store::open(state)?;
+        let mut jobs = BTreeMap::new();
+        for stored in store.load()? {
+            let path = store.folder(&stored.id);
+            let id = stored.id.clone();
+            let entry = Entry::restore(stored, &path).map_err(|source| OpenError::Record {
+                path: path.join("job.json"),
+                source,
+            })?;
+            jobs.insert(id, entry);
+        }
+        let permits = usize::try_from(settings.max_processes.get())
+            .map_or(Semaphore::MAX_PERMITS, |permits| {
+                permits.min(Semaphore::MAX_PERMITS)
+            });
+        Ok(Self {
+            shared: Arc::new(Shared {
+                store,
+                lookup: Mutex::new(Arc::clone(&settings.lookup)),
+                settings,
+                jobs: Mutex::new(jobs),
+                wake: Notify::new(),
+                facts: broadcast::channel(FACTS).0,
+                permits: Arc::new(Semaphore::new(permits)),
+            }),
+        })
+    }
+
+    /// Runs the Jobs, until `stop`. Processes that run then are left alone, and taken up by the next run;
+    /// [`Local::terminate`] ends them instead.
+    ///
+    /// # Panics
+    ///
+    /// If a Job's task does: that is a bug.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        let mut cleared = std::collections::BTreeSet::new();
+        loop {
+            for id in self.shared.undriven() {
+                tasks.spawn(drive::drive(Arc::clone(&self.shared), id));
+            }
+            for folder in self.shared.gone() {
+                if cleared.insert(folder.clone()) {
+                    tasks.spawn(clear::clear(folder));
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.shared.wake.notified() => {}
+                Some(ended) = tasks.join_next() => ended.expect("a Job's task does not panic"),
+            }
+        }
+        tasks.shutdown().await;
+        // Whoever runs them next begins with those that are not finished.
+        for entry in self.shared.lock().values_mut() {
+            entry.driven = false;
+        }
+    }
+
+    /// Ends every process, SIGTERM first; the Pods count for nothing, and start again with the next run.
+    /// To be called when [`Local::run`] has ended.
+    pub async fn terminate(&self) {
+        let mut live = Vec::new();
+        for (id, entry) in self.shared.lock().iter_mut() {
+            let started = entry
+                .pods
+                .iter_mut()
+                .filter(|pod| pod.phase.is_live() && pod.started_at.is_some());
+            for pod in started {
+                pod.stopping = true;
+                pod.stop.cancel();
+                let folder = self.shared.pod_folder(id, &pod.name);
+                live.push((folder, pod.clone(), Arc::clone(&entry.spec)));
+            }
+        }
+        let ends = live.iter().map(|(folder, pod, spec)| async move {
+            drive::record(folder, pod, None);
+            pod::terminate(spec, folder).await;
+        });
+        futures::future::join_all(ends).await;
+    }
+
+    /// Accepts a plain Job of the files. A Job without `name` is named by its `generateName` and content,
+    /// so that the same file run again is the same Job.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] for a Job that cannot run here, or that has changed in a field that cannot change;
+    /// [`Error::Unavailable`] when the folder cannot be written.
+    pub async fn submit(&self, job: Value) -> Result<Submitted, Error> {
+        let shared = Arc::clone(&self.shared);
+        blocking("the state folder", move || shared.submit(&job)).await
+    }
+
+    /// The last round written down for a ScaledJob: what its `status.round` would be.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when it cannot be read.
+    pub fn round(&self, scaled_job: &ObjectId) -> Result<Option<Round>, Error> {
+        self.shared
+            .store
+            .round(scaled_job)
+            .map_err(|error| unavailable(&format!("the round of {scaled_job}"), &error))
+    }
+
+    /// Where Secrets and ConfigMaps are from now on.
+    pub fn set_lookup(&self, lookup: Arc<dyn Lookup>) {
+        *self
+            .shared
+            .lookup
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = lookup;
+    }
+
+    /// What happens from now on. A listener that falls behind is told how many facts it missed.
+    pub fn facts(&self) -> broadcast::Receiver<Fact> {
+        self.shared.facts.subscribe()
+    }
+
+    /// Every Job, by namespace and name.
+    pub fn jobs(&self) -> Vec<JobView> {
+        let jobs = self.shared.lock();
+        jobs.iter().map(|(id, entry)| entry.view(id)).collect()
+    }
+
+    /// Is there nothing left to do? Suspended Jobs have nothing to do.
+    pub fn is_idle(&self) -> bool {
+        self.shared.lock().values().all(|entry| {
+            entry.finished.is_some()
+                || entry.spec.rules.suspend && entry.pods.iter().all(|pod| !pod.phase.is_live())
+        })
+    }
+}
+
+impl Entry {
+    fn restore(stored: Stored, folder: &Path) -> io::Result<Self> {
+        let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
+        let spec = JobSpec::parse(&stored.job).map_err(|fault| invalid(fault.to_string()))?;
+        let metadata = &stored.job["metadata"];
+        let created_at = metadata["creationTimestamp"]
+            .as_str()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| invalid("metadata.creationTimestamp is not a time".to_owned()))?;
+        let uid = metadata["uid"].as_str().unwrap_or_default().to_owned();
+        let mut pods = Vec::new();
+        match std::fs::read_dir(folder.join("pods")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            entries => {
+                for entry in entries? {
+                    // Without a record, nothing of it was started.
+                    let record = store::read_json(&entry?.path().join("pod.json"))?;
+                    pods.extend(record.as_ref().and_then(Pod::parse));
+                }
+            }
+        }
+        pods.sort_by_key(|pod| pod.sequence);
+        let memory = Memory::parse(&stored.status);
+        Ok(Self {
+            spec: Arc::new(spec),
+            uid,
+            created_at,
+            finished: memory.finished(),
+            memory,
+            pods,
+            written: stored.status,
+            job: Arc::new(stored.job),
+            poke: Arc::new(Notify::new()),
+            gone: CancellationToken::new(),
+            driven: false,
+        })
+    }
+
+    fn pod(&mut self, sequence: u64) -> Option<&mut Pod> {
+        let position = self
+            .pods
+            .binary_search_by_key(&sequence, |pod| pod.sequence)
+            .ok()?;
+        self.pods.get_mut(position)
+    }
+
+    /// The ScaledJob that it was made for, by its label.
+    fn scaled_job(&self) -> Option<ObjectId> {
+        let metadata = &self.job["metadata"];
+        let labels = &metadata["labels"];
+        let name = labels[SCALED_JOB_LABEL]
+            .as_str()
+            .or_else(|| labels[KEDA_SCALED_JOB_LABEL].as_str())?;
+        Some(ObjectId::new(
+            metadata["namespace"].as_str().unwrap_or("default"),
+            name,
+        ))
+    }
+
+    fn view(&self, id: &ObjectId) -> JobView {
+        let count = |phase| self.pods.iter().filter(|pod| pod.phase == phase).count();
+        let running = count(Phase::Running);
+        let phase = match self.finished {
+            Some((ending, _)) if ending.outcome() == Outcome::Complete => JobPhase::Complete,
+            Some(_) => JobPhase::Failed,
+            None if running > 0 => JobPhase::Running,
+            None if self.spec.rules.suspend => JobPhase::Suspended,
+            None => JobPhase::Waiting,
+        };
+        let image = self.job.pointer("/spec/template/spec/containers/0/image");
+        JobView {
+            id: id.clone(),
+            scaled_job: self.scaled_job(),
+            image: image.and_then(Value::as_str).unwrap_or_default().to_owned(),
+            phase,
+            completions: self.spec.rules.completions,
+            running,
+            pending: count(Phase::Pending),
+            succeeded: count(Phase::Succeeded),
+            failed: count(Phase::Failed),
+            created_at: self.created_at,
+            finished_at: self.finished.map(|(_, at)| at),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectId, Entry>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, id: &ObjectId, look: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        self.lock().get_mut(id).map(look)
+    }
+
+    fn lookup(&self) -> Arc<dyn Lookup> {
+        Arc::clone(&self.lookup.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn pod_folder(&self, job: &ObjectId, pod: &str) -> PathBuf {
+        self.store.folder(job).join("pods").join(pod)
+    }
+
+    fn tell(&self, fact: Fact) {
+        // Nobody listening is no fault.
+        drop(self.facts.send(fact));
+    }
+
+    /// Jobs that need a task: not finished, or finished with a TTL.
+    fn undriven(&self) -> Vec<ObjectId> {
+        let mut jobs = self.lock();
+        let undriven = jobs.iter_mut().filter(|(_, entry)| {
+            !entry.driven && (entry.finished.is_none() || entry.spec.rules.ttl.is_some())
+        });
+        undriven
+            .map(|(id, entry)| {
+                entry.driven = true;
+                id.clone()
+            })
+            .collect()
+    }
+
+    fn gone(&self) -> Vec<PathBuf> {
+        self.store.gone().unwrap_or_else(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "removed Jobs cannot be cleared away now"
+            );
+            Vec::new()
+        })
+    }
+
+    /// Removes a Job: its name at once, its processes and files by [`Local::run`].
+    fn remove(&self, id: &ObjectId) -> io::Result<()> {
+        {
+            // Held over the rename: a Job of the same name may come next.
+            let mut jobs = self.lock();
+            self.store.remove(id)?;
+            if let Some(entry) = jobs.remove(id) {
+                entry.gone.cancel();
+            }
+        }
+        self.wake.notify_one();
+        self.tell(Fact::Removed { job: id.clone() });
+        Ok(())
+    }
+}
+
+/// Runs something that waits for the disk where waiting is allowed; it runs to its end even if nobody waits.
+async fn blocking<T: Send + 'static>(
+    object: &str,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| {
+            Err(Error::Unknown {
+                object: object.to_owned(),
+                detail: error.to_string(),
+            })
+        })
+}
+
+fn unavailable(object: &str, error: &io::Error) -> Error {
+    Error::Unavailable {
+        object: object.to_owned(),
+        detail: error.to_string(),
+    }
+}
+
+use super::{Error, KEDA_SCALED_JOB_LABEL, Outcome, SCALED_JOB_LABEL};
+
+pub use self::spec::LOCAL_COMMAND_ANNOTATION;
+pub use self::view::{Fact, JobPhase, JobView, PodEnd};
+
+mod accept;
+mod clear;
+mod drive;
+mod environment;
+mod pod;
+mod process;
+mod rules;
+mod spec;
+mod status;
+mod store;
+mod view;

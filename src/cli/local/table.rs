@@ -1,0 +1,1 @@
+//! How Jobs look on a terminal, and in a log.

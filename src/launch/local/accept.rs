@@ -1,0 +1,311 @@
+//! How Jobs come in: the port [`Launcher`], and plain Jobs of the files. A Job is
+//! accepted when its folder is on disk under its name, and not before.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::launch::JobState;
+use crate::launch::{Error, Launch, Launched, Launcher, OCCURRENCE_ANNOTATION, PodState};
+use crate::resource::{ObjectId, Propagation, Round, ScaledJob};
+
+use super::pod::uid;
+use super::rules::Phase;
+use super::spec::{JobSpec, is_label};
+use super::store::{self, Stored};
+use super::view::Fact;
+use super::{Entry, Local, Shared, Submitted, blocking, unavailable};
+
+/// Fields of a Job's spec that may change while it exists; on an Indexed Job `completions` too, with `parallelism`.
+const MUTABLE: [&str; 5] = [
+    "parallelism",
+    "suspend",
+    "activeDeadlineSeconds",
+    "ttlSecondsAfterFinished",
+    "backoffLimit",
+];
+
+/// Letters of a name made from content, as DESIGN §4 has it for launches.
+const SUFFIX: usize = 10;
+/// A Job's name becomes a label's value.
+const JOB_NAME: usize = 63;
+/// Any other name.
+const OBJECT_NAME: usize = 253;
+/// What is left for the prefix before it: names keep room for the Pods' own letters.
+const PREFIX: usize = 47;
+
+impl Launcher for Local {
+    /// Every Job made for the object that was not removed. There are no names of unknown
+    /// outcome here: [`Launcher::launch`] is over when the folder is there, or is not.
+    fn jobs<'a>(
+        &'a self,
+        scaled_job: &'a ScaledJob,
+    ) -> BoxFuture<'a, Result<Vec<JobState>, Error>> {
+        let jobs = self.shared.lock();
+        let states = jobs
+            .iter()
+            .filter(|(_, entry)| entry.scaled_job().as_ref() == Some(&scaled_job.id))
+            .map(|(id, entry)| entry.state(id))
+            .collect();
+        drop(jobs);
+        Box::pin(std::future::ready(Ok(states)))
+    }
+
+    fn open_round<'a>(
+        &'a self,
+        scaled_job: &'a ScaledJob,
+        round: Round,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let shared = Arc::clone(&self.shared);
+        let id = scaled_job.id.clone();
+        Box::pin(blocking("the state folder", move || {
+            let object = format!("the round of {id}");
+            check_id(&id, OBJECT_NAME)?;
+            let last = shared
+                .store
+                .round(&id)
+                .map_err(|error| unavailable(&object, &error))?;
+            if last.is_some_and(|last| last.number >= round.number) {
+                return Err(Error::Conflict { object });
+            }
+            shared
+                .store
+                .write_round(&id, round)
+                .map_err(|error| unavailable(&object, &error))
+        }))
+    }
+
+    fn launch<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<Launched, Error>> {
+        let shared = Arc::clone(&self.shared);
+        let id = launch.id.clone();
+        let occurrence = launch.occurrence.clone();
+        let mut job = launch.manifest.clone();
+        Box::pin(blocking("the state folder", move || {
+            check_id(&id, JOB_NAME)?;
+            job["metadata"]["annotations"][OCCURRENCE_ANNOTATION] = json!(occurrence);
+            if shared.create(&id, job)? {
+                return Ok(Launched::Created);
+            }
+            let ours = shared.with(&id, |entry| {
+                entry.job["metadata"]["annotations"][OCCURRENCE_ANNOTATION] == *occurrence
+            });
+            match ours {
+                Some(true) => Ok(Launched::AlreadyThere),
+                Some(false) => Err(Error::NameTaken {
+                    object: format!("Job {id}"),
+                }),
+                None => Err(in_between(&id)),
+            }
+        }))
+    }
+
+    /// The name is free at once; processes are stopped as a Pod's are, in the background, whatever the propagation.
+    fn delete<'a>(
+        &'a self,
+        job: &'a ObjectId,
+        uid: &'a str,
+        _propagation: Propagation,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let shared = Arc::clone(&self.shared);
+        let (id, uid) = (job.clone(), uid.to_owned());
+        Box::pin(blocking("the state folder", move || {
+            match shared.with(&id, |entry| entry.uid == uid) {
+                Some(true) => shared
+                    .remove(&id)
+                    .map_err(|error| unavailable(&format!("Job {id}"), &error)),
+                Some(false) | None => Ok(()),
+            }
+        }))
+    }
+}
+
+impl Shared {
+    /// Makes a Job and takes it up. False when the name is taken.
+    fn create(&self, id: &ObjectId, mut job: Value) -> Result<bool, Error> {
+        let object = || format!("Job {id}");
+        JobSpec::parse(&job).map_err(|fault| Error::Rejected {
+            object: object(),
+            detail: fault.to_string(),
+        })?;
+        let now = (self.settings.clock)();
+        let hash = Sha256::digest(format!("{id}/{now}"));
+        let metadata = &mut job["metadata"];
+        metadata["namespace"] = json!(id.namespace);
+        metadata["name"] = json!(id.name);
+        metadata["uid"] = json!(uid(&hash));
+        metadata["creationTimestamp"] = json!(now.to_string());
+        let created = self
+            .store
+            .create(id, &job)
+            .map_err(|error| unavailable(&object(), &error))?;
+        if created {
+            let stored = Stored {
+                id: id.clone(),
+                job,
+                status: json!({}),
+            };
+            let entry = Entry::restore(stored, &self.store.folder(id))
+                .map_err(|error| unavailable(&object(), &error))?;
+            self.lock().insert(id.clone(), entry);
+            self.wake.notify_one();
+            self.tell(Fact::Accepted { job: id.clone() });
+        }
+        Ok(created)
+    }
+
+    pub(super) fn submit(&self, job: &Value) -> Result<Submitted, Error> {
+        let metadata = &job["metadata"];
+        let namespace = metadata["namespace"].as_str().unwrap_or("default");
+        let name = match (metadata["name"].as_str(), metadata["generateName"].as_str()) {
+            (Some(name), _) => name.to_owned(),
+            (None, Some(prefix)) => generated(prefix, job),
+            (None, None) => {
+                return Err(Error::Rejected {
+                    object: "a Job".to_owned(),
+                    detail: "metadata.name: a name or a generateName is needed".to_owned(),
+                });
+            }
+        };
+        let id = ObjectId::new(namespace, name);
+        check_id(&id, JOB_NAME)?;
+        if self.create(&id, job.clone())? {
+            return Ok(Submitted::Created);
+        }
+        self.update(&id, job)
+    }
+
+    /// Brings a Job that exists in line with its file, in what may change.
+    fn update(&self, id: &ObjectId, wanted: &Value) -> Result<Submitted, Error> {
+        let mut jobs = self.lock();
+        let Some(entry) = jobs.get_mut(id) else {
+            return Err(in_between(id));
+        };
+        let mut job = (*entry.job).clone();
+        for field in MUTABLE {
+            adopt(&mut job["spec"], &wanted["spec"], field);
+        }
+        if entry.spec.rules.indexed {
+            adopt(&mut job["spec"], &wanted["spec"], "completions");
+        }
+        if job["spec"] != wanted["spec"] {
+            return Err(Error::Rejected {
+                object: format!("Job {id}"),
+                detail: "it has run with another template; a Job's template cannot change, so give the new one another name".to_owned(),
+            });
+        }
+        if job == *entry.job {
+            return Ok(Submitted::AlreadyThere);
+        }
+        let spec = JobSpec::parse(&job).map_err(|fault| Error::Rejected {
+            object: format!("Job {id}"),
+            detail: fault.to_string(),
+        })?;
+        store::replace(&self.store.folder(id).join("job.json"), &job)
+            .map_err(|error| unavailable(&format!("Job {id}"), &error))?;
+        entry.job = Arc::new(job);
+        entry.spec = Arc::new(spec);
+        entry.poke.notify_one();
+        drop(jobs);
+        // A finished Job may have got a TTL.
+        self.wake.notify_one();
+        Ok(Submitted::Updated)
+    }
+}
+
+impl Entry {
+    fn state(&self, id: &ObjectId) -> JobState {
+        let metadata = &self.job["metadata"];
+        let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
+        let owner = owners
+            .filter(|owner| owner["controller"] == true)
+            .find_map(|owner| owner["uid"].as_str());
+        let annotations = metadata["annotations"].as_object().into_iter().flatten();
+        JobState {
+            name: id.name.clone(),
+            uid: Some(self.uid.clone()),
+            owner_uid: owner.map(str::to_owned),
+            annotations: annotations
+                .filter(|(key, _)| {
+                    key.starts_with("slipway.dev/") || key.starts_with("scaledjob.keda.sh/")
+                })
+                .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+                .collect(),
+            outcome: self.finished.map(|(ending, _)| ending.outcome()),
+            created_at: Some(self.created_at),
+            finished_at: self.finished.map(|(_, at)| at),
+            pods: self
+                .pods
+                .iter()
+                .filter_map(|pod| pod_state(pod.phase))
+                .collect(),
+        }
+    }
+}
+
+/// A Pod as the API server would show it; `None` for one that it would have deleted.
+fn pod_state(phase: Phase) -> Option<PodState> {
+    let (phase, conditions): (_, &[&str]) = match phase {
+        Phase::Pending => ("Pending", &[]),
+        Phase::Running => (
+            "Running",
+            &["PodScheduled", "Initialized", "ContainersReady", "Ready"],
+        ),
+        Phase::Succeeded => ("Succeeded", &["PodScheduled", "Initialized"]),
+        Phase::Failed => ("Failed", &["PodScheduled", "Initialized"]),
+        Phase::Removed => return None,
+    };
+    Some(PodState {
+        phase: phase.to_owned(),
+        true_conditions: conditions.iter().map(|&kind| kind.to_owned()).collect(),
+    })
+}
+
+fn adopt(spec: &mut Value, wanted: &Value, field: &str) {
+    let Some(spec) = spec.as_object_mut() else {
+        return;
+    };
+    match wanted.get(field) {
+        Some(value) => {
+            spec.insert(field.to_owned(), value.clone());
+        }
+        None => {
+            spec.shift_remove(field);
+        }
+    }
+}
+
+/// A name for a Job that has none: the prefix and a hash of what is written.
+fn generated(prefix: &str, job: &Value) -> String {
+    let letters = b"bcdfghjklmnpqrstvwxz2456789";
+    let hash = Sha256::digest(job.to_string());
+    let prefix: String = prefix.chars().take(PREFIX).collect();
+    let suffix = hash
+        .iter()
+        .take(SUFFIX)
+        .map(|byte| char::from(letters[usize::from(*byte) % letters.len()]));
+    prefix.chars().chain(suffix).collect()
+}
+
+/// The name was taken, and there is no such Job.
+fn in_between(id: &ObjectId) -> Error {
+    Error::Unknown {
+        object: format!("Job {id}"),
+        detail: "it is being made or removed at this moment".to_owned(),
+    }
+}
+
+/// Names become folders, so nothing but a name may be in them.
+fn check_id(id: &ObjectId, longest: usize) -> Result<(), Error> {
+    let name = id.name.split('.').all(is_label) && id.name.len() <= longest;
+    if name && is_label(&id.namespace) {
+        return Ok(());
+    }
+    Err(Error::Rejected {
+        object: id.to_string(),
+        detail: format!(
+            "metadata.name: must be lower-case letters, digits, dashes and dots, at most {longest}"
+        ),
+    })
+}

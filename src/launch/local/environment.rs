@@ -1,0 +1,254 @@
+//! A container's environment and command line, put together as the kubelet does:
+//! `envFrom` first, then `env` in order, `$(NAME)` expanded from what came before.
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::lookup::{Error, Lookup};
+use crate::resource::ObjectId;
+
+use super::spec::{Command, Container, EnvEntry, EnvFrom, PodSpec, is_variable};
+
+/// What a Pod's containers can ask about themselves.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    pub(super) namespace: String,
+    pub(super) job: String,
+    pub(super) job_uid: String,
+    pub(super) pod: String,
+    pub(super) pod_uid: String,
+    pub(super) index: Option<u32>,
+}
+
+/// A container, ready to run. Secret: no `Debug`.
+pub(super) struct Invocation {
+    /// Program and arguments.
+    pub(super) words: Vec<String>,
+    /// Everything that is declared; what is inherited comes from the settings.
+    pub(super) env: BTreeMap<String, String>,
+}
+
+/// Resolves what a container refers to.
+///
+/// # Errors
+///
+/// [`Error::Missing`] and [`Error::Invalid`] name the object and the key; others say that it cannot be told now.
+pub(super) async fn invocation(
+    container: &Container,
+    pod: &PodSpec,
+    identity: &Identity,
+    lookup: &dyn Lookup,
+) -> Result<Invocation, Error> {
+    let mut env = BTreeMap::new();
+    for from in &container.env_from {
+        for (name, value) in whole(from, &identity.namespace, lookup).await? {
+            let name = format!("{}{name}", from.prefix);
+            // A key such as `tls.crt` cannot be a variable: left out, as Kubernetes did until 1.30.
+            if is_variable(&name) {
+                env.insert(name, value);
+            }
+        }
+    }
+    for entry in &container.env {
+        if let Some(value) = entry_value(entry, pod, identity, lookup, &env).await? {
+            env.insert(entry.name.clone(), value);
+        }
+    }
+    if let Some(index) = identity.index {
+        env.entry("JOB_COMPLETION_INDEX".to_owned())
+            .or_insert_with(|| index.to_string());
+    }
+    let words = match &container.command {
+        Command::Words(words) => words.iter().map(|word| expand(word, &env)).collect(),
+        Command::Shell(line) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
+    };
+    Ok(Invocation { words, env })
+}
+
+async fn whole(
+    from: &EnvFrom,
+    namespace: &str,
+    lookup: &dyn Lookup,
+) -> Result<BTreeMap<String, String>, Error> {
+    let mut all = BTreeMap::new();
+    if let Some(reference) = &from.config_map_ref {
+        let id = ObjectId::new(namespace, &reference.name);
+        match lookup.config_map(&id).await? {
+            Some(data) => all.extend(data),
+            None if reference.optional => {}
+            None => return Err(missing("ConfigMap", &id, "is not in the files given")),
+        }
+    }
+    if let Some(reference) = &from.secret_ref {
+        let id = ObjectId::new(namespace, &reference.name);
+        match lookup.secret(&id).await? {
+            Some(data) => all.extend(
+                data.iter()
+                    .map(|(key, value)| (key.clone(), value.expose_secret().to_owned())),
+            ),
+            None if reference.optional => {}
+            None => return Err(missing("Secret", &id, "is not in the files given")),
+        }
+    }
+    Ok(all)
+}
+
+async fn entry_value(
+    entry: &EnvEntry,
+    pod: &PodSpec,
+    identity: &Identity,
+    lookup: &dyn Lookup,
+    env: &BTreeMap<String, String>,
+) -> Result<Option<String>, Error> {
+    let Some(from) = &entry.value_from else {
+        return Ok(Some(expand(entry.value.as_deref().unwrap_or(""), env)));
+    };
+    if let Some(reference) = &from.field_ref {
+        return field(&reference.field_path, pod, identity).map(Some);
+    }
+    if let Some(reference) = &from.config_map_key_ref {
+        let id = ObjectId::new(&identity.namespace, &reference.name);
+        let value = lookup
+            .config_map(&id)
+            .await?
+            .and_then(|mut data| data.remove(&reference.key));
+        return found(value, "ConfigMap", &id, &reference.key, reference.optional);
+    }
+    if let Some(reference) = &from.secret_key_ref {
+        let id = ObjectId::new(&identity.namespace, &reference.name);
+        let value: Option<SecretString> = lookup
+            .secret(&id)
+            .await?
+            .and_then(|mut data| data.remove(&reference.key));
+        let value = value.map(|secret| secret.expose_secret().to_owned());
+        return found(value, "Secret", &id, &reference.key, reference.optional);
+    }
+    Ok(None)
+}
+
+fn found(
+    value: Option<String>,
+    kind: &str,
+    id: &ObjectId,
+    key: &str,
+    optional: bool,
+) -> Result<Option<String>, Error> {
+    match value {
+        None if !optional => Err(missing(
+            kind,
+            id,
+            &format!("has no key {key} in the files given"),
+        )),
+        value => Ok(value),
+    }
+}
+
+fn missing(kind: &str, id: &ObjectId, detail: &str) -> Error {
+    Error::Missing {
+        object: format!("{kind} {id}"),
+        detail: detail.to_owned(),
+    }
+}
+
+/// A field of the Pod, for `fieldRef`.
+fn field(path: &str, pod: &PodSpec, identity: &Identity) -> Result<String, Error> {
+    let keyed = |prefix: &str| {
+        path.strip_prefix(prefix)
+            .and_then(|rest| rest.strip_prefix("['"))
+            .and_then(|rest| rest.strip_suffix("']"))
+    };
+    if let Some(key) = keyed("metadata.labels") {
+        return Ok(pod_label(key, pod, identity).unwrap_or_default());
+    }
+    if let Some(key) = keyed("metadata.annotations") {
+        let index = (key == "batch.kubernetes.io/job-completion-index")
+            .then(|| identity.index.map(|index| index.to_string()))
+            .flatten();
+        return Ok(index
+            .or_else(|| pod.annotations.get(key).cloned())
+            .unwrap_or_default());
+    }
+    Ok(match path {
+        "metadata.name" => identity.pod.clone(),
+        "metadata.namespace" => identity.namespace.clone(),
+        "metadata.uid" => identity.pod_uid.clone(),
+        "spec.serviceAccountName" => pod.service_account.clone(),
+        "spec.nodeName" => "localhost".to_owned(),
+        "status.podIP" | "status.hostIP" | "status.podIPs" | "status.hostIPs" => {
+            "127.0.0.1".to_owned()
+        }
+        _ => {
+            return Err(Error::Invalid {
+                object: format!("Pod {}/{}", identity.namespace, identity.pod),
+                detail: format!("has no field {path} to refer to"),
+            });
+        }
+    })
+}
+
+/// A label of the Pod: those of the template, and those that the Job controller adds.
+fn pod_label(key: &str, pod: &PodSpec, identity: &Identity) -> Option<String> {
+    match key {
+        "job-name" | "batch.kubernetes.io/job-name" => Some(identity.job.clone()),
+        "controller-uid" | "batch.kubernetes.io/controller-uid" => Some(identity.job_uid.clone()),
+        "batch.kubernetes.io/job-completion-index" => identity.index.map(|index| index.to_string()),
+        _ => pod.labels.get(key).cloned(),
+    }
+}
+
+/// Expands `$(NAME)` where the name is known; `$$` is a dollar.
+///
+/// Source: Kubernetes, `third_party/forked/golang/expansion/expand.go`.
+fn expand(text: &str, env: &BTreeMap<String, String>) -> String {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(dollar) = rest.find('$') {
+        expanded.push_str(&rest[..dollar]);
+        rest = &rest[dollar + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            expanded.push('$');
+            rest = after;
+        } else if let Some((name, after)) = rest
+            .strip_prefix('(')
+            .and_then(|inner| inner.split_once(')'))
+        {
+            match env.get(name) {
+                Some(value) => expanded.push_str(value),
+                None => expanded.extend(["$(", name, ")"]),
+            }
+            rest = after;
+        } else {
+            expanded.push('$');
+        }
+    }
+    expanded.push_str(rest);
+    expanded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_expanded_as_kubernetes_expands_them() {
+        let env = BTreeMap::from([
+            ("A".to_owned(), "one".to_owned()),
+            ("B".to_owned(), "$(A)".to_owned()),
+        ]);
+        let cases = [
+            ("$(A)-$(A)", "one-one"),
+            ("$(B)", "$(A)"),
+            ("$(UNKNOWN)", "$(UNKNOWN)"),
+            ("$$(A)", "$(A)"),
+            ("$$$(A)", "$one"),
+            ("$A ${A} 5$", "$A ${A} 5$"),
+            ("$(A", "$(A"),
+            ("$(A$(A)", "$(A$(A)"),
+            ("é$(A)é", "éoneé"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(expand(text, &env), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! One Pod: its containers as processes, from the first start to the end of the
+//! last. The same code starts a Pod and goes on with one that an earlier run of
+//! this program left behind: each container's files say where it stands.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use crate::resource::ObjectId;
+
+use super::Shared;
+use super::environment::{self, Identity};
+use super::process::{Files, State};
+use super::rules::{Phase, PodFacts, later};
+use super::spec::{Container, JobSpec};
+use super::store;
+use super::view::{Fact, PodEnd};
+
+/// A Pod, as it is kept in memory and, once it has started, in `pod.json`.
+#[derive(Debug, Clone)]
+pub(super) struct Pod {
+    pub(super) name: String,
+    pub(super) uid: String,
+    /// Counts the Pods of a Job, from 0.
+    pub(super) sequence: u64,
+    pub(super) index: Option<u32>,
+    pub(super) phase: Phase,
+    /// It is being stopped, and will count for nothing.
+    pub(super) stopping: bool,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) finished_at: Option<Timestamp>,
+    /// Says so.
+    pub(super) stop: CancellationToken,
+}
+
+impl Pod {
+    /// A Pod that has not started. Its name follows from the Job and its number.
+    pub(super) fn new(job: &ObjectId, job_uid: &str, sequence: u64, index: Option<u32>) -> Self {
+        let hash = Sha256::digest(format!("{job_uid}/{sequence}"));
+        // Kubernetes' alphabet for generated names.
+        let letters = b"bcdfghjklmnpqrstvwxz2456789";
+        let suffix: String = hash
+            .iter()
+            .take(5)
+            .map(|byte| char::from(letters[usize::from(*byte) % letters.len()]))
+            .collect();
+        let name = match index {
+            Some(index) => format!("{}-{index}-{suffix}", job.name),
+            None => format!("{}-{suffix}", job.name),
+        };
+        Self {
+            name,
+            uid: uid(&hash),
+            sequence,
+            index,
+            phase: Phase::Pending,
+            stopping: false,
+            started_at: None,
+            finished_at: None,
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// What the rules look at.
+    pub(super) fn facts(&self) -> PodFacts {
+        PodFacts {
+            index: self.index,
+            phase: self.phase,
+            finished_at: self.finished_at,
+        }
+    }
+
+    /// The record, with how it ended.
+    pub(super) fn to_json(&self, end: Option<&PodEnd>) -> Value {
+        let mut record = json!({
+            "name": self.name,
+            "uid": self.uid,
+            "sequence": self.sequence,
+            "startedAt": self.started_at.map(|at| at.to_string()),
+        });
+        if let Some(index) = self.index {
+            record["index"] = json!(index);
+        }
+        if self.stopping {
+            record["stopping"] = json!(true);
+        }
+        if let Some(finished_at) = self.finished_at {
+            record["finishedAt"] = json!(finished_at.to_string());
+            record["phase"] = json!(match self.phase {
+                Phase::Succeeded => "Succeeded",
+                Phase::Removed => "Removed",
+                Phase::Failed | Phase::Pending | Phase::Running => "Failed",
+            });
+        }
+        if let Some(PodEnd::Failed {
+            exit_code,
+            reason,
+            message,
+        }) = end
+        {
+            record["reason"] = json!(reason);
+            record["message"] = json!(message);
+            record["exitCode"] = json!(exit_code);
+        }
+        record
+    }
+
+    /// Reads a record; `None` for text of another form.
+    pub(super) fn parse(record: &Value) -> Option<Self> {
+        let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
+        let finished_at: Option<Timestamp> = time(&record["finishedAt"]);
+        let phase = match (finished_at, record["phase"].as_str()) {
+            (None, _) => Phase::Running,
+            (Some(_), Some("Succeeded")) => Phase::Succeeded,
+            (Some(_), Some("Removed")) => Phase::Removed,
+            (Some(_), _) => Phase::Failed,
+        };
+        let stopping = record["stopping"] == true;
+        let stop = CancellationToken::new();
+        if stopping {
+            stop.cancel();
+        }
+        Some(Self {
+            name: record["name"].as_str()?.to_owned(),
+            uid: record["uid"].as_str()?.to_owned(),
+            sequence: record["sequence"].as_u64()?,
+            index: match &record["index"] {
+                Value::Null => None,
+                index => Some(u32::try_from(index.as_u64()?).ok()?),
+            },
+            phase,
+            stopping,
+            started_at: time(&record["startedAt"]),
+            finished_at,
+            stop,
+        })
+    }
+}
+
+/// Sixteen bytes of a hash, as a UID is written.
+pub(super) fn uid(hash: &[u8]) -> String {
+    let mut hex = String::with_capacity(32);
+    for byte in hash.iter().take(16) {
+        write!(hex, "{byte:02x}").expect("a String takes everything");
+    }
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}
+
+/// The files of every container of a Pod, init containers first.
+pub(super) fn files(spec: &JobSpec, folder: &Path) -> Vec<Files> {
+    let init = spec.pod.init.iter().map(|container| (container, false));
+    let main = spec.pod.containers.iter().enumerate();
+    init.chain(main.map(|(index, container)| (container, index == 0)))
+        .map(|(container, first)| Files::new(folder, &container.name, first))
+        .collect()
+}
+
+/// Stops whatever runs of a Pod.
+pub(super) async fn terminate(spec: &JobSpec, folder: &Path) {
+    let files = files(spec, folder);
+    join_all(files.iter().map(|files| files.terminate(spec.pod.grace))).await;
+}
+
+/// A Pod being run.
+pub(super) struct Run {
+    pub(super) shared: Arc<Shared>,
+    pub(super) job: ObjectId,
+    pub(super) job_uid: String,
+    pub(super) spec: Arc<JobSpec>,
+    pub(super) pod: Pod,
+    /// `pods/POD`.
+    pub(super) folder: PathBuf,
+}
+
+impl Run {
+    /// Runs the Pod to its end, or goes on with it. Dropping it leaves the processes alone.
+    ///
+    /// Gives the Pod's number back, and how it ended.
+    pub(super) async fn run(mut self) -> (u64, PodEnd) {
+        let stop = self.pod.stop.clone();
+        let resumed = self.pod.started_at.is_some();
+        let wanted = u32::try_from(self.spec.pod.containers.len())
+            .unwrap_or(u32::MAX)
+            .min(self.shared.settings.max_processes.get());
+        let permits = Arc::clone(&self.shared.permits);
+        // What already runs, runs: it takes what is free and waits for nothing.
+        let _permit = if resumed {
+            permits.try_acquire_many_owned(wanted).ok()
+        } else {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return (self.pod.sequence, PodEnd::Removed),
+                permit = permits.acquire_many_owned(wanted) => permit.ok(),
+            }
+        };
+        let end = match self.begin() {
+            Ok(()) => self.work(&stop).await,
+            Err(error) => failed(
+                None,
+                "StartError",
+                &format!("{}: {error}", self.folder.display()),
+            ),
+        };
+        (self.pod.sequence, end)
+    }
+
+    /// Writes the Pod down before its first process.
+    fn begin(&mut self) -> io::Result<()> {
+        if self.pod.started_at.is_none() {
+            self.pod.started_at = Some((self.shared.settings.clock)());
+            std::fs::create_dir_all(&self.folder)?;
+            store::replace_soon(&self.folder.join("pod.json"), &self.pod.to_json(None))?;
+        }
+        self.shared.pod_runs(&self.job, &self.pod);
+        Ok(())
+    }
+
+    async fn work(&self, stop: &CancellationToken) -> PodEnd {
+        let deadline = self
+            .pod
+            .started_at
+            .zip(self.spec.pod.active_deadline)
+            .map(|(start, limit)| later(start, limit));
+        let cut_short = tokio::select! {
+            biased;
+            // First: processes that were told to end before a restart have an exit code by now.
+            () = stop.cancelled() => "Stopped",
+            () = self.shared.until(deadline) => "DeadlineExceeded",
+            result = self.containers() => {
+                return result.map_or_else(|end| end, |()| PodEnd::Succeeded);
+            }
+        };
+        terminate(&self.spec, &self.folder).await;
+        self.cut_short(cut_short)
+    }
+
+    /// How a Pod ended whose processes were told to.
+    fn cut_short(&self, reason: &str) -> PodEnd {
+        let mut exit_code = None;
+        let mut finished = true;
+        for files in files(&self.spec, &self.folder) {
+            match files.state() {
+                Ok(State::Exited(0)) => {}
+                Ok(State::Exited(code)) => exit_code = exit_code.or(Some(code)),
+                // SIGKILL takes the shell with the command.
+                Ok(State::Lost | State::Running) => exit_code = exit_code.or(Some(137)),
+                Ok(State::Fresh) | Err(_) => finished = false,
+            }
+        }
+        if finished && exit_code.is_none() {
+            return PodEnd::Succeeded;
+        }
+        if reason == "Stopped" && self.shared.counts_for_nothing(&self.job) {
+            return PodEnd::Removed;
+        }
+        failed(exit_code, reason, "its processes were stopped")
+    }
+
+    async fn containers(&self) -> Result<(), PodEnd> {
+        for container in &self.spec.pod.init {
+            self.container(container, false).await?;
+        }
+        let containers = self.spec.pod.containers.iter().enumerate();
+        let ends =
+            join_all(containers.map(|(index, container)| self.container(container, index == 0)))
+                .await;
+        ends.into_iter().collect()
+    }
+
+    async fn container(&self, container: &Container, first: bool) -> Result<(), PodEnd> {
+        let files = Files::new(&self.folder, &container.name, first);
+        let unreadable = |error: io::Error| {
+            let log = files.log.display();
+            failed(
+                None,
+                "Lost",
+                &format!("the files beside {log} cannot be read: {error}"),
+            )
+        };
+        let state = match files.state().map_err(unreadable)? {
+            State::Fresh => {
+                let child = self.start(container, &files).await?;
+                files.ended(Some(child)).await.map_err(unreadable)?
+            }
+            State::Running => files.ended(None).await.map_err(unreadable)?,
+            ended => ended,
+        };
+        files.sweep();
+        match state {
+            State::Exited(0) => Ok(()),
+            State::Exited(code) => Err(failed(
+                Some(code),
+                "Error",
+                &format!("container {} exited with {code}", container.name),
+            )),
+            State::Fresh | State::Running | State::Lost => Err(failed(
+                None,
+                "Lost",
+                &format!(
+                    "container {} ended and nobody saw how: the machine restarted, or the process was killed together with slipway",
+                    container.name
+                ),
+            )),
+        }
+    }
+
+    async fn start(
+        &self,
+        container: &Container,
+        files: &Files,
+    ) -> Result<tokio::process::Child, PodEnd> {
+        let identity = Identity {
+            namespace: self.job.namespace.clone(),
+            job: self.job.name.clone(),
+            job_uid: self.job_uid.clone(),
+            pod: self.pod.name.clone(),
+            pod_uid: self.pod.uid.clone(),
+            index: self.pod.index,
+        };
+        let lookup = self.shared.lookup();
+        let invocation = environment::invocation(container, &self.spec.pod, &identity, &*lookup)
+            .await
+            .map_err(|error| {
+                self.refuse(files, "CreateContainerConfigError", &error.to_string())
+            })?;
+        files
+            .start(
+                invocation,
+                &self.shared.settings.environment,
+                container.working_dir.as_deref(),
+            )
+            .map_err(|error| self.refuse(files, "StartError", &format!("sh: {error}")))
+    }
+
+    /// A container that cannot be started says so in its log, where people look first.
+    fn refuse(&self, files: &Files, reason: &str, message: &str) -> PodEnd {
+        let line = format!("slipway: {reason}: {message}\n");
+        let written = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(&files.log)
+            .and_then(|mut log| io::Write::write_all(&mut log, line.as_bytes()));
+        if let Err(error) = written {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the log of Pod {} cannot be written",
+                self.pod.name
+            );
+        }
+        failed(None, reason, message)
+    }
+}
+
+fn failed(exit_code: Option<i32>, reason: &str, message: &str) -> PodEnd {
+    PodEnd::Failed {
+        exit_code,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+impl Shared {
+    /// A Pod's processes are about to run, or run already.
+    fn pod_runs(&self, job: &ObjectId, pod: &Pod) {
+        self.with(job, |entry| {
+            if let Some(known) = entry.pod(pod.sequence) {
+                known.phase = Phase::Running;
+                known.started_at = pod.started_at;
+            }
+            entry.poke.notify_one();
+        });
+        self.tell(Fact::PodStarted {
+            job: job.clone(),
+            pod: pod.name.clone(),
+        });
+    }
+
+    /// Are Pods of this Job stopped without being failures? They are, unless its end is decided.
+    fn counts_for_nothing(&self, job: &ObjectId) -> bool {
+        self.with(job, |entry| entry.memory.standing().ending.is_none())
+            .unwrap_or(true)
+    }
+
+    /// Sleeps until a moment of the wall clock; forever without one.
+    pub(super) async fn until(&self, moment: Option<Timestamp>) {
+        /// The wall clock may be set while we sleep; look again this often.
+        const LOOK_AGAIN: Duration = Duration::from_secs(30);
+        let Some(moment) = moment else {
+            return std::future::pending().await;
+        };
+        loop {
+            let left = moment.duration_since((self.settings.clock)());
+            match Duration::try_from(left) {
+                Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LOOK_AGAIN)).await,
+                _ => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The state folder: one folder per Job, made whole or not at all.
+//!
+//! ```text
+//! STATE/.lock                        held by the one process that uses the folder
+//! STATE/.new/…, STATE/.gone/…        Jobs being made, Jobs being removed
+//! STATE/NAMESPACE/.rounds/NAME.json  the last round of a ScaledJob
+//! STATE/NAMESPACE/NAME/job.json      the Job as it was accepted
+//! STATE/NAMESPACE/NAME/status.json   its status, as in batch/v1
+//! STATE/NAMESPACE/NAME/pods/POD/     pod.json, log, and what `process` writes
+//! ```
+//!
+//! A Job is put together in `.new` and then renamed to its name: `rename` gives a
+//! name to one folder only, and after a crash the Job is there or it is not.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::resource::{ObjectId, Round};
+
+use super::OpenError;
+
+/// The folder, locked.
+#[derive(Debug)]
+pub(super) struct Store {
+    root: PathBuf,
+    /// Held until the process ends, whichever way.
+    _lock: File,
+    sequence: AtomicU64,
+}
+
+/// A Job as it lies in its folder.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) id: ObjectId,
+    pub(super) job: Value,
+    pub(super) status: Value,
+}
+
+impl Store {
+    /// Opens the folder, made if it is not there, for this process alone.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when it is in use, or cannot be used.
+    pub(super) fn open(root: &Path) -> Result<Self, OpenError> {
+        let failed = |path: &Path, source| OpenError::Folder {
+            path: path.to_owned(),
+            source,
+        };
+        fs::create_dir_all(root).map_err(|error| failed(root, error))?;
+        // Processes write their records wherever they are, so the path is a whole one.
+        let root = fs::canonicalize(root).map_err(|error| failed(root, error))?;
+        let path = root.join(".lock");
+        let lock = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|error| failed(&path, error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: root }),
+            Err(TryLockError::Error(error)) => return Err(failed(&path, error)),
+        }
+        let unfinished = root.join(".new");
+        match fs::remove_dir_all(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(&unfinished, error));
+            }
+            _ => {}
+        }
+        for path in [unfinished, root.join(".gone")] {
+            fs::create_dir_all(&path).map_err(|error| failed(&path, error))?;
+        }
+        Ok(Self {
+            root,
+            _lock: lock,
+            sequence: AtomicU64::new(0),
+        })
+    }
+
+    /// Every Job that was accepted and not removed.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Record`] for a Job that cannot be read: whether it ran is then unknown.
+    pub(super) fn load(&self) -> Result<Vec<Stored>, OpenError> {
+        let mut jobs = Vec::new();
+        for namespace in visible(&self.root)? {
+            for name in visible(&self.root.join(&namespace))? {
+                let id = ObjectId::new(&namespace, &name);
+                let Some(job) = self.record(&id, "job.json")? else {
+                    // Not ours: a Job is renamed into place together with this file.
+                    continue;
+                };
+                let status = self
+                    .record(&id, "status.json")?
+                    .unwrap_or_else(|| json!({}));
+                jobs.push(Stored { id, job, status });
+            }
+        }
+        Ok(jobs)
+    }
+
+    fn record(&self, id: &ObjectId, file: &str) -> Result<Option<Value>, OpenError> {
+        let path = self.folder(id).join(file);
+        read_json(&path).map_err(|source| OpenError::Record { path, source })
+    }
+
+    /// A Job's folder.
+    pub(super) fn folder(&self, id: &ObjectId) -> PathBuf {
+        self.root.join(&id.namespace).join(&id.name)
+    }
+
+    /// Makes a Job. True when it was made now, false when the name is taken.
+    ///
+    /// On disk, with its name, when this returns.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was made, or (from the last sync on) it will be found at the next start.
+    pub(super) fn create(&self, id: &ObjectId, job: &Value) -> io::Result<bool> {
+        let folder = self.folder(id);
+        if folder.join("job.json").try_exists()? {
+            return Ok(false);
+        }
+        let namespace = self.root.join(&id.namespace);
+        if !namespace.is_dir() {
+            fs::create_dir_all(&namespace)?;
+            sync_folder(&self.root)?;
+        }
+        let new = self.scratch(".new", id);
+        fs::create_dir(&new)?;
+        write_synced(&new.join("job.json"), job)?;
+        sync_folder(&new)?;
+        match fs::rename(&new, &folder) {
+            Ok(()) => {
+                sync_folder(&namespace)?;
+                Ok(true)
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+                ) =>
+            {
+                fs::remove_dir_all(&new)?;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a Job's name away at once; its processes and files go later, with [`Store::gone`].
+    ///
+    /// # Errors
+    ///
+    /// It is still there.
+    pub(super) fn remove(&self, id: &ObjectId) -> io::Result<()> {
+        match fs::rename(self.folder(id), self.scratch(".gone", id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => sync_folder(&self.root.join(&id.namespace)),
+        }
+    }
+
+    /// Folders of Jobs that were removed and whose processes may still run.
+    pub(super) fn gone(&self) -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(self.root.join(".gone"))?
+            .map(|entry| Ok(entry?.path()))
+            .collect()
+    }
+
+    /// The last round written down for a ScaledJob.
+    ///
+    /// # Errors
+    ///
+    /// It is there and cannot be read.
+    pub(super) fn round(&self, id: &ObjectId) -> io::Result<Option<Round>> {
+        let Some(round) = read_json(&self.round_file(id))? else {
+            return Ok(None);
+        };
+        let jobs = round["jobs"]
+            .as_u64()
+            .and_then(|jobs| u32::try_from(jobs).ok());
+        match (round["number"].as_u64(), jobs) {
+            (Some(number), Some(jobs)) => Ok(Some(Round { number, jobs })),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a round needs a number and a count of jobs",
+            )),
+        }
+    }
+
+    /// Writes a round down; on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The old one may still stand.
+    pub(super) fn write_round(&self, id: &ObjectId, round: Round) -> io::Result<()> {
+        let path = self.round_file(id);
+        let folder = path.parent().expect("a round lies in a folder");
+        fs::create_dir_all(folder)?;
+        let round = json!({"number": round.number, "jobs": round.jobs});
+        replace(&path, &round)?;
+        sync_folder(folder)
+    }
+
+    fn round_file(&self, id: &ObjectId) -> PathBuf {
+        let rounds = self.root.join(&id.namespace).join(".rounds");
+        rounds.join(format!("{}.json", id.name))
+    }
+
+    /// A path that nobody else uses, in a hidden folder.
+    fn scratch(&self, folder: &str, id: &ObjectId) -> PathBuf {
+        loop {
+            let number = self.sequence.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{}.{}.{number}", id.namespace, id.name);
+            let path = self.root.join(folder).join(name);
+            if !path.exists() {
+                return path;
+            }
+        }
+    }
+}
+
+/// Writes a file in one step, on disk when this returns: readers see the old text or the new.
+///
+/// # Errors
+///
+/// The old text stands.
+pub(super) fn replace(path: &Path, value: &Value) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    write_synced(&new, value)?;
+    fs::rename(&new, path)
+}
+
+/// As [`replace`], without waiting for the disk: it survives the end of this process, perhaps not of the machine.
+///
+/// # Errors
+///
+/// The old text stands.
+pub(super) fn replace_soon(path: &Path, value: &Value) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    fs::write(&new, text(value))?;
+    fs::rename(&new, path)
+}
+
+/// A JSON file; `None` when it is not there.
+///
+/// # Errors
+///
+/// It is there and cannot be read.
+pub(super) fn read_json(path: &Path) -> io::Result<Option<Value>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn write_synced(path: &Path, value: &Value) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text(value).as_bytes())?;
+    file.sync_all()
+}
+
+fn text(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Names of the folders in a folder, sorted, hidden ones left out.
+fn visible(folder: &Path) -> Result<Vec<String>, OpenError> {
+    let failed = |source| OpenError::Folder {
+        path: folder.to_owned(),
+        source,
+    };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') && entry.path().is_dir() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
