@@ -1,1 +1,233 @@
 //! The only place that chooses adapters, spawns tasks and stops them.
+//!
+//! Build (may fail, nothing is spawned yet), bind every socket, then spawn. Every
+//! task belongs to one [`Tasks`]; one that ends before it is told to ends the
+//! process with its name. The first SIGTERM asks for a clean stop, the second ends
+//! at once.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::cluster::{self, Cluster, Scope};
+use crate::config::{self, Config};
+use crate::controller::metrics::Metrics;
+use crate::controller::status::writer::Writer;
+use crate::controller::{self, Change, Shared, watch};
+use crate::launch::kubernetes::Kubernetes;
+use crate::serve::health::{self, Health};
+use crate::source::pool::{self, Pool};
+use crate::telemetry;
+
+pub mod local;
+
+/// How long a Job of the last round that nobody has seen counts as unfinished (the contract's minute).
+const UNSEEN_GRACE: Duration = Duration::from_secs(60);
+
+/// Changes waiting for the loop. It only hands them on to tasks; a watch that lists thousands of objects waits here.
+const CHANGES: usize = 256;
+
+/// Runs in a cluster until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// What kept it from starting, or the name of a task that ended before it was told to.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    // First of all: a SIGTERM in the first second is a clean stop too.
+    let mut signals = Signals::new()?;
+    let (cluster, own_namespace) = connect(&config).await?;
+    let scope = match (config.all_namespaces, config.namespaces.is_empty()) {
+        (true, _) => Scope::All,
+        (false, true) => Scope::Namespaces(vec![own_namespace.clone()]),
+        (false, false) => Scope::Namespaces(config.namespaces.clone()),
+    };
+    let mut registry = telemetry::registry();
+    let pool = Arc::new(Pool::new(pool::Settings {
+        allow_address: config.allow_address.clone(),
+        allow_loopback: false,
+        web_identity_token_file: config::web_identity_token_file(),
+        sts_endpoint: None,
+    }));
+    pool.register(&mut registry);
+    let metrics = Metrics::register(&mut registry);
+    let launcher = Arc::new(Kubernetes::new(cluster.clone(), scope.clone(), UNSEEN_GRACE));
+    let cluster_namespace = config.cluster_namespace.clone().unwrap_or(own_namespace);
+    let lookup = Arc::new(crate::lookup::kubernetes::Kubernetes::new(cluster.clone(), cluster_namespace));
+    let shared = Shared {
+        launcher: launcher.clone(),
+        pool,
+        lookup: lookup.clone(),
+        reporter: Arc::new(Writer::new(cluster.clone())),
+        metrics: metrics.clone(),
+        clock,
+    };
+    let listener = TcpListener::bind(config.health)
+        .await
+        .with_context(|| format!("cannot listen on --health {}", config.health))?;
+    info!(scope = ?scope, health = %listener.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
+
+    let stop = CancellationToken::new();
+    let mut tasks = Tasks::new(stop.clone());
+    let (sender, changes) = mpsc::channel(CHANGES);
+    let ready_metrics = metrics.clone();
+    let ready_stop = stop.clone();
+    let health = Health {
+        registry: Arc::new(registry),
+        ready: Arc::new(move || match (ready_stop.is_cancelled(), ready_metrics.is_synced()) {
+            (true, _) => Err("stopping"),
+            (false, false) => Err("the cluster's objects have not been read yet"),
+            (false, true) => Ok(()),
+        }),
+    };
+    tasks.spawn("health", async { Ok(health::serve(listener, health, stop.clone()).await?) });
+    tasks.spawn("jobs", {
+        let (launcher, stop) = (launcher.clone(), stop.clone());
+        async move {
+            launcher.run(stop.cancelled()).await;
+            Ok(())
+        }
+    });
+    tasks.spawn("objects", {
+        let (sender, stop) = (sender.clone(), stop.clone());
+        async move {
+            watch::run(&cluster, &scope, sender, stop.cancelled()).await;
+            Ok(())
+        }
+    });
+    tasks.spawn("ended jobs", forward_ended(launcher, sender, stop.clone()));
+    tasks.spawn("turns", async move { controller::run(shared, changes, stop).await.map_err(|text| anyhow!(text)) });
+    tasks.finish(&mut signals, config.drain_timeout).await
+}
+
+/// Tells the loop about Jobs that finished or went away.
+async fn forward_ended(
+    launcher: Arc<Kubernetes>,
+    changes: mpsc::Sender<Change>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let ended = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            ended = launcher.ended() => ended,
+        };
+        for id in ended {
+            if changes.send(Change::JobFinished(id)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The cluster to work in, and the namespace that is ours by default.
+async fn connect(config: &Config) -> anyhow::Result<(Cluster, String)> {
+    let options = kube::config::KubeConfigOptions { context: config.context.clone(), ..Default::default() };
+    let kube_config = match &config.kubeconfig {
+        Some(file) => {
+            let kubeconfig = kube::config::Kubeconfig::read_from(file)
+                .with_context(|| format!("--kubeconfig {} cannot be read", file.display()))?;
+            kube::Config::from_custom_kubeconfig(kubeconfig, &options).await
+        }
+        None if config.context.is_some() => kube::Config::from_kubeconfig(&options).await,
+        None => {
+            return Ok(of(kube::Config::infer().await.context(
+                "no cluster to work in: give --kubeconfig or KUBECONFIG, or run in a Pod with a ServiceAccount; \
+                 `slipway local` needs no cluster",
+            )?)?);
+        }
+    };
+    of(kube_config.context("the kubeconfig cannot be used")?)
+}
+
+fn of(config: kube::Config) -> anyhow::Result<(Cluster, String)> {
+    let namespace = config.default_namespace.clone();
+    let client = cluster::client(config).context("the kubeconfig's credentials cannot be used")?;
+    Ok((Cluster::new(client), namespace))
+}
+
+/// The wall clock: the one place that reads it for the rest of the program.
+#[expect(clippy::disallowed_methods, reason = "this room hands the time to the others")]
+pub(crate) fn clock() -> Timestamp {
+    Timestamp::now()
+}
+
+/// SIGTERM and SIGINT.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The next of either.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Every task of the process.
+pub(crate) struct Tasks {
+    set: JoinSet<(&'static str, anyhow::Result<()>)>,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// None yet; `stop` is what they stop on.
+    pub(crate) fn new(stop: CancellationToken) -> Self {
+        Self { set: JoinSet::new(), stop }
+    }
+
+    /// Starts a task under a name.
+    pub(crate) fn spawn(&mut self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        self.set.spawn(async move { (name, task.await) });
+    }
+
+    /// Waits for a signal, stops every task, and waits for their end.
+    ///
+    /// # Errors
+    ///
+    /// The name of a task that failed, or ended before it was told to.
+    pub(crate) async fn finish(mut self, signals: &mut Signals, drain_timeout: Duration) -> anyhow::Result<()> {
+        tokio::select! {
+            () = signals.next() => info!("stopping; a second signal ends at once"),
+            () = self.stop.cancelled() => {}
+            Some(ended) = self.set.join_next() => {
+                let (name, result) = ended.context("a task panicked")?;
+                result.with_context(|| format!("the task {name:?} failed"))?;
+                if !self.stop.is_cancelled() {
+                    bail!("the task {name:?} ended before it was told to");
+                }
+            }
+        }
+        self.stop.cancel();
+        tokio::select! {
+            () = signals.next() => warn!("stopped by a second signal; turns under way were cut off"),
+            () = tokio::time::sleep(drain_timeout) => warn!("turns under way took longer than --drain-timeout"),
+            drained = self.drain() => drained?,
+        }
+        Ok(())
+    }
+
+    async fn drain(&mut self) -> anyhow::Result<()> {
+        while let Some(ended) = self.set.join_next().await {
+            let (name, result) = ended.context("a task panicked")?;
+            result.with_context(|| format!("the task {name:?} failed while stopping"))?;
+        }
+        Ok(())
+    }
+}

@@ -91,6 +91,8 @@ pub struct Shared {
     pub reporter: Arc<dyn Reporter>,
     /// What is counted about turns.
     pub metrics: metrics::Metrics,
+    /// The wall clock, for what users see.
+    pub clock: fn() -> jiff::Timestamp,
 }
 
 /// Runs a turn for every object whenever one is due, until `stop` or the end of `changes`.
