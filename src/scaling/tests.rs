@@ -87,6 +87,7 @@ fn what_the_cap_held_back_is_launched_as_jobs_finish_and_no_more() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of reasons")]
 fn reasons_read_without_the_source() {
     let orders = [measure("s0-aws-sqs-orders", 1000.0, 10.0)];
     let both = [

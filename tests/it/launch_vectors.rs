@@ -1,15 +1,14 @@
 //! KEDA's recorded answers about Jobs: which count as pending, what a Job looks
-//! like, which go; and whole scenarios from its end-to-end tests.
+//! like, which go. Whole scenarios stand in `scenarios`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use proptest::prelude::{Strategy as Generator, prop_assert, prop_assert_eq, proptest};
 use serde_json::{Value, json};
-use slipway::launch::job::name::label_value;
+use slipway::launch::count::counts;
 use slipway::launch::{
     GENERATION_ANNOTATION, JobState, KEDA_GENERATION_ANNOTATION, Launch, OCCURRENCE_ANNOTATION,
-    Outcome, PodState, ROUND_ANNOTATION, SCALED_JOB_LABEL, count, history,
+    Outcome, PodState, ROUND_ANNOTATION, SCALED_JOB_LABEL, history,
 };
 use slipway::resource::rollout::{Written, propagation};
 use slipway::resource::{Api, HistoryLimits, ObjectId, Propagation, Rollout, Round, ScaledJob};
@@ -17,34 +16,13 @@ use slipway::scaling::{
     Bounds, Calculation, JobCounts, Measure, Policy, Reading, Strategy, decide,
 };
 
-use crate::support::vectors::{assert_keys, assert_lists, rows};
+use crate::support::vectors::{assert_keys, assert_lists, count, list, optional_count, rows, text};
 
-/// KEDA's defaults: `jobsHistoryLimit` of 100 each.
+mod names;
+mod scenarios;
+
+/// KEDA's default for both history limits.
 const DEFAULT_LIMIT: u32 = 100;
-
-fn text(value: &Value) -> &str {
-    value
-        .as_str()
-        .unwrap_or_else(|| panic!("not a text: {value}"))
-}
-
-fn list(value: &Value) -> &[Value] {
-    value
-        .as_array()
-        .unwrap_or_else(|| panic!("not a list: {value}"))
-}
-
-fn number(value: &Value) -> u32 {
-    value
-        .as_u64()
-        .and_then(|number| u32::try_from(number).ok())
-        .unwrap_or_else(|| panic!("not a count: {value}"))
-}
-
-/// A number that may be absent or null.
-fn optional(row: &Value, key: &str) -> Option<u32> {
-    row.get(key).filter(|value| !value.is_null()).map(number)
-}
 
 /// An object of texts that may be absent.
 fn texts(value: &Value) -> BTreeMap<String, String> {
@@ -131,8 +109,8 @@ fn pending_jobs_vector() {
         let finished = row.get("jobFinished") == Some(&Value::Bool(true));
         let mut job = job("job", finished.then_some(Outcome::Complete));
         job.pods = list(&row["pods"]).iter().map(pod).collect();
-        let counts = count::counts(&[job], &conditions);
-        assert_eq!(counts.pending, number(&row["expectPending"]), "{row}");
+        let counts = counts(&[job], &conditions);
+        assert_eq!(counts.pending, count(&row["expectPending"]), "{row}");
         assert_eq!(counts.unfinished, u32::from(!finished), "{row}");
     }
 }
@@ -171,8 +149,8 @@ fn history_vector() {
         assert_keys(&row["expect"], &["deleted"]);
         let mut object = scaled_job("orders");
         object.history = HistoryLimits {
-            successful: optional(&row, "successfulJobsHistoryLimit").unwrap_or(DEFAULT_LIMIT),
-            failed: optional(&row, "failedJobsHistoryLimit").unwrap_or(DEFAULT_LIMIT),
+            successful: optional_count(&row, "successfulJobsHistoryLimit").unwrap_or(DEFAULT_LIMIT),
+            failed: optional_count(&row, "failedJobsHistoryLimit").unwrap_or(DEFAULT_LIMIT),
         };
         let listed = row.get("jobs").map(list).unwrap_or_default().iter();
         let generated = row.get("jobsGenerator").map(list).unwrap_or_default();
@@ -224,7 +202,7 @@ fn generate(entry: &Value) -> Vec<JobState> {
     let jobs: Vec<JobState> = (ordinal(first)..=ordinal(last))
         .map(|ordinal| finished(&format!("{stem}{ordinal}"), entry))
         .collect();
-    assert_eq!(jobs.len(), number(&entry["count"]) as usize, "{entry}");
+    assert_eq!(jobs.len(), count(&entry["count"]) as usize, "{entry}");
     jobs
 }
 
@@ -274,7 +252,7 @@ fn rollout_vector() {
             ],
         );
         let mut object = scaled_job("orders");
-        object.generation = i64::from(number(&row["scaledJobGeneration"]));
+        object.generation = i64::from(count(&row["scaledJobGeneration"]));
         let mut keda_s = job("orders-x", None);
         keda_s.annotations = texts(&row["jobAnnotation"]);
         // Our own annotation means the same.
@@ -336,13 +314,13 @@ fn job_generation_vector_cases() {
             id: ObjectId::new(text(&written["namespace"]), text(&written["name"])),
             labels: texts(&written["labels"]),
             annotations: texts(&written["annotations"]),
-            generation: i64::from(number(&written["generation"])),
+            generation: i64::from(count(&written["generation"])),
             job_target: written["jobTargetRef"].clone(),
             ..scaled_job("replaced")
         };
-        let jobs = number(&create["scaleTo"]).min(number(&create["maxScale"]));
+        let jobs = count(&create["scaleTo"]).min(count(&create["maxScale"]));
         let launches: Vec<Launch> = Launch::counted(&object, Round { number: 1, jobs }).collect();
-        assert_eq!(launches.len(), number(&expected["createCalls"]) as usize);
+        assert_eq!(launches.len(), count(&expected["createCalls"]) as usize);
         for launch in launches {
             let metadata = &launch.manifest["metadata"];
             assert_eq!(metadata["generateName"], expected["generateName"], "{row}");
@@ -488,221 +466,5 @@ fn measure(waiting: f64, target: f64) -> Measure {
         reading: Reading::new(waiting),
         target,
         activation: 0.0,
-    }
-}
-
-#[test]
-fn e2e_scenarios_vector() {
-    assert_lists("e2e_scenarios", &["cases"]);
-    let mut simulated = 0;
-    for row in rows("e2e_scenarios", "cases") {
-        assert_keys(
-            &row,
-            &[
-                "name",
-                "note",
-                "type",
-                "strategy",
-                "minReplicaCount",
-                "maxReplicaCount",
-                "pollingInterval",
-                "target",
-                "metricThreshold",
-                "metric",
-                "steps",
-                "successfulJobsHistoryLimit",
-                "failedJobsHistoryLimit",
-                "expectJobs",
-                "annotate",
-                "annotation",
-                "triggers",
-                "expect",
-            ],
-        );
-        if row.get("steps").is_some() {
-            Simulation::new(&row).run_steps();
-            simulated += 1;
-        } else if row.get("expectJobs").is_some() {
-            Simulation::new(&row).run_to_rest();
-            simulated += 1;
-        } else if let Some(annotation) = row.get("annotation") {
-            excluded_labels_are_absent(text(annotation), &row);
-        } else {
-            // Pausing and refused objects are proved where objects are read.
-            assert!(
-                row.get("annotate").is_some() || row["triggers"] == json!([]),
-                "a form not known here: {row}"
-            );
-        }
-    }
-    assert!(simulated > 0);
-}
-
-fn excluded_labels_are_absent(annotation: &str, row: &Value) {
-    let (key, excluded) = annotation.split_once(": ").expect("key: value");
-    let mut object = scaled_job("orders");
-    object
-        .annotations
-        .insert(key.to_owned(), excluded.to_owned());
-    for label in excluded.split(',').chain(["example.com/kept"]) {
-        object.labels.insert(label.to_owned(), "x".to_owned());
-    }
-    let labels = texts(&manifest(&object)["metadata"]["labels"]);
-    assert!(labels.contains_key("example.com/kept"), "{row}");
-    for label in excluded.split(',') {
-        assert!(!labels.contains_key(label), "{label}: {row}");
-    }
-}
-
-/// A queue, Jobs that start at once and never finish, and a poll that decides.
-struct Simulation<'a> {
-    row: &'a Value,
-    object: ScaledJob,
-    target: f64,
-    waiting: u32,
-    jobs: u32,
-}
-
-impl<'a> Simulation<'a> {
-    fn new(row: &'a Value) -> Self {
-        let mut object = scaled_job("orders");
-        let strategy = row.get("strategy").map_or("", text);
-        object.policy.strategy = Strategy::select(strategy, None, "");
-        object.policy.bounds = Bounds {
-            min: optional(row, "minReplicaCount"),
-            max: optional(row, "maxReplicaCount"),
-        };
-        let limit = |key| optional(row, key).unwrap_or(DEFAULT_LIMIT);
-        object.history = HistoryLimits {
-            successful: limit("successfulJobsHistoryLimit"),
-            failed: limit("failedJobsHistoryLimit"),
-        };
-        let target = optional(row, "target").or_else(|| optional(row, "metricThreshold"));
-        Self {
-            row,
-            object,
-            target: f64::from(target.unwrap_or(1)),
-            waiting: optional(row, "metric").unwrap_or(0),
-            jobs: 0,
-        }
-    }
-
-    /// One poll; says how many Jobs it started.
-    fn poll(&mut self) -> u32 {
-        let counts = JobCounts {
-            unfinished: self.jobs,
-            pending: 0,
-        };
-        let measures = [measure(f64::from(self.waiting), self.target)];
-        let decision = decide(&self.object.policy, &measures, counts);
-        self.jobs += decision.launch;
-        let cap = self.object.policy.bounds.cap();
-        assert!(self.jobs <= cap, "{}", self.row);
-        decision.launch
-    }
-
-    /// A metric that stands still: polls until nothing more is started. Jobs that finish are then
-    /// cleaned up, where the row says that none is kept.
-    fn run_to_rest(mut self) {
-        while self.poll() > 0 {}
-        if self.object.history.successful == 0 {
-            let finished = [
-                job("one", Some(Outcome::Complete)),
-                job("two", Some(Outcome::Failed)),
-            ];
-            assert_eq!(history::surplus(&self.object, &finished).len(), 2);
-        }
-        assert_eq!(self.jobs, number(&self.row["expectJobs"]), "{}", self.row);
-    }
-
-    /// Messages come in steps. The upstream test waits until the count of Jobs is seen; its messages
-    /// are brought by a Pod, so that a poll may come before them.
-    fn run_steps(mut self) {
-        for step in list(&self.row["steps"]) {
-            assert_keys(step, &["enqueue", "publish", "totalJobs", "runningPods"]);
-            let expected = number(&step["totalJobs"]);
-            let mut seen = self.poll_and_work(step) == expected;
-            self.waiting += optional(step, "enqueue")
-                .or_else(|| optional(step, "publish"))
-                .expect("a step brings messages");
-            if !seen {
-                seen = self.poll_and_work(step) == expected;
-            }
-            assert!(seen, "{} Jobs at {step} of {}", self.jobs, self.row);
-            if let Some(pods) = optional(step, "runningPods") {
-                assert_eq!(self.jobs, pods, "{}", self.row);
-            }
-        }
-    }
-
-    /// In a row that says `enqueue` each Job takes one message as it starts; in one that says
-    /// `publish` none does.
-    fn poll_and_work(&mut self, step: &Value) -> u32 {
-        let started = self.poll();
-        if step.get("enqueue").is_some() {
-            self.waiting -= started;
-        }
-        self.jobs
-    }
-}
-
-/// Names of objects that the API server takes: dots and dashes only between letters and digits.
-fn object_name() -> impl Generator<Value = String> {
-    proptest::string::string_regex(
-        "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?){0,8}",
-    )
-    .expect("a regular expression")
-    .prop_map(|mut name| {
-        name.truncate(253);
-        name.trim_end_matches(['.', '-']).to_owned()
-    })
-}
-
-/// A DNS subdomain name, as the API server checks names of Jobs.
-fn is_subdomain(name: &str) -> bool {
-    let alphanumeric =
-        |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
-    !name.is_empty()
-        && name.split('.').all(|label| {
-            label.starts_with(alphanumeric)
-                && label.ends_with(alphanumeric)
-                && label
-                    .chars()
-                    .all(|character| character == '-' || alphanumeric(character))
-        })
-}
-
-proptest! {
-    #[test]
-    fn every_object_name_gives_valid_and_different_job_names(
-        name in object_name(),
-        number in 1..u64::MAX,
-        jobs in 1_u32..20,
-    ) {
-        let object = scaled_job(&name);
-        let mut seen = HashSet::new();
-        for round in [Round { number, jobs }, Round { number: number - 1, jobs }] {
-            for launch in Launch::counted(&object, round) {
-                let job = &launch.id.name;
-                prop_assert!(job.len() <= 57, "{job}");
-                prop_assert!(is_subdomain(job), "{job}");
-                let metadata = &launch.manifest["metadata"];
-                prop_assert_eq!(text(&metadata["name"]), job.as_str());
-                let prefix = text(&metadata["generateName"]);
-                prop_assert!(job.starts_with(prefix) && prefix.len() + 10 == job.len());
-                // The API server checks a prefix as a name, with a dash at its end masked.
-                prop_assert!(!prefix.ends_with('.'), "{prefix}");
-                prop_assert!(seen.insert(job.clone()), "twice: {job}");
-            }
-        }
-    }
-
-    #[test]
-    fn every_object_name_has_a_valid_label_value(name in object_name()) {
-        let value = label_value(&name);
-        prop_assert!(value.len() <= 63, "{value}");
-        prop_assert!(value.starts_with(|first: char| first.is_ascii_alphanumeric()));
-        prop_assert!(value.ends_with(|last: char| last.is_ascii_alphanumeric()));
-        prop_assert_eq!(value == name, name.len() <= 63);
     }
 }

@@ -129,8 +129,7 @@ proptest! {
         prop_assert!(u64::from(counts.unfinished) + u64::from(launch) >= u64::from(minimum));
     }
 
-    // One trigger. With a negative or tiny target too: the quotient's sign does not change with more
-    // waiting, so a negative target asks for less and less; those are left out.
+    // One trigger. A negative target, which KEDA lets through, asks for ever less; those are left out.
     #[test]
     fn more_backlog_never_means_fewer_jobs(
         policy in policy(), measure in measure(), counts in counts(), more in 0_u32..2000,

@@ -58,3 +58,56 @@ pub(crate) const HEAD: [&str; 4] = ["keda_commit", "source", "how", "note"];
 pub(crate) fn assert_lists(name: &str, lists: &[&str]) {
     assert_keys(&load(name), &[&HEAD, lists].concat());
 }
+
+/// A text.
+pub(crate) fn text(value: &Value) -> &str {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("not a text: {value}"))
+}
+
+/// A list.
+pub(crate) fn list(value: &Value) -> &[Value] {
+    value
+        .as_array()
+        .unwrap_or_else(|| panic!("not a list: {value}"))
+}
+
+/// True or false.
+pub(crate) fn boolean(value: &Value) -> bool {
+    value
+        .as_bool()
+        .unwrap_or_else(|| panic!("not a bool: {value}"))
+}
+
+/// An integer.
+pub(crate) fn integer(value: &Value) -> i64 {
+    value
+        .as_i64()
+        .unwrap_or_else(|| panic!("not an integer: {value}"))
+}
+
+/// A count, 0 and up.
+pub(crate) fn count(value: &Value) -> u32 {
+    u32::try_from(integer(value)).unwrap_or_else(|_| panic!("not a count: {value}"))
+}
+
+/// A count under a key that may be absent or null.
+pub(crate) fn optional_count(row: &Value, key: &str) -> Option<u32> {
+    row.get(key).filter(|value| !value.is_null()).map(count)
+}
+
+/// A number; JSON has no words for NaN and infinities, so those come as text.
+pub(crate) fn float(value: &Value) -> f64 {
+    match value {
+        Value::String(word) => match word.as_str() {
+            "NaN" => f64::NAN,
+            "+Inf" => f64::INFINITY,
+            "-Inf" => f64::NEG_INFINITY,
+            _ => panic!("not a number: {word}"),
+        },
+        _ => value
+            .as_f64()
+            .unwrap_or_else(|| panic!("not a number: {value}")),
+    }
+}
