@@ -1,7 +1,7 @@
 //! What triggers refer to: Secrets, ConfigMaps, ServiceAccounts and
 //! TriggerAuthentications, wherever they lie.
 //!
-//! The port [`Lookup`] reads them; `inputs` puts together what
+//! The port [`Lookup`] reads them; [`inputs()`] puts together what
 //! one trigger needs. Values are secret until proven otherwise.
 
 use std::collections::BTreeMap;
@@ -122,4 +122,7 @@ impl Error {
 }
 
 pub mod files;
+pub mod inputs;
 pub mod kubernetes;
+
+pub use inputs::inputs;

@@ -78,12 +78,18 @@ impl<'a> Parameters<'a> {
         for name in names {
             self.know(name, order);
         }
-        order.iter().find_map(|&origin| {
+        let found = order.iter().find_map(|&origin| {
             names.iter().find_map(|&name| {
                 let text = self.value(name, origin)?.trim();
                 (!text.is_empty()).then_some(Found { text, origin, name })
             })
-        })
+        });
+        if found.is_none() && order.contains(&Origin::Environment) {
+            for name in names {
+                self.warn_of_unset_variable(name);
+            }
+        }
+        found
     }
 
     /// A text; nothing when it is absent.
@@ -199,13 +205,27 @@ impl<'a> Parameters<'a> {
             if !self.known.contains(key) {
                 self.warn(
                     key,
-                    format!("{} has no such parameter; it is ignored", entry.kind.name()),
+                    format!(
+                        "{} does not use this parameter; it is ignored",
+                        entry.kind.name()
+                    ),
                 );
             }
         }
         let mut trigger = trigger.expect("a reader that gives nothing has noted a fault");
         trigger.warnings = self.warnings;
         Ok(trigger)
+    }
+
+    /// KEDA takes a variable that has no value as if it were not asked for.
+    fn warn_of_unset_variable(&mut self, name: &str) {
+        let key = from_env(name);
+        if let Some(variable) = self.entry.metadata.get(&key) {
+            let message = format!(
+                "the container's environment has no value for {variable:?}; taken as if {name} were not given"
+            );
+            self.warn(&key, message);
+        }
     }
 
     fn know(&mut self, name: &str, order: &[Origin]) {
@@ -253,10 +273,10 @@ impl<'a> Parameters<'a> {
                 Origin::Authentication => format!("{name} in the TriggerAuthentication"),
             })
             .collect();
-        let mut message = format!("{name} is missing; give {}", ways.join(" or "));
-        if let Some(similar) = self.similar(name) {
-            message.push_str(&format!("; {similar:?} is not the same: case counts"));
-        }
+        let hint = self.similar(name).map_or_else(String::new, |similar| {
+            format!("; {similar:?} is not the same: case counts")
+        });
+        let message = format!("{name} is missing; give {}{hint}", ways.join(" or "));
         if order == [Origin::Authentication] {
             Fault::at(self.authentication_field(), message)
         } else {
@@ -311,3 +331,6 @@ pub(super) fn metric_name(index: usize, base: &str) -> String {
 pub(super) fn number(threshold: i64) -> f64 {
     threshold as f64
 }
+
+#[cfg(test)]
+mod tests;

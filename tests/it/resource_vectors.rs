@@ -2,19 +2,31 @@
 //!
 //! A row that has a form or an expectation this file does not know fails: a
 //! richer copy of the vectors is read to its last field, or not at all.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a row that cannot be read has to fail its test"
+)]
+
+mod described;
+mod rows;
 
 use std::collections::BTreeMap;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use slipway::resource::aws::Identity;
-use slipway::resource::kafka::{Group, OffsetReset, Sasl, Topics};
+use slipway::resource::kafka::Topics;
 use slipway::resource::metadata::{Origin, Parameters, text};
 use slipway::resource::{
     Fault, Inputs, PodIdentity, SourceSpec, Trigger, TriggerEntry, TriggerKind, parse_trigger, sqs,
 };
 
 use crate::support::vectors;
+use described::{
+    described_apache_group, described_group, described_identity, described_queue, group,
+};
+use rows::{entry, inputs, only, pod_identity, renamed, string, with_and_without_sasl};
 
 #[test]
 fn values_of_typed_config_vectors_are_read_as_keda_reads_them() {
@@ -24,7 +36,7 @@ fn values_of_typed_config_vectors_are_read_as_keda_reads_them() {
         let raw = string(&row["raw"]).trim();
         let kind = string(&row["type"]);
         let read = match kind {
-            "int64" => text::integer(raw).map(Value::from),
+            "int" | "int64" => text::integer(raw).map(Value::from),
             "float64" => text::float(raw).map(Value::from),
             "bool" => text::boolean(raw).map(Value::from),
             "duration_ns" => text::duration(raw)
@@ -351,207 +363,6 @@ fn agree(row: &Value, expect: &Map<String, Value>, described: &Map<String, Value
     }
 }
 
-fn described_queue(trigger: &Trigger) -> Map<String, Value> {
-    let SourceSpec::Sqs(queue) = &trigger.source else {
-        panic!("not a queue: {trigger:?}");
-    };
-    object(json!({
-        "queueURL": queue.queue_url,
-        "queueLength": trigger.target,
-        "activationQueueLength": trigger.activation,
-        "awsRegion": queue.region,
-        "awsEndpoint": queue.endpoint.clone().unwrap_or_default(),
-        "scaleOnInFlight": queue.in_flight,
-        "scaleOnDelayed": queue.delayed,
-    }))
-}
-
-/// In the words of KEDA's `AuthorizationMetadata`.
-fn described_identity(identity: &Identity) -> Map<String, Value> {
-    object(match identity {
-        Identity::Own => json!({
-            "podIdentityOwner": false, "awsRoleArn": "",
-            "awsAccessKeyID": "", "awsSecretAccessKey": "",
-        }),
-        Identity::Role {
-            arn, web_identity, ..
-        } => json!({
-            "usingPodIdentity": web_identity, "podIdentityOwner": !web_identity, "awsRoleArn": arn,
-            "awsAccessKeyID": "", "awsSecretAccessKey": "",
-        }),
-        Identity::Keys {
-            access_key_id,
-            secret_access_key,
-            ..
-        } => json!({
-            "usingPodIdentity": false, "podIdentityOwner": true, "awsRoleArn": "",
-            "awsAccessKeyID": access_key_id.expose_secret(),
-            "awsSecretAccessKey": secret_access_key.expose_secret(),
-        }),
-    })
-}
-
-fn described_group(trigger: &Trigger) -> Map<String, Value> {
-    let group = group(trigger);
-    let topic = match &group.topics {
-        Topics::Named(topics) => topics.join(","),
-        Topics::OfGroup => String::new(),
-        Topics::OfCluster => panic!("of apache-kafka only: {trigger:?}"),
-    };
-    let (provider, scopes, extensions, region) = match &group.cluster.sasl {
-        Sasl::OauthBearer {
-            scopes, extensions, ..
-        } => (
-            "bearer",
-            json!(scopes),
-            json!(extensions.len()),
-            Value::Null,
-        ),
-        Sasl::MskIam { region, .. } => ("aws_msk_iam", Value::Null, Value::Null, json!(region)),
-        _ => ("", Value::Null, Value::Null, Value::Null),
-    };
-    let mut described = described_rules(trigger);
-    described.extend(object(json!({
-        "topic": topic,
-        "fullMetadata": group.full_metadata,
-        "saslEnabled": group.cluster.sasl != Sasl::None,
-        "tokenProvider": provider,
-        "scopes": scopes,
-        "oauthExtensionsCount": extensions,
-        "awsRegion": region,
-    })));
-    described
-}
-
-fn described_apache_group(trigger: &Trigger) -> Map<String, Value> {
-    let group = group(trigger);
-    assert!(group.rules.missing_commit_is_zero, "{trigger:?}");
-    let topic = match &group.topics {
-        Topics::Named(topics) => json!(topics),
-        Topics::OfCluster => Value::Null,
-        Topics::OfGroup => panic!("of kafka only: {trigger:?}"),
-    };
-    let mut described = described_rules(trigger);
-    described.insert("topic".to_owned(), topic);
-    described
-}
-
-fn described_rules(trigger: &Trigger) -> Map<String, Value> {
-    let group = group(trigger);
-    let rules = &group.rules;
-    assert!(same(&json!(trigger.target), &json!(rules.lag_threshold)));
-    object(json!({
-        "bootstrapServers": group.cluster.bootstrap_servers,
-        "consumerGroup": group.group,
-        "partitionLimitation": group.partitions,
-        "offsetResetPolicy": match rules.offset_reset {
-            OffsetReset::Latest => "latest",
-            OffsetReset::Earliest => "earliest",
-            OffsetReset::Neither => "latest,earliest",
-        },
-        "allowIdleConsumers": rules.allow_idle_consumers,
-        "scaleToZeroOnInvalidOffset": rules.scale_to_zero_on_invalid_offset,
-        "excludePersistentLag": rules.exclude_persistent_lag,
-        "limitToPartitionsWithLag": rules.limit_to_partitions_with_lag,
-        "ensureEvenDistributionOfPartitions": rules.ensure_even_distribution,
-        "lagThreshold": rules.lag_threshold,
-        "activationLagThreshold": trigger.activation,
-        "enableTLS": group.cluster.tls.is_some(),
-    }))
-}
-
-fn group(trigger: &Trigger) -> &Group {
-    match &trigger.source {
-        SourceSpec::Kafka(group) => group,
-        SourceSpec::Sqs(_) => panic!("not a group: {trigger:?}"),
-    }
-}
-
-/// KEDA ran these rows with these parameters and with none.
-fn with_and_without_sasl(row: &Value) -> [Value; 2] {
-    let mut with = row.clone();
-    with["authParams"] = json!({"sasl": "plaintext", "username": "admin", "password": "admin"});
-    [row.clone(), with]
-}
-
-fn entry(row: &Value, kind: TriggerKind) -> TriggerEntry {
-    let index = row
-        .get("triggerIndex")
-        .map_or(0, |index| index.as_u64().unwrap());
-    TriggerEntry {
-        index: usize::try_from(index).unwrap(),
-        kind,
-        name: None,
-        metadata: strings(row, "triggerMetadata"),
-        authentication: None,
-    }
-}
-
-fn inputs(row: &Value) -> Inputs {
-    let secrets = |key| {
-        strings(row, key)
-            .into_iter()
-            .map(|(name, value)| (name, SecretString::from(value)))
-            .collect()
-    };
-    Inputs {
-        auth_params: secrets("authParams"),
-        env: secrets("resolvedEnv"),
-        pod_identity: pod_identity(row),
-    }
-}
-
-fn pod_identity(row: &Value) -> PodIdentity {
-    let Some(identity) = row.get("podIdentity") else {
-        return PodIdentity::None;
-    };
-    only(identity, &["provider", "roleArn", "externalID"]);
-    let text = |key: &str| identity.get(key).map(|text| string(text).to_owned());
-    match identity.get("provider").map(string) {
-        None | Some("none") => PodIdentity::None,
-        Some("aws-eks") => PodIdentity::AwsEks,
-        Some("aws") => PodIdentity::Aws {
-            role_arn: text("roleArn"),
-            external_id: text("externalID"),
-        },
-        Some(other) => panic!("unknown provider {other} in {row}"),
-    }
-}
-
-/// A map of strings; absent and null are empty.
-fn strings(row: &Value, key: &str) -> BTreeMap<String, String> {
-    match row.get(key) {
-        None | Some(Value::Null) => BTreeMap::new(),
-        Some(Value::Object(map)) => map
-            .iter()
-            .map(|(name, value)| (name.clone(), string(value).to_owned()))
-            .collect(),
-        Some(other) => panic!("{key} is {other}"),
-    }
-}
-
-/// Panics when an object has a key that is not among these.
-fn only(row: &Value, keys: &[&str]) {
-    for key in row.as_object().unwrap().keys() {
-        assert!(keys.contains(&key.as_str()), "unknown key {key} in {row}");
-    }
-}
-
-/// The expectations with one of them under another name.
-fn renamed(expect: &Map<String, Value>, from: &str, to: &str) -> Map<String, Value> {
-    let name = |key: &String| {
-        if key == from {
-            to.to_owned()
-        } else {
-            key.clone()
-        }
-    };
-    expect
-        .iter()
-        .map(|(key, value)| (name(key), value.clone()))
-        .collect()
-}
-
 /// Equal, where numbers count by value; a token provider has a name in the parameter and one in the client.
 fn same(value: &Value, expected: &Value) -> bool {
     match (value, expected) {
@@ -568,17 +379,4 @@ fn same(value: &Value, expected: &Value) -> bool {
         }
         _ => value == expected,
     }
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        other => panic!("not an object: {other}"),
-    }
-}
-
-fn string(value: &Value) -> &str {
-    value
-        .as_str()
-        .unwrap_or_else(|| panic!("not a text: {value}"))
 }

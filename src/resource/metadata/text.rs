@@ -99,8 +99,7 @@ pub fn duration(text: &str) -> Result<Duration, Expected> {
 ///
 /// # Errors
 ///
-/// None today: the form of every parser here, so that they are called alike.
-#[expect(clippy::unnecessary_wraps, reason = "called as the other parsers are")]
+/// None: it has the form of the other parsers so that it is called as they are.
 pub fn list(text: &str) -> Result<Vec<String>, Expected> {
     Ok(text
         .split(',')

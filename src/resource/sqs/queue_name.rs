@@ -149,3 +149,93 @@ fn decode(text: &str) -> Option<String> {
     }
     Some(String::from_utf8_lossy(&decoded).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answers of `net/url.ParseRequestURI` in Go 1.26.
+    #[test]
+    fn request_uris_are_told_as_go_tells_them() {
+        for (text, path) in [
+            ("*", Some("*")),
+            ("", None),
+            ("/a/b", Some("/a/b")),
+            ("//h/a/b", Some("//h/a/b")),
+            ("http:///a/b", Some("/a/b")),
+            ("http://h/a%zz/b", None),
+            ("http://h/a/b?", Some("/a/b")),
+            ("http://h/a/b?x?y", Some("/a/b")),
+            ("http://u:p@h/a/b", Some("/a/b")),
+            ("http://u p@h/a/b", None),
+            ("http://h h/a/b", None),
+            ("http://h%41/a/b", None),
+            ("http://h%C3%A9/a/b", Some("/a/b")),
+            ("http://[::1/a/b", None),
+            ("http://[::1]x/a/b", None),
+            ("http://a[::1]/a/b", None),
+            ("http://[zz]/a/b", None),
+            ("http://h:1:2/a/b", None),
+            ("http://::1/a/b", None),
+            ("http://h:/a/b", Some("/a/b")),
+            ("HTTP://h/a/b", Some("/a/b")),
+            ("1http://h/a/b", None),
+            (":x", None),
+            ("mailto:a", Some("")),
+            ("http:a/b", Some("")),
+            ("http:/a/b", Some("/a/b")),
+            ("http://h/a/b#f", Some("/a/b#f")),
+            ("http://h/a b/c", Some("/a b/c")),
+            ("http://h/a/bé", Some("/a/bé")),
+            ("http://[fe80::1%25en0]:80/a/b", Some("/a/b")),
+            ("http://[fe80::1%en0]:80/a/b", None),
+            ("http://h<x/a/b", Some("/a/b")),
+            ("http://h\"x/a/b", Some("/a/b")),
+            ("http://h/a/b%2", None),
+            ("http://h/%00/b", Some("/\u{0}/b")),
+            ("http://[1.2.3.4]/a/b", None),
+            ("http://h^/a/b", None),
+            ("http://[]/a/b", None),
+            ("http://h`/a/b", None),
+            ("http://h|/a/b", None),
+            ("http://u%zz@h/a/b", None),
+            ("http://u%20x@h/a/b", Some("/a/b")),
+            ("http://h\\x/a/b", None),
+            ("a.b+c-d:/x/y", Some("/x/y")),
+            ("http://é/a/b", Some("/a/b")),
+            ("http://[::ffff:1.2.3.4]:1/a/b", Some("/a/b")),
+            ("http://@h/a/b", Some("/a/b")),
+            ("http://a@b@h/a/b", Some("/a/b")),
+            ("http://h/a/b\u{7f}", None),
+            ("http://h]/a/b", Some("/a/b")),
+            ("http://[::1]:/a/b", Some("/a/b")),
+            ("http://[v1.x]/a/b", None),
+            ("http://h%25/a/b", Some("/a/b")),
+            ("http://[fe80::1%25]/a/b", None),
+            ("http://u:p:q@h/a/b", Some("/a/b")),
+            ("http://h;x/a/b", Some("/a/b")),
+            ("http://h{}/a/b", None),
+            ("http:?x", Some("")),
+            ("http://h?x/a/b", Some("")),
+            ("http://h:80?x/a/b", Some("")),
+            ("http://[fe80::1%25e%6e]/a/b", Some("/a/b")),
+        ] {
+            assert_eq!(request_path(text).as_deref(), path, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_not_account_and_name_has_no_queue() {
+        for text in [
+            "*",
+            "mailto:a",
+            "/q",
+            "/1/",
+            "/1/q/",
+            "arn:aws:sqs:eu-west-1:1:q",
+        ] {
+            assert!(queue_name(text).is_err(), "{text}");
+        }
+        assert_eq!(queue_name("orders").as_deref(), Ok("orders"));
+    }
+}

@@ -1,0 +1,209 @@
+//! What one trigger needs, put together: the parameters of its
+//! TriggerAuthentication, the environment of its workload, the identity to use.
+//!
+//! The order is KEDA's, and later sources overwrite earlier ones; but what is
+//! referred to and missing is an error here, where KEDA goes on with an empty
+//! value. What the parameters mean is for [`resource`](crate::resource).
+
+mod environment;
+mod objects;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use secrecy::SecretString;
+
+use crate::lookup::{Error, Lookup};
+use crate::resource::authentication::{self, AuthenticationSpec, Identity};
+use crate::resource::{AuthenticationRef, Inputs, ObjectId, PodIdentity, ScaledJob, TriggerEntry};
+use environment::Workload;
+use objects::{Kind, Objects, Referrer};
+
+/// The annotation that names a ServiceAccount's role. Source: EKS user guide, IAM roles for service accounts.
+const ROLE_ANNOTATION: &str = "eks.amazonaws.com/role-arn";
+
+/// The parameter that pod identity `aws-eks` fills.
+const ROLE_PARAMETER: &str = "awsRoleArn";
+
+/// Reads what a trigger refers to, and nothing else: the environment only for the variables that are asked for.
+///
+/// # Errors
+///
+/// [`Error::Missing`] when a TriggerAuthentication, a Secret, a ConfigMap, a key, a variable that the
+/// TriggerAuthentication asks for, or the role of `identityOwner: workload` is not there; [`Error::Invalid`] when
+/// the TriggerAuthentication or the Job template is wrong; and whatever the lookup itself reports.
+pub async fn inputs(
+    scaled_job: &ScaledJob,
+    trigger: &TriggerEntry,
+    lookup: &dyn Lookup,
+) -> Result<Inputs, Error> {
+    let mut workload = Workload::new(scaled_job, lookup);
+    let mut inputs = Inputs::default();
+    let variables: BTreeSet<&str> = trigger
+        .metadata
+        .iter()
+        .filter(|(key, _)| key.ends_with("FromEnv"))
+        .map(|(_, variable)| variable.as_str())
+        .collect();
+    if !variables.is_empty() {
+        let container = scaled_job.env_source_container.as_deref();
+        inputs.env = workload.variables(container, &variables).await?;
+    }
+    if let Some(reference) = &trigger.authentication {
+        let found = Found::read(scaled_job, reference, lookup).await?;
+        inputs.auth_params = found.parameters(scaled_job, &mut workload, lookup).await?;
+        inputs.pod_identity = match found.spec.identity.clone() {
+            Identity::None => PodIdentity::None,
+            Identity::Aws {
+                role_arn,
+                external_id,
+            } => PodIdentity::Aws {
+                role_arn,
+                external_id,
+            },
+            Identity::AwsWorkload => PodIdentity::Aws {
+                role_arn: Some(workload_role(&workload, &found, lookup).await?),
+                external_id: None,
+            },
+            Identity::AwsEks => {
+                if let Some(role) = role(&workload.service_account(), lookup).await?.flatten() {
+                    let role = SecretString::from(role);
+                    inputs.auth_params.insert(ROLE_PARAMETER.to_owned(), role);
+                }
+                PodIdentity::AwsEks
+            }
+        };
+    }
+    Ok(inputs)
+}
+
+/// A TriggerAuthentication that is there and right.
+struct Found {
+    /// Kind, namespace and name.
+    object: String,
+    spec: AuthenticationSpec,
+    /// Where its Secrets and ConfigMaps lie.
+    namespace: String,
+}
+
+impl Found {
+    async fn read(
+        scaled_job: &ScaledJob,
+        reference: &AuthenticationRef,
+        lookup: &dyn Lookup,
+    ) -> Result<Self, Error> {
+        let id = ObjectId::new(&scaled_job.id.namespace, &reference.name);
+        let object = if reference.cluster {
+            format!("ClusterTriggerAuthentication {}", reference.name)
+        } else {
+            format!("TriggerAuthentication {id}")
+        };
+        let found = lookup
+            .authentication(&id, reference.cluster, scaled_job.api)
+            .await?
+            .ok_or_else(|| Error::Missing {
+                object: object.clone(),
+                detail: format!(
+                    "does not exist; an authenticationRef of ScaledJob {} refers to it",
+                    scaled_job.id
+                ),
+            })?;
+        let spec = authentication::parse(&found.spec).map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Error::Invalid {
+                object: object.clone(),
+                detail: faults.join("; "),
+            }
+        })?;
+        Ok(Self {
+            object,
+            spec,
+            namespace: found.namespace,
+        })
+    }
+
+    /// `env`, then `configMapTargetRef`, then `secretTargetRef`; later ones overwrite.
+    async fn parameters(
+        &self,
+        scaled_job: &ScaledJob,
+        workload: &mut Workload<'_>,
+        lookup: &dyn Lookup,
+    ) -> Result<BTreeMap<String, SecretString>, Error> {
+        let mut parameters = BTreeMap::new();
+        for (index, reference) in self.spec.env.iter().enumerate() {
+            let container = reference
+                .container_name
+                .as_deref()
+                .or(scaled_job.env_source_container.as_deref());
+            let name = reference.name.as_str();
+            let value = workload
+                .variables(container, &BTreeSet::from([name]))
+                .await?
+                .remove(name)
+                .ok_or_else(|| Error::Missing {
+                    object: format!("ScaledJob {}", scaled_job.id),
+                    detail: format!(
+                        "sets no variable {name:?} with a value that can be known before the Pod runs; {} refers to it",
+                        self.referrer(&format!("env[{index}]"))
+                    ),
+                })?;
+            parameters.insert(reference.parameter.clone(), value);
+        }
+        let mut objects = Objects::new(lookup, &self.namespace);
+        for (kind, list, references) in [
+            (
+                Kind::ConfigMap,
+                "configMapTargetRef",
+                &self.spec.config_maps,
+            ),
+            (Kind::Secret, "secretTargetRef", &self.spec.secrets),
+        ] {
+            for (index, reference) in references.iter().enumerate() {
+                let referrer = self.referrer(&format!("{list}[{index}]"));
+                let value = objects
+                    .key(kind, &reference.name, &reference.key, &referrer)
+                    .await?;
+                parameters.insert(reference.parameter.clone(), value);
+            }
+        }
+        Ok(parameters)
+    }
+
+    fn referrer(&self, field: &str) -> Referrer {
+        Referrer::new(format!("spec.{field}"), &self.object)
+    }
+}
+
+/// The role that `identityOwner: workload` needs.
+async fn workload_role(
+    workload: &Workload<'_>,
+    found: &Found,
+    lookup: &dyn Lookup,
+) -> Result<String, Error> {
+    let id = workload.service_account();
+    let referrer = found.referrer("podIdentity.identityOwner");
+    let missing = |detail: String| Error::Missing {
+        object: format!("ServiceAccount {id}"),
+        detail,
+    };
+    match role(&id, lookup).await? {
+        Some(Some(role)) => Ok(role),
+        Some(None) => Err(missing(format!(
+            "has no annotation {ROLE_ANNOTATION}; {referrer} is workload, which takes the role from there"
+        ))),
+        None => Err(missing(format!(
+            "does not exist; {referrer} is workload, which takes the role from there"
+        ))),
+    }
+}
+
+/// The role of a ServiceAccount, if it has one, if it exists.
+async fn role(id: &ObjectId, lookup: &dyn Lookup) -> Result<Option<Option<String>>, Error> {
+    let annotations = lookup.service_account_annotations(id).await?;
+    Ok(annotations.map(|mut annotations| {
+        annotations
+            .remove(ROLE_ANNOTATION)
+            .filter(|role| !role.is_empty())
+    }))
+}
