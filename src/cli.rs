@@ -1,5 +1,6 @@
 //! The commands: arguments in, exit code out. One file a verb.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -62,8 +63,8 @@ pub fn main(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(args),
         Command::Local(args) => local::run(args),
-        Command::Check(args) => check::run(args),
-        Command::Crd => crd::run(),
+        Command::Check(args) => print(|out| runtime()?.block_on(check::run(&args, out))),
+        Command::Crd => print(crd::run),
         Command::Demo(args) => demo::run(args),
         Command::DemoWorker(args) => demo::work(args),
     };
@@ -80,6 +81,21 @@ pub(crate) fn wrong_usage(message: &str) -> ExitCode {
         eprintln!("error: {message}\n\nFor more information, try '--help'.");
     }
     ExitCode::from(2)
+}
+
+/// Runs what prints its answer to standard output.
+fn print(run: impl FnOnce(&mut dyn Write) -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    match run(&mut out) {
+        // `slipway crd | head` is no failure.
+        Err(error) if is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
+        result => result,
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The runtime of the commands that wait for the outside world.

@@ -12,7 +12,7 @@ use futures::future::join_all;
 
 use crate::launch::{self, JobState, Launch, Launched, Launcher};
 use crate::resource::{Round, ScaledJob};
-use crate::scaling::{self, Decision, JobCounts, Measure, Reading};
+use crate::scaling::{self, Decision, JobCounts, Measure, Reading, TopUp};
 use crate::source::{Source, Taken};
 
 /// Creates in flight at once for one round. An API server on two cores takes no
@@ -81,12 +81,47 @@ pub struct Outcome {
     pub jobs: Result<Vec<JobState>, launch::Error>,
     /// What they come to.
     pub counts: Option<JobCounts>,
-    /// What was decided; none when the Jobs could not be counted, or the reading had been acted on before.
-    pub decision: Option<Decision>,
+    /// What was decided; none when the Jobs could not be counted.
+    pub verdict: Option<Verdict>,
     /// Jobs that are known to exist because of this turn.
     pub launched: u32,
     /// Launches, or the opening of the round, that failed.
     pub errors: Vec<launch::Error>,
+}
+
+/// What a turn decided.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// From new readings.
+    Decided(Decision),
+    /// From what the cap had kept back of an earlier decision: the reading had been acted on before.
+    ToppedUp(TopUp),
+}
+
+impl Verdict {
+    /// Jobs to start now.
+    pub fn launch(&self) -> u32 {
+        match self {
+            Self::Decided(decision) => decision.launch,
+            Self::ToppedUp(top_up) => top_up.launch,
+        }
+    }
+
+    /// Jobs that the cap keeps back.
+    pub fn held_back(&self) -> u32 {
+        match self {
+            Self::Decided(decision) => decision.held_back,
+            Self::ToppedUp(top_up) => top_up.held_back,
+        }
+    }
+
+    /// The reason, in words and numbers.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Decided(decision) => &decision.reason,
+            Self::ToppedUp(top_up) => &top_up.reason,
+        }
+    }
 }
 
 /// A turn with a look at the sources.
@@ -111,14 +146,11 @@ pub async fn turn(
     outcome.polled_at = polled_at;
     let Some(counts) = outcome.counts else { return outcome };
     if !fresh {
-        let decision = scaling::top_up(&scaled_job.policy, memory.held_back, counts);
-        if decision.launch > 0 {
-            act(scaled_job, decision, memory, launcher, &mut outcome).await;
-        }
+        top_up(scaled_job, counts, memory, launcher, &mut outcome).await;
         return outcome;
     }
     let decision = scaling::decide(&scaled_job.policy, &measures, counts);
-    if act(scaled_job, decision, memory, launcher, &mut outcome).await {
+    if act(scaled_job, Verdict::Decided(decision), memory, launcher, &mut outcome).await {
         memory.acted_on = newest.or(memory.acted_on);
     }
     outcome
@@ -128,12 +160,20 @@ pub async fn turn(
 pub async fn refill(scaled_job: &ScaledJob, memory: &mut Memory, launcher: &dyn Launcher) -> Outcome {
     let mut outcome = count(scaled_job, launcher).await;
     if let Some(counts) = outcome.counts {
-        let decision = scaling::top_up(&scaled_job.policy, memory.held_back, counts);
-        if decision.launch > 0 {
-            act(scaled_job, decision, memory, launcher, &mut outcome).await;
-        }
+        top_up(scaled_job, counts, memory, launcher, &mut outcome).await;
     }
     outcome
+}
+
+async fn top_up(
+    scaled_job: &ScaledJob,
+    counts: JobCounts,
+    memory: &mut Memory,
+    launcher: &dyn Launcher,
+    outcome: &mut Outcome,
+) {
+    let top_up = scaling::top_up(scaled_job.policy.bounds, memory.held_back, counts);
+    act(scaled_job, Verdict::ToppedUp(top_up), memory, launcher, outcome).await;
 }
 
 async fn read(
@@ -151,7 +191,7 @@ async fn read(
     match connected.source.read(freshness).await {
         Ok(taken) => {
             let measure = Measure {
-                name: metric_name.clone(),
+                label: metric_name.clone(),
                 reading: taken.reading,
                 target: connected.target,
                 activation: connected.activation,
@@ -175,7 +215,7 @@ async fn count(scaled_job: &ScaledJob, launcher: &dyn Launcher) -> Outcome {
         polled_at: None,
         jobs,
         counts,
-        decision: None,
+        verdict: None,
         launched: 0,
         errors: Vec::new(),
     }
@@ -185,14 +225,13 @@ async fn count(scaled_job: &ScaledJob, launcher: &dyn Launcher) -> Outcome {
 /// could not be opened, so that nothing was done and the reading still counts.
 async fn act(
     scaled_job: &ScaledJob,
-    decision: Decision,
+    verdict: Verdict,
     memory: &mut Memory,
     launcher: &dyn Launcher,
     outcome: &mut Outcome,
 ) -> bool {
-    let jobs = decision.launch;
-    let held_back = decision.held_back;
-    outcome.decision = Some(decision);
+    let (jobs, held_back) = (verdict.launch(), verdict.held_back());
+    outcome.verdict = Some(verdict);
     if jobs > 0 {
         let written = scaled_job.round.map_or(0, |round| round.number);
         let round = Round { number: memory.round.max(written) + 1, jobs };
@@ -201,9 +240,9 @@ async fn act(
             return false;
         }
         memory.round = round.number;
-        let launches = Launch::counted(scaled_job, round);
-        let results: Vec<Result<Launched, launch::Error>> = futures::stream::iter(&launches)
-            .map(|launch| launcher.launch(launch))
+        let launches = futures::stream::iter(Launch::counted(scaled_job, round));
+        let results: Vec<Result<Launched, launch::Error>> = launches
+            .map(|launch| async move { launcher.launch(&launch).await })
             .buffer_unordered(CREATES_IN_FLIGHT)
             .collect()
             .await;

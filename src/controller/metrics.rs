@@ -132,8 +132,8 @@ impl Metrics {
         for error in &outcome.errors {
             self.launches.get_or_create(&ByResult { result: error.reason() }).inc();
         }
-        if let Some(decision) = &outcome.decision {
-            let what = match (decision.launch, decision.held_back) {
+        if let Some(verdict) = &outcome.verdict {
+            let what = match (verdict.launch(), verdict.held_back()) {
                 (_, 1..) => "capped",
                 (1.., 0) => "launch",
                 (0, 0) => "idle",

@@ -169,7 +169,7 @@ impl Object {
         let at_hand = self.connections.iter().find(|connection| connection.trigger.source == trigger.source);
         let source = match at_hand {
             Some(connection) => Arc::clone(&connection.source),
-            None => self.shared.pool.connect(&trigger.source).await.map_err(|error| Failure {
+            None => self.shared.pool.connect(&trigger.source).map_err(|error| Failure {
                 reason: error.reason(),
                 message: error.to_string(),
                 transient: error.is_transient(),
@@ -200,10 +200,10 @@ fn log(outcome: &Outcome) {
             debug!(trigger = trigger.metric_name, reason = failure.reason, "{}", failure.message);
         }
     }
-    if let Some(decision) = &outcome.decision {
-        debug!(launch = decision.launch, "{}", decision.reason);
+    if let Some(verdict) = &outcome.verdict {
+        debug!(launch = verdict.launch(), "{}", verdict.reason());
         if outcome.launched > 0 {
-            info!(launched = outcome.launched, "launched {} Jobs: {}", outcome.launched, decision.reason);
+            info!(launched = outcome.launched, "launched {} Jobs: {}", outcome.launched, verdict.reason());
         }
     }
     if let Err(error) = &outcome.jobs {
