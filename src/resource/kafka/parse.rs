@@ -1,6 +1,6 @@
 //! KEDA's parameters of `kafka` and `apache-kafka`, and where the two differ.
 //!
-//! Who the client is towards the brokers is in [`security`](super::security).
+//! Who the client is towards the brokers is in `security`.
 //! Source: KEDA's `pkg/scalers/kafka_scaler.go` and `apache_kafka_scaler.go`.
 
 use crate::resource::kafka::security::{self, Security};
