@@ -1,1 +1,296 @@
-//! How Jobs look on a terminal, and in a log.
+//! How Jobs look: a table for a terminal, lines for everything else. Pure.
+
+use jiff::Timestamp;
+
+use crate::launch::Outcome;
+use crate::launch::local::{Fact, JobPhase, JobView, PodEnd};
+use crate::resource::ObjectId;
+
+/// Everything a table shows, at one instant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// The instant.
+    pub now: Timestamp,
+    /// One row each, in this order.
+    pub scaled_jobs: Vec<ScaledJobRow>,
+    /// Every Job, in any order.
+    pub jobs: Vec<JobView>,
+}
+
+/// A ScaledJob, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScaledJobRow {
+    /// Namespace and name.
+    pub id: ObjectId,
+    /// Units of work waiting; `None` when it is not known.
+    pub backlog: Option<f64>,
+    /// The last decision's reason, or why there is none.
+    pub reason: String,
+}
+
+/// The table. No line is wider than `width` characters, and there are no more than `height` lines:
+/// what does not fit is counted in the last one.
+pub fn render(snapshot: &Snapshot, width: usize, height: usize) -> String {
+    let mut lines = Vec::new();
+    if !snapshot.scaled_jobs.is_empty() {
+        lines.extend(columns(
+            ["SCALEDJOB", "BACKLOG", "RUNNING", "LAST DECISION"],
+            snapshot.scaled_jobs.iter().map(|row| {
+                [
+                    row.id.to_string(),
+                    row.backlog
+                        .map_or_else(|| "?".to_owned(), |backlog| backlog.to_string()),
+                    unfinished(snapshot, &row.id).to_string(),
+                    row.reason.clone(),
+                ]
+            }),
+        ));
+        lines.push(String::new());
+    }
+    let mut jobs: Vec<&JobView> = snapshot.jobs.iter().collect();
+    // What happens now first, then what happened last.
+    jobs.sort_by_key(|job| {
+        (
+            job.finished_at.is_some(),
+            std::cmp::Reverse(job.finished_at.unwrap_or(job.created_at)),
+            job.id.clone(),
+        )
+    });
+    lines.extend(columns(
+        ["JOB", "PHASE", "PODS", "AGE"],
+        jobs.iter().map(|job| {
+            [
+                job.id.to_string(),
+                phase(job.phase).to_owned(),
+                pods(job),
+                age(job.created_at, job.finished_at.unwrap_or(snapshot.now)),
+            ]
+        }),
+    ));
+    if lines.len() > height {
+        let hidden = lines.len() - height.saturating_sub(1);
+        lines.truncate(height.saturating_sub(1));
+        lines.push(format!("and {hidden} more"));
+    }
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&cut(&line, width));
+        text.push('\n');
+    }
+    text
+}
+
+/// One fact, as one line without its end.
+pub fn line(fact: &Fact) -> String {
+    match fact {
+        Fact::Accepted { job } => format!("job {job} launched"),
+        Fact::PodStarted { job, pod } => format!("job {job} pod {pod} started"),
+        Fact::PodEnded { job, pod, end, log } => match end {
+            PodEnd::Succeeded => format!("job {job} pod {pod} succeeded"),
+            PodEnd::Removed => format!("job {job} pod {pod} removed"),
+            PodEnd::Failed {
+                exit_code,
+                reason,
+                message,
+            } => {
+                let code = exit_code.map_or_else(String::new, |code| format!(" exit code {code},"));
+                let log = log.display();
+                format!("job {job} pod {pod} failed:{code} {reason}: {message}; log {log}")
+            }
+        },
+        Fact::Finished {
+            job,
+            outcome,
+            reason,
+            ..
+        } => match outcome {
+            Outcome::Complete => format!("job {job} complete"),
+            Outcome::Failed => format!("job {job} failed: {reason}"),
+        },
+        Fact::Removed { job } => format!("job {job} removed"),
+    }
+}
+
+/// Text that draws `table` over the one of `drawn` lines before it.
+pub fn redraw(table: &str, drawn: usize) -> String {
+    // Up to the first line, clear to the end of the screen.
+    match drawn {
+        0 => table.to_owned(),
+        lines => format!("\x1b[{lines}F\x1b[J{table}"),
+    }
+}
+
+fn unfinished(snapshot: &Snapshot, id: &ObjectId) -> usize {
+    snapshot
+        .jobs
+        .iter()
+        .filter(|job| job.finished_at.is_none() && job.scaled_job.as_ref() == Some(id))
+        .count()
+}
+
+fn phase(phase: JobPhase) -> &'static str {
+    match phase {
+        JobPhase::Waiting => "Waiting",
+        JobPhase::Running => "Running",
+        JobPhase::Suspended => "Suspended",
+        JobPhase::Complete => "Complete",
+        JobPhase::Failed => "Failed",
+    }
+}
+
+/// `3/20 done, 4 running, 1 failed`.
+fn pods(job: &JobView) -> String {
+    let mut text = match job.completions {
+        Some(completions) => format!("{}/{completions} done", job.succeeded),
+        None => format!("{} done", job.succeeded),
+    };
+    for (count, what) in [
+        (job.running, "running"),
+        (job.pending, "pending"),
+        (job.failed, "failed"),
+    ] {
+        if count > 0 {
+            text.extend([", ", &count.to_string(), " ", what]);
+        }
+    }
+    text
+}
+
+/// `3s`, `5m12s`, `2h7m`, `4d`.
+fn age(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.duration_since(from).as_secs().max(0);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h{}m", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// A header and rows, each column as wide as its widest cell; the last as it comes.
+fn columns(header: [&str; 4], rows: impl Iterator<Item = [String; 4]>) -> Vec<String> {
+    let mut cells = vec![header.map(str::to_owned)];
+    cells.extend(rows.map(|row| row.map(|cell| clean(&cell))));
+    let widths: [usize; 4] = std::array::from_fn(|column| {
+        let widths = cells.iter().map(|row| row[column].chars().count());
+        widths.max().unwrap_or(0)
+    });
+    cells
+        .iter()
+        .map(|[first, second, third, last]| {
+            let [a, b, c, _] = widths;
+            format!("{first:a$}  {second:b$}  {third:c$}  {last}")
+                .trim_end()
+                .to_owned()
+        })
+        .collect()
+}
+
+/// Without anything that would move the cursor.
+fn clean(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
+fn cut(line: &str, width: usize) -> String {
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    let mut short: String = line.chars().take(width.saturating_sub(1)).collect();
+    if width > 0 {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    fn job(name: &str, phase: JobPhase, finished: Option<i64>) -> JobView {
+        JobView {
+            id: ObjectId::new("default", name),
+            scaled_job: Some(ObjectId::new("default", "orders")),
+            image: String::new(),
+            phase,
+            completions: Some(1),
+            running: usize::from(phase == JobPhase::Running),
+            pending: 0,
+            succeeded: usize::from(phase == JobPhase::Complete),
+            failed: usize::from(phase == JobPhase::Failed),
+            created_at: at(0),
+            finished_at: finished.map(at),
+        }
+    }
+
+    fn snapshot() -> Snapshot {
+        Snapshot {
+            now: at(75),
+            scaled_jobs: vec![ScaledJobRow {
+                id: ObjectId::new("default", "orders"),
+                backlog: Some(35.0),
+                reason: "35 waiting,\n5 a job: 7, at most 6".to_owned(),
+            }],
+            jobs: vec![
+                job("orders-a", JobPhase::Complete, Some(9)),
+                job("orders-b", JobPhase::Failed, Some(12)),
+                job("orders-c", JobPhase::Running, None),
+            ],
+        }
+    }
+
+    #[test]
+    fn what_runs_comes_first_and_then_what_ended_last() {
+        let expected = "\
+SCALEDJOB       BACKLOG  RUNNING  LAST DECISION
+default/orders  35       1        35 waiting, 5 a job: 7, at most 6
+
+JOB               PHASE     PODS                 AGE
+default/orders-c  Running   0/1 done, 1 running  1m15s
+default/orders-b  Failed    0/1 done, 1 failed   12s
+default/orders-a  Complete  1/1 done             9s
+";
+        assert_eq!(render(&snapshot(), 80, 24), expected);
+    }
+
+    #[test]
+    fn a_table_fits_its_terminal() {
+        for width in 0..60 {
+            for height in 1..8 {
+                let table = render(&snapshot(), width, height);
+                assert!(table.lines().count() <= height);
+                assert!(table.lines().all(|line| line.chars().count() <= width));
+            }
+        }
+        assert!(render(&snapshot(), 80, 5).ends_with("and 3 more\n"));
+    }
+
+    #[test]
+    fn a_failed_pod_is_told_with_its_exit_code_and_log() {
+        let fact = Fact::PodEnded {
+            job: ObjectId::new("default", "a"),
+            pod: "a-x".to_owned(),
+            end: PodEnd::Failed {
+                exit_code: Some(3),
+                reason: "Error".to_owned(),
+                message: "container main exited with 3".to_owned(),
+            },
+            log: "state/log".into(),
+        };
+        assert_eq!(
+            line(&fact),
+            "job default/a pod a-x failed: exit code 3, Error: container main exited with 3; log state/log"
+        );
+    }
+}

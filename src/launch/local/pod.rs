@@ -18,7 +18,7 @@ use crate::resource::ObjectId;
 
 use super::Shared;
 use super::environment::{self, Identity};
-use super::process::{Files, State};
+use super::process::{Files, LOOK_EVERY, State};
 use super::rules::{Phase, PodFacts, later};
 use super::spec::{Container, JobSpec};
 use super::store;
@@ -292,13 +292,22 @@ impl Run {
                 &format!("the files beside {log} cannot be read: {error}"),
             )
         };
-        let state = match files.state().map_err(unreadable)? {
-            State::Fresh => {
-                let child = self.start(container, &files).await?;
-                files.ended(Some(child)).await.map_err(unreadable)?
-            }
-            State::Running => files.ended(None).await.map_err(unreadable)?,
-            ended => ended,
+        let state = loop {
+            break match files.state().map_err(unreadable)? {
+                State::Fresh => {
+                    let Some(child) = self.start(container, &files).await? else {
+                        tokio::time::sleep(LOOK_EVERY).await;
+                        continue;
+                    };
+                    files.ended(Some(child)).await.map_err(unreadable)?
+                }
+                State::Running => match files.ended(None).await.map_err(unreadable)? {
+                    // A fork of ours held the log for a moment; the command was never started.
+                    State::Fresh => continue,
+                    ended => ended,
+                },
+                ended => ended,
+            };
         };
         files.sweep();
         match state {
@@ -319,11 +328,12 @@ impl Run {
         }
     }
 
+    /// Starts a container; `None` when its files should be looked at again.
     async fn start(
         &self,
         container: &Container,
         files: &Files,
-    ) -> Result<tokio::process::Child, PodEnd> {
+    ) -> Result<Option<tokio::process::Child>, PodEnd> {
         let identity = Identity {
             namespace: self.job.namespace.clone(),
             job: self.job.name.clone(),
@@ -338,13 +348,16 @@ impl Run {
             .map_err(|error| {
                 self.refuse(files, "CreateContainerConfigError", &error.to_string())
             })?;
-        files
-            .start(
-                invocation,
-                &self.shared.settings.environment,
-                container.working_dir.as_deref(),
-            )
-            .map_err(|error| self.refuse(files, "StartError", &format!("sh: {error}")))
+        let started = files.start(
+            invocation,
+            &self.shared.settings.environment,
+            container.working_dir.as_deref(),
+        );
+        match started {
+            Ok(child) => Ok(Some(child)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(self.refuse(files, "StartError", &format!("sh: {error}"))),
+        }
     }
 
     /// A container that cannot be started says so in its log, where people look first.

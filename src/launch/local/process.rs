@@ -26,8 +26,8 @@ use super::environment::Invocation;
 /// A log above this is moved to `….1`, so that a Pod keeps at most twice as much.
 const LOG_BYTES: u64 = 64 << 20;
 
-/// How often processes that are not our children are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often files and processes that are not our children are looked at.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long SIGKILL may take; a process that left the group and holds the log is not waited for any longer.
 const STRAGGLERS: Duration = Duration::from_secs(5);
@@ -151,7 +151,8 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// No process can be made, or the log cannot be written.
+    /// No process can be made, or the log cannot be written. [`io::ErrorKind::WouldBlock`] when somebody
+    /// holds the log after all: a fork of ours that has not executed yet, or a container that runs.
     pub(super) fn start(
         &self,
         invocation: Invocation,
@@ -164,9 +165,7 @@ impl Files {
             .open(&self.log)?;
         match log.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(io::Error::other("its log is held by a process"));
-            }
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let mut command = Command::new("sh");

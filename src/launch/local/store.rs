@@ -16,12 +16,18 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::resource::{ObjectId, Round};
 
 use super::OpenError;
+
+/// How often a lock is tried before it counts as another's.
+const LOOKS: u32 = 25;
+/// And how long apart.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The folder, locked.
 #[derive(Debug)]
@@ -60,10 +66,14 @@ impl Store {
             .append(true)
             .open(&path)
             .map_err(|error| failed(&path, error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: root }),
-            Err(TryLockError::Error(error)) => return Err(failed(&path, error)),
+        // A process that was killed while it started another leaves the lock with that one for a moment, until it executes.
+        for look in (0..LOOKS).rev() {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if look > 0 => std::thread::sleep(LOOK_EVERY),
+                Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: root }),
+                Err(TryLockError::Error(error)) => return Err(failed(&path, error)),
+            }
         }
         let unfinished = root.join(".new");
         match fs::remove_dir_all(&unfinished) {

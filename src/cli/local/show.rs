@@ -1,0 +1,103 @@
+//! Shows what happens while it happens: a table that redraws itself on a
+//! terminal, one line for each fact otherwise.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::launch::local::Fact;
+
+use super::table::{self, Snapshot};
+
+/// Between two tables.
+const REDRAW_EVERY: Duration = Duration::from_millis(250);
+
+/// How to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    /// A table that redraws itself, as wide and high as the terminal on standard output.
+    Table,
+    /// Lines.
+    Lines,
+}
+
+/// Writes until `stop`, and then what is left to say.
+///
+/// # Errors
+///
+/// The output cannot be written: it was closed.
+pub async fn show(
+    mut facts: Receiver<Fact>,
+    snapshot: impl Fn() -> Snapshot,
+    screen: Screen,
+    out: &mut impl Write,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    match screen {
+        Screen::Table => tables(&snapshot, out, &stop).await,
+        Screen::Lines => lines(&mut facts, out, &stop).await,
+    }
+}
+
+async fn tables(
+    snapshot: &impl Fn() -> Snapshot,
+    out: &mut impl Write,
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    let mut ticks = tokio::time::interval(REDRAW_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut drawn = 0;
+    let mut last = String::new();
+    loop {
+        let stopped = tokio::select! {
+            () = stop.cancelled() => true,
+            _ = ticks.tick() => false,
+        };
+        let (width, height) = size();
+        // The cursor's own line stays free, or the terminal would scroll.
+        let table = table::render(&snapshot(), width, height.saturating_sub(1).max(1));
+        if table != last {
+            out.write_all(table::redraw(&table, drawn).as_bytes())?;
+            out.flush()?;
+            drawn = table.lines().count();
+            last = table;
+        }
+        if stopped {
+            return Ok(());
+        }
+    }
+}
+
+async fn lines(
+    facts: &mut Receiver<Fact>,
+    out: &mut impl Write,
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    loop {
+        let fact = tokio::select! {
+            biased;
+            fact = facts.recv() => fact,
+            () = stop.cancelled() => return Ok(()),
+        };
+        match fact {
+            Ok(fact) => writeln!(out, "{}", table::line(&fact))?,
+            Err(RecvError::Lagged(missed)) => writeln!(out, "({missed} lines left out)")?,
+            Err(RecvError::Closed) => return Ok(()),
+        }
+        out.flush()?;
+    }
+}
+
+/// Columns and rows of the terminal on standard output; 80 by 24 if it does not say.
+fn size() -> (usize, usize) {
+    match rustix::termios::tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+            (usize::from(size.ws_col), usize::from(size.ws_row))
+        }
+        _ => (80, 24),
+    }
+}
