@@ -6,11 +6,13 @@
 //! at once.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use jiff::Timestamp;
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -70,25 +72,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         clock,
     };
-    let listener = TcpListener::bind(config.health)
-        .await
-        .with_context(|| format!("cannot listen on --health {}", config.health))?;
+    let listener = listen("--health", config.health).await?;
     info!(scope = ?scope, health = %listener.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
 
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     let (sender, changes) = mpsc::channel(CHANGES);
-    let ready_metrics = metrics.clone();
-    let ready_stop = stop.clone();
-    let health = Health {
-        registry: Arc::new(registry),
-        ready: Arc::new(move || match (ready_stop.is_cancelled(), ready_metrics.is_synced()) {
-            (true, _) => Err("stopping"),
-            (false, false) => Err("the cluster's objects have not been read yet"),
-            (false, true) => Ok(()),
-        }),
-    };
-    tasks.spawn("health", async { Ok(health::serve(listener, health, stop.clone()).await?) });
+    tasks.spawn("health", serve_health(listener, registry, metrics, stop.clone()));
     tasks.spawn("jobs", {
         let (launcher, stop) = (launcher.clone(), stop.clone());
         async move {
@@ -104,8 +94,39 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
     tasks.spawn("ended jobs", forward_ended(launcher, sender, stop.clone()));
-    tasks.spawn("turns", async move { controller::run(shared, changes, stop).await.map_err(|text| anyhow!(text)) });
+    tasks.spawn("turns", run_turns(shared, changes, stop));
     tasks.finish(&mut signals, config.drain_timeout).await
+}
+
+/// Binds a door, or says which flag was wrong.
+async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {flag} {address}"))
+}
+
+/// The health door, ready once every object has been read and until the stop.
+async fn serve_health(
+    listener: TcpListener,
+    registry: Registry,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let stopping = stop.clone();
+    let ready = move || match (stopping.is_cancelled(), metrics.is_synced()) {
+        (true, _) => Err("stopping"),
+        (false, false) => Err("the objects have not been read yet"),
+        (false, true) => Ok(()),
+    };
+    let health = Health { registry: Arc::new(registry), ready: Arc::new(ready) };
+    Ok(health::serve(listener, health, stop).await?)
+}
+
+/// The loop, as a task.
+async fn run_turns(
+    shared: Shared,
+    changes: mpsc::Receiver<Change>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    controller::run(shared, changes, stop).await.map_err(|text| anyhow!(text))
 }
 
 /// Tells the loop about Jobs that finished or went away.

@@ -1,6 +1,7 @@
 //! References in files: what the documents of a set of files say about each other.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::future::{BoxFuture, ready};
 use k8s_openapi::ByteString;
@@ -23,6 +24,55 @@ pub struct Files {
     service_accounts: HashMap<ObjectId, BTreeMap<String, String>>,
     authentications: HashMap<(Api, ObjectId), Value>,
     cluster_authentications: HashMap<(Api, String), Value>,
+}
+
+/// The files as they are now: what is set last is what is found.
+#[derive(Default)]
+pub struct Current {
+    files: RwLock<Arc<Files>>,
+}
+
+impl Current {
+    /// Replaces everything that was there.
+    pub fn set(&self, files: Files) {
+        *self.files.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(files);
+    }
+
+    fn get(&self) -> Arc<Files> {
+        Arc::clone(&self.files.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Lookup for Current {
+    fn secret<'a>(
+        &'a self,
+        id: &'a ObjectId,
+    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, SecretString>>, Error>> {
+        Box::pin(async move { self.get().secret(id).await })
+    }
+
+    fn config_map<'a>(
+        &'a self,
+        id: &'a ObjectId,
+    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, String>>, Error>> {
+        Box::pin(async move { self.get().config_map(id).await })
+    }
+
+    fn service_account_annotations<'a>(
+        &'a self,
+        id: &'a ObjectId,
+    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, String>>, Error>> {
+        Box::pin(async move { self.get().service_account_annotations(id).await })
+    }
+
+    fn authentication<'a>(
+        &'a self,
+        id: &'a ObjectId,
+        cluster: bool,
+        api: Api,
+    ) -> BoxFuture<'a, Result<Option<Authentication>, Error>> {
+        Box::pin(async move { self.get().authentication(id, cluster, api).await })
+    }
 }
 
 impl Files {
