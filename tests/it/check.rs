@@ -222,7 +222,7 @@ spec:
       spec: {restartPolicy: Never, containers: [{name: main, image: x}]}
   triggers:
   - type: aws-sqs-queue
-    metadata: {queueURL: q, awsRegion: r, queueLength: 10}
+    metadata: {queueURL: q, awsRegion: r, queueLength: 10, identityOwner: operator}
 ";
 
 #[tokio::test]
@@ -274,7 +274,7 @@ async fn a_reference_that_is_not_in_the_files_is_a_note() {
     let text = FAULTY
         .replace("  minReplicas: 1\n", "")
         .replace(
-            "queueLength: 10}",
+            "queueLength: 10, identityOwner: operator}",
             "queueLength: '10'}\n    authenticationRef: {name: auth}",
         )
         .replace("pollingInterval: 2", "pollingInterval: 20");
