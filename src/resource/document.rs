@@ -303,6 +303,12 @@ mod tests {
     }
 
     #[test]
+    fn a_bundle_of_thousands_is_read() {
+        let (documents, misread) = read(&format!("{OBJECT}---\n").repeat(3_000));
+        assert_eq!((documents.len(), misread), (3_000, vec![]));
+    }
+
+    #[test]
     fn an_oversized_or_exploding_text_is_refused() {
         let (documents, misread) = read(&"#".repeat(MAX_BYTES + 1));
         assert!(documents.is_empty() && misread[0].message.contains("split it"));

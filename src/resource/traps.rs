@@ -103,7 +103,7 @@ fn template(scaled_job: &ScaledJob, spec: &Value, found: &mut Vec<Fault>) {
     {
         found.push(Fault::at(
             "spec.jobTargetRef.ttlSecondsAfterFinished",
-            "is not written, and neither are both history limits: up to 100 complete and 100 failed Jobs stay with their Pods, however old; write a TTL or both limits",
+            "is not written, nor are both history limits: up to 100 complete and 100 failed Jobs stay with their Pods, however old; write a TTL or both limits",
         ));
     }
     let restart_policy = job["template"]["spec"]["restartPolicy"].as_str();

@@ -155,16 +155,25 @@ fn compare_value(schema: &Value, pointer: &str, seen: &mut usize) {
         faults.retain(|fault| fault.starts_with(&format!("{field}: ")));
         faults
     };
-    for word in schema["enum"].as_array().into_iter().flatten() {
-        *seen += 1;
-        let faults = faults_at(word.clone());
-        let is_planned = faults
-            .iter()
-            .all(|fault| fault.ends_with("not supported by this version"));
-        assert!(is_planned, "{pointer}: {faults:?}");
-    }
-    if !schema["enum"].is_null() {
-        assert_eq!(faults_at(json!("zzz")).len(), 1, "{pointer}");
+    if let Some(words) = schema["enum"].as_array() {
+        *seen += words.len();
+        let refused = faults_at(json!("zzz"));
+        let [refused] = &refused[..] else {
+            panic!("{pointer} takes any word: {refused:?}");
+        };
+        let known = refused.split_once("must be one of ").map(|(_, tail)| tail);
+        let known = known.and_then(|tail| Some(tail.split_once(", not ")?.0));
+        // The types of triggers have a message of their own: some are known and not served yet.
+        if let Some(known) = known {
+            let parsed: BTreeSet<&str> = known.split(", ").collect();
+            let written = words.iter().filter_map(Value::as_str).collect();
+            assert_eq!(parsed, written, "{pointer}");
+        }
+        for word in words {
+            let faults = faults_at(word.clone());
+            let is_planned = |fault: &String| fault.ends_with("not supported by this version");
+            assert!(faults.iter().all(is_planned), "{pointer}: {faults:?}");
+        }
     }
     if schema["type"] == "integer" {
         *seen += 1;
@@ -222,7 +231,7 @@ spec:
       spec: {restartPolicy: Never, containers: [{name: main, image: x}]}
   triggers:
   - type: aws-sqs-queue
-    metadata: {queueURL: q, awsRegion: r, queueLength: 10}
+    metadata: {queueURL: q, awsRegion: r, queueLength: 10, identityOwner: operator}
 ";
 
 #[tokio::test]
@@ -274,7 +283,7 @@ async fn a_reference_that_is_not_in_the_files_is_a_note() {
     let text = FAULTY
         .replace("  minReplicas: 1\n", "")
         .replace(
-            "queueLength: 10}",
+            "queueLength: 10, identityOwner: operator}",
             "queueLength: '10'}\n    authenticationRef: {name: auth}",
         )
         .replace("pollingInterval: 2", "pollingInterval: 20");

@@ -9,6 +9,13 @@ use serde_saphyr::Spanned;
 
 use super::{Misread, Position};
 
+/// Most documents of a text. Each of a real object has a hundred bytes at the least: more are no manifests.
+const MAX_DOCUMENTS: usize = 40_000;
+/// Most values of a text; a ScaledJob has about a hundred.
+const MAX_NODES: usize = 500_000;
+/// Most values that anchors may repeat: what makes a small text large.
+const MAX_ALIAS_EVENTS: usize = 100_000;
+
 /// A value and where it begins.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
@@ -32,7 +39,14 @@ struct Entry {
 
 /// The documents of a text, one by one; a mistake in the syntax is the last item.
 pub(super) fn read(text: &str) -> Vec<Result<Node, Misread>> {
+    let mut alias_limits = serde_saphyr::options::AliasLimits::default();
+    alias_limits.max_total_replayed_events = MAX_ALIAS_EVENTS;
     let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_documents: MAX_DOCUMENTS,
+            max_nodes: MAX_NODES,
+        },
+        alias_limits: alias_limits,
         // `no` in a Job's arguments is a word, as YAML 1.2 has it.
         strict_booleans: true,
         // `defaultMode: 0644` means to kubectl what it means to chmod.

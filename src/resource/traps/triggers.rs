@@ -73,7 +73,7 @@ impl Look<'_> {
     }
 
     fn sqs(&self, found: &mut Vec<Fault>) {
-        self.target(
+        self.activation(
             found,
             &Names {
                 target: "queueLength",
@@ -81,6 +81,13 @@ impl Look<'_> {
                 default_target: 5.0,
             },
         );
+        if self.number("queueLength") == Some(0.0) {
+            self.warn(
+                found,
+                "queueLength",
+                "is 0, which switches scaling off: no Job starts, whatever waits",
+            );
+        }
         let interval = self.scaled_job.polling_interval;
         if interval < NOISY_POLL {
             found.push(Fault::at(
@@ -109,7 +116,7 @@ impl Look<'_> {
     }
 
     fn kafka(&self, found: &mut Vec<Fault>) {
-        self.target(
+        self.activation(
             found,
             &Names {
                 target: "lagThreshold",
@@ -135,20 +142,13 @@ impl Look<'_> {
         }
     }
 
-    fn target(&self, found: &mut Vec<Fault>, names: &Names) {
+    /// Backlogs that one Job would take, and that no Job is started for.
+    fn activation(&self, found: &mut Vec<Fault>, names: &Names) {
         let target = self.number(names.target).unwrap_or(names.default_target);
-        if target == 0.0 {
-            self.warn(
-                found,
-                names.target,
-                "is 0, which switches scaling off: no Job starts, whatever waits",
-            );
-            return;
-        }
         let Some(activation) = self.number(names.activation) else {
             return;
         };
-        if activation >= target {
+        if target > 0.0 && activation >= target {
             self.warn(
                 found,
                 names.activation,
