@@ -16,6 +16,8 @@ pub mod launch;
 
 pub mod lookup;
 
+pub mod cluster;
+
 pub mod app;
 pub mod cli;
 pub mod config;
