@@ -14,38 +14,14 @@ use slipway::launch::{
 };
 use slipway::resource::{Api, HistoryLimits, ObjectId, Propagation, Rollout, Round, ScaledJob};
 use slipway::scaling::{Bounds, Calculation, Policy, Strategy};
-use tokio::sync::OnceCell;
 
-use crate::support::api_proxy::{ApiProxy, Fault, Rule, client_of};
-use crate::support::{await_until, servers};
+use crate::support::api_proxy::{Fault, Rule};
+use crate::support::await_until;
+use crate::support::cluster::World;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A namespace of the test's own, the proxy, and the server without it.
-struct World {
-    namespace: String,
-    proxy: ApiProxy,
-    direct: Cluster,
-}
-
 impl World {
-    async fn new(test: &str) -> Self {
-        let direct = Cluster::new(client_of(&servers::kubeconfig()).await);
-        install_definition(&direct).await;
-        let namespace = format!("jobs-{test}-{}", std::process::id());
-        let manifest =
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-        let answer = direct
-            .send(Call::post("/api/v1/namespaces", manifest))
-            .await;
-        assert!(answer.expect("an answer").is_success());
-        Self {
-            namespace,
-            proxy: ApiProxy::start().await,
-            direct,
-        }
-    }
-
     fn launcher(&self, grace: Duration) -> Kubernetes {
         let scope = Scope::Namespaces(vec![self.namespace.clone()]);
         Kubernetes::new(Cluster::new(self.proxy.client()), scope, grace)
@@ -67,62 +43,10 @@ impl World {
         items.iter().filter_map(name).collect()
     }
 
-    async fn get(&self, path: &str) -> Value {
-        let answer = self.direct.send(Call::get(path)).await.expect("an answer");
-        answer.json().expect("JSON")
+    async fn resize(&self) -> ScaledJob {
+        let uid = self.scaled_job("resize").await;
+        scaled_job(&self.namespace, "resize", &uid)
     }
-
-    async fn post(&self, path: &str, body: Value) -> Value {
-        let answer = self
-            .direct
-            .send(Call::post(path, body))
-            .await
-            .expect("an answer");
-        assert!(answer.is_success(), "{}", answer.words());
-        answer.json().expect("JSON")
-    }
-
-    async fn scaled_job(&self, name: &str) -> ScaledJob {
-        let path = format!(
-            "/apis/slipway.dev/v1alpha1/namespaces/{}/scaledjobs",
-            self.namespace
-        );
-        let body = json!({
-            "apiVersion": "slipway.dev/v1alpha1", "kind": "ScaledJob", "metadata": {"name": name}, "spec": {},
-        });
-        let made = self.post(&path, body).await;
-        let uid = made["metadata"]["uid"].as_str().expect("a UID");
-        scaled_job(&self.namespace, name, uid)
-    }
-}
-
-/// The CRD, as open as it can be: what is tested here is who writes `status.round`.
-async fn install_definition(cluster: &Cluster) {
-    static INSTALLED: OnceCell<()> = OnceCell::const_new();
-    INSTALLED
-        .get_or_init(|| async {
-            let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-            let definition = json!({
-                "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-                "metadata": {"name": "scaledjobs.slipway.dev"},
-                "spec": {
-                    "group": "slipway.dev", "scope": "Namespaced",
-                    "names": {"kind": "ScaledJob", "plural": "scaledjobs", "singular": "scaledjob"},
-                    "versions": [{
-                        "name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}},
-                        "schema": {"openAPIV3Schema": open},
-                    }],
-                },
-            });
-            let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-            cluster.send(Call::post(path, definition)).await.expect("an answer");
-            await_until("the CRD is served", DEADLINE, async || {
-                let answer = cluster.send(Call::get("/apis/slipway.dev/v1alpha1/scaledjobs")).await;
-                answer.ok().filter(slipway::cluster::Answer::is_success)
-            })
-            .await;
-        })
-        .await;
 }
 
 fn scaled_job(namespace: &str, name: &str, uid: &str) -> ScaledJob {
@@ -368,7 +292,7 @@ async fn two_hundred_creates_with_faults_make_two_hundred_jobs() {
 async fn nothing_is_counted_before_the_first_list() {
     let world = World::new("unsynced").await;
     let launcher = world.launcher(LATEST_CREATE);
-    let resize = world.scaled_job("resize").await;
+    let resize = world.resize().await;
     let error = launcher.jobs(&resize).await.expect_err("no count");
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
 
@@ -391,7 +315,7 @@ async fn nothing_is_counted_before_the_first_list() {
 async fn jobs_count_although_the_watch_is_silent() {
     let world = World::new("stale").await;
     let launcher = world.launcher(LATEST_CREATE);
-    let resize = world.scaled_job("resize").await;
+    let resize = world.resize().await;
     while_running(&launcher, async {
         synced(&launcher, &resize).await;
         world.proxy.silence(true);
@@ -426,14 +350,14 @@ async fn a_job_that_lands_late_was_counted_all_the_while() {
     let world = World::new("late").await;
     // Longer than the delay below, shorter than the test's patience.
     let launcher = world.launcher(Duration::from_secs(3));
-    let resize = world.scaled_job("resize").await;
+    let resize = world.resize().await;
     while_running(&launcher, async {
         synced(&launcher, &resize).await;
         launcher
             .open_round(&resize, Round { number: 1, jobs: 2 })
             .await
             .expect("a round");
-        let launches = launches_of(&launcher, &resize).await;
+        let reserved = launches_of(&launcher, &resize).await;
         let late = Fault::Late(Duration::from_secs(1));
         world
             .proxy
@@ -443,7 +367,7 @@ async fn a_job_that_lands_late_was_counted_all_the_while() {
             .fault(Rule::on("POST", world.jobs_path(), Fault::Refuse(504)));
         // Given up before its deadline, as a process that is told to stop does.
         let gave_up =
-            tokio::time::timeout(Duration::from_millis(500), launcher.launch(&launches[0])).await;
+            tokio::time::timeout(Duration::from_millis(500), launcher.launch(&reserved[0])).await;
         assert!(gave_up.is_err());
         await_until("the late job lands", DEADLINE, async || {
             let jobs = launcher.jobs(&resize).await.expect("a count");
@@ -457,7 +381,7 @@ async fn a_job_that_lands_late_was_counted_all_the_while() {
             (unfinished(&jobs) == 1).then_some(())
         })
         .await;
-        assert_eq!(world.jobs().await, [launches[0].id.name.clone()]);
+        assert_eq!(world.jobs().await, [reserved[0].id.name.clone()]);
     })
     .await;
 }
@@ -465,7 +389,7 @@ async fn a_job_that_lands_late_was_counted_all_the_while() {
 #[tokio::test]
 async fn another_process_counts_the_round_it_finds_written() {
     let world = World::new("restart").await;
-    let mut resize = world.scaled_job("resize").await;
+    let mut resize = world.resize().await;
     let round = Round { number: 1, jobs: 3 };
     let first = world.launcher(LATEST_CREATE);
     first.open_round(&resize, round).await.expect("a round");
@@ -484,7 +408,7 @@ async fn another_process_counts_the_round_it_finds_written() {
 #[tokio::test]
 async fn of_two_writers_of_a_round_one_wins() {
     let world = World::new("round").await;
-    let resize = world.scaled_job("resize").await;
+    let resize = world.resize().await;
     let (one, other) = (world.launcher(LATEST_CREATE), world.launcher(LATEST_CREATE));
     for number in 1..=10 {
         let round = Round { number, jobs: 2 };
@@ -504,7 +428,7 @@ async fn of_two_writers_of_a_round_one_wins() {
 #[tokio::test]
 async fn a_round_whose_answer_was_lost_is_still_ours() {
     let world = World::new("lost").await;
-    let resize = world.scaled_job("resize").await;
+    let resize = world.resize().await;
     let (one, other) = (world.launcher(LATEST_CREATE), world.launcher(LATEST_CREATE));
     let round = Round { number: 1, jobs: 2 };
     world
@@ -523,7 +447,7 @@ async fn a_round_whose_answer_was_lost_is_still_ours() {
 #[tokio::test]
 async fn an_edit_in_between_does_not_cost_the_round() {
     let world = World::new("edited").await;
-    let resize = world.scaled_job("resize").await;
+    let resize = world.resize().await;
     let path = format!(
         "/apis/slipway.dev/v1alpha1/namespaces/{}/scaledjobs/resize",
         world.namespace
@@ -584,16 +508,16 @@ async fn a_delete_with_another_uid_keeps_the_job() {
 async fn an_ended_job_is_told_to_the_loop_once() {
     let world = World::new("ended").await;
     let launcher = world.launcher(LATEST_CREATE);
-    let resize = world.scaled_job("resize").await;
+    let resize = world.resize().await;
     while_running(&launcher, async {
         synced(&launcher, &resize).await;
         launcher
             .open_round(&resize, Round { number: 1, jobs: 1 })
             .await
             .expect("a round");
-        let launches = launches_of(&launcher, &resize).await;
-        launcher.launch(&launches[0]).await.expect("a Job");
-        let id = &launches[0].id;
+        let reserved = launches_of(&launcher, &resize).await;
+        launcher.launch(&reserved[0]).await.expect("a Job");
+        let id = &reserved[0].id;
         let job = await_until("the watch shows it", DEADLINE, async || {
             let jobs = launcher.jobs(&resize).await.ok()?;
             jobs.into_iter().find(|job| job.uid.is_some())

@@ -159,12 +159,22 @@ impl ApiProxy {
 
     /// Adds a rule after those there are.
     pub(crate) fn fault(&self, rule: Rule) {
-        self.shared.rules.lock().unwrap().rules.push(rule);
+        self.shared
+            .rules
+            .lock()
+            .expect("no panic under the lock")
+            .rules
+            .push(rule);
     }
 
     /// From now on everything is forwarded.
     pub(crate) fn heal(&self) {
-        self.shared.rules.lock().unwrap().rules.clear();
+        self.shared
+            .rules
+            .lock()
+            .expect("no panic under the lock")
+            .rules
+            .clear();
         self.silence(false);
     }
 
@@ -175,7 +185,7 @@ impl ApiProxy {
 
     /// How many calls with this method came whose path contains `path`.
     pub(crate) fn calls(&self, method: &str, path: &str) -> usize {
-        let calls = self.shared.calls.lock().unwrap();
+        let calls = self.shared.calls.lock().expect("no panic under the lock");
         let counted = |(m, p): &&(Method, String)| m.as_str() == method && p.contains(path);
         calls.iter().filter(counted).count()
     }
@@ -232,7 +242,11 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
         body: to_bytes(body, LARGEST_BODY).await.expect("a small body"),
     };
     let call = (incoming.method.clone(), incoming.path.clone());
-    shared.calls.lock().unwrap().push(call);
+    shared
+        .calls
+        .lock()
+        .expect("no panic under the lock")
+        .push(call);
     match shared.strike(&incoming) {
         None => shared.forward(incoming).await,
         Some(Fault::Refuse(code)) => refuse(code),
@@ -252,10 +266,14 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
         }
         Some(Fault::Late(delay)) => {
             let late = Arc::clone(&shared);
-            shared.late.lock().unwrap().spawn(async move {
-                tokio::time::sleep(delay).await;
-                late.forward(incoming).await;
-            });
+            shared
+                .late
+                .lock()
+                .expect("no panic under the lock")
+                .spawn(async move {
+                    tokio::time::sleep(delay).await;
+                    late.forward(incoming).await;
+                });
             refuse(504)
         }
         Some(Fault::Hang) => {
@@ -267,7 +285,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
 
 impl Shared {
     fn strike(&self, incoming: &Incoming) -> Option<Fault> {
-        let Rules { rules, chance } = &mut *self.rules.lock().unwrap();
+        let Rules { rules, chance } = &mut *self.rules.lock().expect("no panic under the lock");
         rules.iter_mut().find_map(|rule| {
             rule.strikes(&incoming.method, &incoming.path, chance)
                 .then_some(rule.fault)
