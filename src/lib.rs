@@ -18,6 +18,8 @@ pub mod lookup;
 
 pub mod manifest;
 
+pub mod cluster;
+
 pub mod app;
 pub mod cli;
 pub mod config;

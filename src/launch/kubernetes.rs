@@ -1,1 +1,254 @@
 //! Jobs in a cluster.
+//!
+//! Each promise of the port has its file: `create` makes a name once whatever
+//! the network does, `jobs` tells which Jobs there are (`cache`: as the watch
+//! shows them; `outstanding`: reserved names nobody has seen yet), `round`
+//! writes rounds down. [`Kubernetes::run`] drives the watches; whoever owns the
+//! tasks spawns it.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::json;
+use tokio::sync::{Notify, watch};
+
+use self::cache::{Cache, Seen};
+use self::create::Gate;
+use self::outstanding::Outstanding;
+use crate::cluster::{Answer, Call, Cluster, NoAnswer, Scope};
+use crate::launch::{
+    Error, JobState, KEDA_SCALED_JOB_LABEL, Launch, Launched, Launcher, SCALED_JOB_LABEL,
+};
+use crate::resource::{Api, ObjectId, Propagation, Round, ScaledJob};
+
+mod cache;
+mod create;
+mod jobs;
+mod names;
+mod outstanding;
+mod round;
+
+/// A create that was sent this long ago is applied, or never will be: the API
+/// server's handlers end after 34 s, its requests after 60 s.
+pub const LATEST_CREATE: Duration = Duration::from_mins(1);
+
+/// Makes and counts Jobs through the API server.
+#[derive(Debug)]
+pub struct Kubernetes {
+    cluster: Cluster,
+    scope: Scope,
+    /// Tells this process's rounds from another's that carry the same number.
+    holder: String,
+    gate: Gate,
+    known: Mutex<Known>,
+    /// Whether Jobs with KEDA's label are watched: only once an object managed in place asks.
+    in_place: watch::Sender<bool>,
+    ended: Mutex<BTreeSet<ObjectId>>,
+    ended_more: Notify,
+}
+
+/// What this process knows of Jobs. One lock, so that a name is always in one of the two.
+#[derive(Debug)]
+struct Known {
+    slipway: Cache,
+    keda: Cache,
+    outstanding: Outstanding,
+}
+
+impl Kubernetes {
+    /// A launcher for some namespaces.
+    ///
+    /// `grace` is how long a create may be under way: [`LATEST_CREATE`], except in tests.
+    pub fn new(cluster: Cluster, scope: Scope, grace: Duration) -> Self {
+        Self {
+            cluster,
+            scope,
+            holder: round::new_holder(),
+            gate: Gate::default(),
+            known: Mutex::new(Known {
+                slipway: Cache::new(SCALED_JOB_LABEL),
+                keda: Cache::new(KEDA_SCALED_JOB_LABEL),
+                outstanding: Outstanding::new(grace),
+            }),
+            in_place: watch::Sender::new(false),
+            ended: Mutex::new(BTreeSet::new()),
+            ended_more: Notify::new(),
+        }
+    }
+
+    /// ScaledJobs of which a Job finished or went since the last call; waits until there is one.
+    ///
+    /// For one listener. Holds at most one entry for each object, however many Jobs end.
+    pub async fn ended(&self) -> BTreeSet<ObjectId> {
+        loop {
+            let more = self.ended_more.notified();
+            let ended = self.take_ended();
+            if !ended.is_empty() {
+                return ended;
+            }
+            more.await;
+        }
+    }
+
+    /// Drops what is kept for an object that is gone, by its UID.
+    pub fn forget(&self, uid: &str) {
+        self.known().outstanding.forget(uid);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("no panic under the lock")
+    }
+
+    fn take_ended(&self) -> BTreeSet<ObjectId> {
+        std::mem::take(&mut *self.ended.lock().expect("no panic under the lock"))
+    }
+
+    fn tell(&self, seen: Seen) {
+        if seen.ended.is_empty() {
+            return;
+        }
+        let mut ended = self.ended.lock().expect("no panic under the lock");
+        ended.extend(seen.ended);
+        drop(ended);
+        self.ended_more.notify_one();
+    }
+
+    async fn launch_once(&self, launch: &Launch) -> Result<Launched, Error> {
+        self.known().outstanding.begun(&launch.id);
+        let result = create::create(&self.cluster, &self.gate, launch, || {
+            self.known().outstanding.sent(&launch.id, Instant::now());
+        })
+        .await;
+        match &result {
+            Ok(_) | Err(Error::Unknown { .. }) => {}
+            Err(_) => self.known().outstanding.refused(&launch.id),
+        }
+        result
+    }
+
+    async fn delete_once(
+        &self,
+        job: &ObjectId,
+        uid: &str,
+        propagation: Propagation,
+    ) -> Result<(), Error> {
+        let policy = match propagation {
+            Propagation::Background => "Background",
+            Propagation::Foreground => "Foreground",
+        };
+        let options = json!({
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": policy,
+        });
+        let object = format!("job {job}");
+        let answer = self
+            .cluster
+            .send(Call::delete(job_path(job), options))
+            .await
+            .map_err(|error| unknown(&object, &error))?;
+        match answer.status {
+            // 409: another Job has the name now, so the one that was meant is gone.
+            200..300 | 404 | 409 => Ok(()),
+            _ => Err(refusal(&object, &answer)),
+        }
+    }
+}
+
+impl Launcher for Kubernetes {
+    fn jobs<'a>(
+        &'a self,
+        scaled_job: &'a ScaledJob,
+    ) -> BoxFuture<'a, Result<Vec<JobState>, Error>> {
+        self.count(scaled_job).boxed()
+    }
+
+    fn open_round<'a>(
+        &'a self,
+        scaled_job: &'a ScaledJob,
+        round: Round,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        async move {
+            round::open(&self.cluster, &self.holder, scaled_job, round).await?;
+            self.known().outstanding.reserve(
+                &scaled_job.uid,
+                &scaled_job.id.namespace,
+                round.number,
+                names::reserved_names(scaled_job, round),
+                Instant::now(),
+            );
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn launch<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<Launched, Error>> {
+        self.launch_once(launch).boxed()
+    }
+
+    fn delete<'a>(
+        &'a self,
+        job: &'a ObjectId,
+        uid: &'a str,
+        propagation: Propagation,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        self.delete_once(job, uid, propagation).boxed()
+    }
+}
+
+fn jobs_path(namespace: &str) -> String {
+    format!("/apis/batch/v1/namespaces/{namespace}/jobs")
+}
+
+fn job_path(job: &ObjectId) -> String {
+    format!("{}/{}", jobs_path(&job.namespace), job.name)
+}
+
+/// The label with a ScaledJob's name on its Jobs.
+fn label_of(api: Api) -> &'static str {
+    match api {
+        Api::Slipway => SCALED_JOB_LABEL,
+        Api::Keda => KEDA_SCALED_JOB_LABEL,
+    }
+}
+
+fn unknown(object: &str, error: &NoAnswer) -> Error {
+    Error::Unknown {
+        object: object.to_owned(),
+        detail: error.detail.clone(),
+    }
+}
+
+fn unavailable(object: &str, error: &NoAnswer) -> Error {
+    Error::Unavailable {
+        object: object.to_owned(),
+        detail: error.detail.clone(),
+    }
+}
+
+/// What a clear "no" means. 5xx are no clear answer: for reads they are [`Error::Unavailable`], for writes [`Error::Unknown`].
+fn refusal(object: &str, answer: &Answer) -> Error {
+    let (object, detail) = (object.to_owned(), answer.words());
+    match answer.status {
+        // A namespace that is going answers 403 to creates; for the caller it is gone.
+        403 if detail.contains("is being terminated") => Error::Gone { object },
+        401 | 403 => Error::Forbidden { object, detail },
+        404 | 410 => Error::Gone { object },
+        409 => Error::Conflict { object },
+        429 => Error::Throttled { object, detail },
+        400..500 => Error::Rejected { object, detail },
+        _ => Error::Unknown { object, detail },
+    }
+}
+
+/// As [`refusal`], for a call that only reads.
+fn unreadable(object: &str, answer: &Answer) -> Error {
+    match refusal(object, answer) {
+        Error::Unknown { object, detail } => Error::Unavailable { object, detail },
+        error => error,
+    }
+}

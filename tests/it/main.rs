@@ -19,3 +19,4 @@ mod scaling_laws;
 mod scaling_vectors;
 mod source_vectors;
 mod sqs;
+mod status;

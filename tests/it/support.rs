@@ -1,11 +1,13 @@
 //! What the tests share: recorded answers, servers, and waiting without sleeping.
 
+pub(crate) mod api_proxy;
 pub(crate) mod cluster;
 pub(crate) mod process;
 pub(crate) mod queue;
 pub(crate) mod servers;
 pub(crate) mod topic;
 pub(crate) mod vectors;
+pub(crate) mod world;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,291 @@
+//! One call to the Kubernetes API server, and its answer as it came.
+//!
+//! This room owns what every caller must get right: no hidden retry, a deadline
+//! on the whole call (the body too), server's words cut to a length that fits a
+//! status. What an answer means is left to the callers.
+
+use std::error::Error as _;
+use std::fmt;
+use std::time::Duration;
+
+use http::{Method, Request, header};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::form_urlencoded;
+
+/// How long a call may take when it says nothing else.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// A watch is silent for a minute at most (the server's bookmarks come each minute); twice that is a dead connection.
+const LONGEST_SILENCE: Duration = Duration::from_secs(130);
+/// A server that cannot be connected to in this time is down for this attempt.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of the server's words that are passed on: a status or an Event has room for about this much.
+const LONGEST_WORDS: usize = 1024;
+
+/// The namespaces a process works in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Every namespace, those made later too.
+    All,
+    /// These; at least one.
+    Namespaces(Vec<String>),
+}
+
+impl Scope {
+    /// The namespaces one by one; `None` once for all of them.
+    pub fn parts(&self) -> Vec<Option<String>> {
+        match self {
+            Self::All => vec![None],
+            Self::Namespaces(names) => names.iter().cloned().map(Some).collect(),
+        }
+    }
+}
+
+/// A client with our rules: it never repeats a call by itself, and notices a dead connection.
+///
+/// # Errors
+///
+/// [`kube::Error`] when the configuration cannot be used: certificates, proxy, credentials.
+pub fn client(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
+    // kube 5 repeats even a POST that was answered 504, which may have been applied.
+    config.default_retry = false;
+    config.read_timeout = Some(LONGEST_SILENCE);
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    kube::Client::try_from(config)
+}
+
+/// The API server, for calls with a deadline. Clones share one client.
+#[derive(Clone)]
+pub struct Cluster {
+    client: kube::Client,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Cluster")
+    }
+}
+
+/// What to send.
+#[derive(Debug, Clone)]
+pub struct Call {
+    method: Method,
+    path: String,
+    query: Vec<(&'static str, String)>,
+    body: Option<(&'static str, Value)>,
+    deadline: Duration,
+}
+
+/// What came back, whatever its code.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status code.
+    pub status: u16,
+    /// `Retry-After`, when it was given in seconds.
+    pub retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+/// No answer, or none in time. Whatever was asked may have been done.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{detail}")]
+pub struct NoAnswer {
+    /// What happened, in words.
+    pub detail: String,
+}
+
+impl Call {
+    /// A read.
+    pub fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path, None)
+    }
+
+    /// A create. The server gives up after 4 s, before its caller does.
+    pub fn post(path: impl Into<String>, body: Value) -> Self {
+        Self::new(Method::POST, path, Some(("application/json", body))).query("timeout", "4s")
+    }
+
+    /// A JSON merge patch.
+    pub fn merge_patch(path: impl Into<String>, body: Value) -> Self {
+        Self::new(
+            Method::PATCH,
+            path,
+            Some(("application/merge-patch+json", body)),
+        )
+    }
+
+    /// A delete with its options.
+    pub fn delete(path: impl Into<String>, options: Value) -> Self {
+        Self::new(Method::DELETE, path, Some(("application/json", options)))
+    }
+
+    fn new(method: Method, path: impl Into<String>, body: Option<(&'static str, Value)>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            query: Vec::new(),
+            body,
+            deadline: DEADLINE,
+        }
+    }
+
+    /// Adds a query parameter.
+    #[must_use]
+    pub fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+
+    /// Sets the deadline of the whole call; 10 s otherwise.
+    #[must_use]
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    fn request(self) -> Result<Request<kube::client::Body>, NoAnswer> {
+        let mut uri = self.path;
+        for (index, (name, value)) in self.query.iter().enumerate() {
+            uri.push(if index == 0 { '?' } else { '&' });
+            uri.push_str(name);
+            uri.push('=');
+            uri.extend(form_urlencoded::byte_serialize(value.as_bytes()));
+        }
+        let mut request = Request::builder().method(self.method).uri(uri);
+        let body = match self.body {
+            None => kube::client::Body::empty(),
+            Some((media_type, value)) => {
+                request = request.header(header::CONTENT_TYPE, media_type);
+                kube::client::Body::from(value.to_string().into_bytes())
+            }
+        };
+        request.body(body).map_err(|error| NoAnswer {
+            detail: format!("the request cannot be written: {error}"),
+        })
+    }
+}
+
+impl Cluster {
+    /// Calls through a client, which should come from [`client`].
+    pub fn new(client: kube::Client) -> Self {
+        Self { client }
+    }
+
+    /// The client, for watches.
+    pub fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
+    /// Sends once, and waits for the whole answer.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`] when the connection failed or broke, or the deadline passed.
+    pub async fn send(&self, call: Call) -> Result<Answer, NoAnswer> {
+        let deadline = call.deadline;
+        let request = call.request()?;
+        tokio::time::timeout(deadline, self.exchange(request))
+            .await
+            .unwrap_or_else(|_| {
+                Err(NoAnswer {
+                    detail: format!("no answer within {} s", deadline.as_secs()),
+                })
+            })
+    }
+
+    async fn exchange(&self, request: Request<kube::client::Body>) -> Result<Answer, NoAnswer> {
+        let response = self
+            .client
+            .send(request)
+            .await
+            .map_err(|error| no_answer(&error))?;
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs);
+        let body = response.into_body().collect_bytes().await;
+        Ok(Answer {
+            status,
+            retry_after,
+            body: Vec::from(body.map_err(|error| no_answer(&error))?),
+        })
+    }
+}
+
+fn no_answer(error: &kube::Error) -> NoAnswer {
+    let mut detail = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !detail.contains(&text) {
+            detail.push_str(": ");
+            detail.push_str(&text);
+        }
+        cause = error.source();
+    }
+    NoAnswer {
+        detail: shortened(&detail).to_owned(),
+    }
+}
+
+impl Answer {
+    /// Whether the code is 2xx.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body as a type, or what is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`] when the body is not what it should be: an answer that cannot be read is none.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, NoAnswer> {
+        serde_json::from_slice(&self.body).map_err(|error| NoAnswer {
+            detail: format!("an answer that cannot be read: {error}"),
+        })
+    }
+
+    /// `reason` of a `Status`, such as `AlreadyExists`; empty when there is none.
+    pub fn reason(&self) -> String {
+        self.status_field("reason")
+    }
+
+    /// The server's own words, at most 1 KiB; the code when it has none.
+    pub fn words(&self) -> String {
+        let message = self.status_field("message");
+        if message.is_empty() {
+            return format!("the server answered {}", self.status);
+        }
+        shortened(&message).to_owned()
+    }
+
+    fn status_field(&self, field: &str) -> String {
+        let status: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        status[field].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST_WORDS)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_cut_at_a_character() {
+        let text = "é".repeat(LONGEST_WORDS);
+        assert_eq!(shortened(&text).len(), LONGEST_WORDS);
+        assert_eq!(shortened(&format!("x{text}")).len(), LONGEST_WORDS - 1);
+    }
+
+    #[test]
+    fn a_selector_is_escaped_in_the_query() {
+        let call = Call::get("/api/v1/pods").query("labelSelector", "a/b=c,d");
+        let request = call.request().expect("a valid request");
+        assert_eq!(request.uri(), "/api/v1/pods?labelSelector=a%2Fb%3Dc%2Cd");
+    }
+}

@@ -1,0 +1,133 @@
+//! Which changes are worth a Kubernetes Event: once per change, not once per poll.
+//!
+//! Types, reasons and notes are KEDA's, so that alerts on them go on working; but
+//! `KEDAJobsCreated` counts Jobs that exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::conditions::{Conditions, State};
+use super::{Report, Turn, texts};
+
+/// Note of the event and message of the condition.
+pub(super) const ACTIVE: &str = "Scaling is performed because triggers are active";
+/// Note of the event and message of the condition.
+pub(super) const INACTIVE: &str = "Scaling is not performed because triggers are not active";
+/// The same words are not said again within this time.
+const QUIET: Duration = Duration::from_mins(5);
+
+/// One Event to be made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Note {
+    /// `Normal` or `Warning`.
+    pub(super) kind: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) text: String,
+}
+
+/// What is to be said, by what it is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Notes {
+    /// A condition changed: said each time.
+    changes: Vec<Note>,
+    /// Something happened: said again only after [`QUIET`].
+    happenings: Vec<Note>,
+    /// Something is wrong: said when it begins, and again only after it was gone, and after [`QUIET`].
+    troubles: BTreeSet<Note>,
+}
+
+impl Notes {
+    /// What a report has to say beyond the status that was there before it.
+    pub(super) fn of(previous: &Value, wanted: &Value, report: &Report) -> Self {
+        let mut notes = Self::default();
+        notes.compare(&Conditions::of(previous), &Conditions::of(wanted));
+        match &report.turn {
+            Turn::Accepted | Turn::Paused => {}
+            Turn::Invalid(faults) => notes.trouble("ScaledJobCheckFailed", texts(faults)),
+            Turn::Failed(failure) => notes.trouble("ScaledJobCheckFailed", failure.text.clone()),
+            Turn::Polled(poll) => {
+                for trigger in &poll.triggers {
+                    if let Err(failure) = &trigger.result {
+                        notes.trouble("KEDAScalerFailed", failure.text.clone());
+                    }
+                }
+                for failure in &poll.launch_errors {
+                    let text = format!("Failed to create job: {}", failure.text);
+                    notes.trouble("KEDAJobCreateFailed", text);
+                }
+                if poll.launched > 0 {
+                    notes.happenings.push(Note {
+                        kind: "Normal",
+                        reason: "KEDAJobsCreated",
+                        text: format!("Created {} jobs", poll.launched),
+                    });
+                }
+            }
+        }
+        notes
+    }
+
+    fn compare(&mut self, before: &Conditions, after: &Conditions) {
+        let became = |name, state| after.is(name, state) && !before.is(name, state);
+        let was = |name| before.is(name, State::True);
+        if became("Ready", State::True) {
+            self.change("ScaledJobReady", "ScaledJob is ready for scaling");
+        }
+        if became("Paused", State::True) {
+            self.change("ScaledJobPaused", "ScaledJob is paused");
+        }
+        if was("Paused") && after.is("Paused", State::False) {
+            self.change("ScaledJobUnpaused", "ScaledJob is unpaused");
+        }
+        if became("Active", State::True) {
+            self.change("ScaledJobActive", ACTIVE);
+        }
+        if was("Active") && after.is("Active", State::False) {
+            self.change("ScaledJobInactive", INACTIVE);
+        }
+    }
+
+    fn change(&mut self, reason: &'static str, text: &str) {
+        self.changes.push(Note {
+            kind: "Normal",
+            reason,
+            text: text.to_owned(),
+        });
+    }
+
+    fn trouble(&mut self, reason: &'static str, text: String) {
+        self.troubles.insert(Note {
+            kind: "Warning",
+            reason,
+            text,
+        });
+    }
+}
+
+/// Remembers what was said about one object.
+#[derive(Debug, Default)]
+pub(super) struct Announcer {
+    standing: BTreeSet<Note>,
+    said: BTreeMap<Note, Timestamp>,
+}
+
+impl Announcer {
+    /// The notes that are due now, and are taken as said.
+    pub(super) fn due(&mut self, notes: Notes, now: Timestamp) -> Vec<Note> {
+        self.said
+            .retain(|_, at| now.duration_since(*at).unsigned_abs() < QUIET);
+        let mut due = notes.changes;
+        let begun = notes.troubles.difference(&self.standing).cloned();
+        for note in notes.happenings.into_iter().chain(begun) {
+            if !self.said.contains_key(&note) {
+                self.said.insert(note.clone(), now);
+                due.push(note);
+            }
+        }
+        self.standing = notes.troubles;
+        due
+    }
+}

@@ -1,0 +1,170 @@
+//! Puts statuses and Events where people look for them.
+//!
+//! Neither is ever needed for a decision, so a failure here ends nothing: it is
+//! logged once, and the next report brings what was missed.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+use tracing::{debug, warn};
+
+use super::notes::{Announcer, Note, Notes};
+use super::{Report, ours, patch, wanted};
+use crate::cluster::{Call, Cluster};
+use crate::resource::{Api, ObjectId};
+
+/// Characters of an Event's note that the API server takes, in bytes.
+const LONGEST_NOTE: usize = 1024;
+/// What Events and field managers call this program.
+const CONTROLLER: &str = "slipway.dev/slipway";
+
+/// Whom a status belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Namespace and name.
+    pub id: ObjectId,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// Which group it was written in.
+    pub api: Api,
+}
+
+/// Writes statuses. Remembers what it wrote, so that an unchanged object costs no call.
+#[derive(Debug)]
+pub struct Writer {
+    cluster: Cluster,
+    /// This process, for Events: the Pod's name.
+    instance: String,
+    memories: Mutex<HashMap<String, Memory>>,
+}
+
+/// What is remembered of one object.
+#[derive(Debug, Default)]
+struct Memory {
+    /// The status as it was last written; before that, as it was found.
+    written: Value,
+    /// The status as it should be; ahead of `written` when only times changed, or a write failed.
+    wanted: Value,
+    announcer: Announcer,
+    failing: bool,
+}
+
+impl Writer {
+    /// A writer that signs its Events as `instance`.
+    pub fn new(cluster: Cluster, instance: impl Into<String>) -> Self {
+        Self {
+            cluster,
+            instance: instance.into(),
+            memories: Mutex::default(),
+        }
+    }
+
+    /// Brings the object's status up to the report, and tells what changed.
+    ///
+    /// `found` is the status that the object had when it was last read; it matters
+    /// only the first time. Calls for one object come one after the other.
+    pub async fn write(&self, subject: &Subject, found: &Value, report: &Report) {
+        let mut memory = self.take(subject).unwrap_or_else(|| {
+            let found = Value::Object(ours(found));
+            Memory {
+                written: found.clone(),
+                wanted: found,
+                ..Memory::default()
+            }
+        });
+        let next = wanted(subject.api, &memory.wanted, report);
+        let notes = Notes::of(&memory.wanted, &next, report);
+        memory.wanted = next;
+        for note in memory.announcer.due(notes, report.now) {
+            self.announce(subject, &note, report).await;
+        }
+        if patch::without_times(&memory.written) != patch::without_times(&memory.wanted) {
+            self.send(subject, &mut memory).await;
+        }
+        self.memories().insert(subject.uid.clone(), memory);
+    }
+
+    /// Drops what is kept for an object that is gone, by its UID.
+    pub fn forget(&self, uid: &str) {
+        self.memories().remove(uid);
+    }
+
+    async fn send(&self, subject: &Subject, memory: &mut Memory) {
+        let Some(change) = patch::difference(&memory.written, &memory.wanted) else {
+            return;
+        };
+        let group = group(subject.api);
+        let path = format!(
+            "/apis/{group}/v1alpha1/namespaces/{}/scaledjobs/{}/status",
+            subject.id.namespace, subject.id.name
+        );
+        let body = json!({"metadata": {"uid": subject.uid}, "status": change});
+        let failure = match self.cluster.send(Call::merge_patch(path, body)).await {
+            Ok(answer) if answer.is_success() => {
+                memory.written = memory.wanted.clone();
+                memory.failing = false;
+                return;
+            }
+            // Deleted, or replaced by another of its name (409, by the UID): nobody misses this status.
+            Ok(answer) if matches!(answer.status, 404 | 409) => return,
+            Ok(answer) => answer.words(),
+            Err(error) => error.detail,
+        };
+        if !std::mem::replace(&mut memory.failing, true) {
+            warn!(scaledjob = %subject.id, "cannot write the status of scaledjob {}: {failure}", subject.id);
+        }
+    }
+
+    async fn announce(&self, subject: &Subject, note: &Note, report: &Report) {
+        let id = &subject.id;
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", id.namespace);
+        let event = self.event(subject, note, report);
+        let failure = match self.cluster.send(Call::post(path, event)).await {
+            Ok(answer) if answer.is_success() => return,
+            Ok(answer) => answer.words(),
+            Err(error) => error.detail,
+        };
+        debug!(scaledjob = %id, reason = note.reason, "cannot make an event: {failure}");
+    }
+
+    fn event(&self, subject: &Subject, note: &Note, report: &Report) -> Value {
+        let id = &subject.id;
+        let prefix = &id.name[..id.name.floor_char_boundary(50)];
+        let text = &note.text[..note.text.floor_char_boundary(LONGEST_NOTE)];
+        json!({
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"generateName": format!("{prefix}-"), "namespace": id.namespace},
+            "eventTime": format!("{:.6}", report.now),
+            "reportingController": CONTROLLER,
+            "reportingInstance": self.instance,
+            "action": note.reason,
+            "reason": note.reason,
+            "type": note.kind,
+            "note": text,
+            "regarding": {
+                "apiVersion": format!("{}/v1alpha1", group(subject.api)),
+                "kind": "ScaledJob",
+                "namespace": id.namespace,
+                "name": id.name,
+                "uid": subject.uid,
+            },
+        })
+    }
+
+    fn take(&self, subject: &Subject) -> Option<Memory> {
+        self.memories().remove(&subject.uid)
+    }
+
+    fn memories(&self) -> std::sync::MutexGuard<'_, HashMap<String, Memory>> {
+        self.memories.lock().expect("no panic under the lock")
+    }
+}
+
+fn group(api: Api) -> &'static str {
+    match api {
+        Api::Slipway => "slipway.dev",
+        Api::Keda => "keda.sh",
+    }
+}

@@ -1,0 +1,212 @@
+//! Names that were reserved, and whose Jobs nobody has seen yet.
+//!
+//! A Job of an opened round counts as unfinished until it is seen, or known not
+//! to come: the server refused it, or a consistent list does not hold it long
+//! enough after the round's last create was sent. This file is that bookkeeping;
+//! it is handed the clock and the lists.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use crate::resource::ObjectId;
+
+/// Time between two consistent lists for one object: a name that stays open is not asked about each turn.
+const BETWEEN_LISTS: Duration = Duration::from_secs(10);
+
+/// Reserved names of all objects, by the UID of their ScaledJob.
+#[derive(Debug)]
+pub(super) struct Outstanding {
+    /// A create that was sent this long ago is applied, or never will be.
+    grace: Duration,
+    objects: HashMap<String, Object>,
+    /// Which object reserved a name.
+    owners: HashMap<ObjectId, String>,
+}
+
+#[derive(Debug, Default)]
+struct Object {
+    /// The newest round that this process knows of.
+    round: u64,
+    names: BTreeMap<String, Reserved>,
+    /// When the latest create of each round was sent; when the round became known, before that.
+    sent_at: BTreeMap<u64, Instant>,
+    listed_at: Option<Instant>,
+}
+
+/// One reserved name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reserved {
+    /// The hash behind the name.
+    pub(super) occurrence: String,
+    /// The round it belongs to.
+    pub(super) round: u64,
+    /// Launches of this name that began.
+    begun: u32,
+}
+
+/// How a round came to the notice of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Noticed {
+    /// It was known before.
+    Known,
+    /// The object was not known before.
+    First,
+    /// Somebody else opened it while this process looked on.
+    Foreign,
+}
+
+impl Outstanding {
+    pub(super) fn new(grace: Duration) -> Self {
+        Self {
+            grace,
+            objects: HashMap::new(),
+            owners: HashMap::new(),
+        }
+    }
+
+    /// How the round in an object's status stands to what is known here.
+    pub(super) fn notice(&mut self, uid: &str, round: u64) -> Noticed {
+        match self.objects.get(uid) {
+            None => {
+                self.objects.insert(uid.to_owned(), Object::default());
+                Noticed::First
+            }
+            Some(object) if object.round < round => Noticed::Foreign,
+            Some(_) => Noticed::Known,
+        }
+    }
+
+    /// Names of a round that may have Jobs from now on.
+    pub(super) fn reserve(
+        &mut self,
+        uid: &str,
+        namespace: &str,
+        round: u64,
+        names: impl IntoIterator<Item = (String, String)>,
+        now: Instant,
+    ) {
+        let object = self.objects.entry(uid.to_owned()).or_default();
+        object.round = object.round.max(round);
+        object.forget_settled_rounds();
+        object.sent_at.entry(round).or_insert(now);
+        for (name, occurrence) in names {
+            self.owners
+                .insert(ObjectId::new(namespace, name.clone()), uid.to_owned());
+            object.names.entry(name).or_insert(Reserved {
+                occurrence,
+                round,
+                begun: 0,
+            });
+        }
+    }
+
+    /// A launch of this name begins; it may send more than one create.
+    pub(super) fn begun(&mut self, job: &ObjectId) {
+        if let Some(reserved) = self
+            .owner(job)
+            .and_then(|object| object.names.get_mut(&job.name))
+        {
+            reserved.begun += 1;
+        }
+    }
+
+    /// A create of this name is about to be sent.
+    pub(super) fn sent(&mut self, job: &ObjectId, now: Instant) {
+        let Some(object) = self.owner(job) else {
+            return;
+        };
+        if let Some(reserved) = object.names.get(&job.name) {
+            object.sent_at.insert(reserved.round, now);
+        }
+    }
+
+    /// The server refused the name's create for good. An earlier launch of the
+    /// same name may still have one under way, so only the first one's refusal counts.
+    pub(super) fn refused(&mut self, job: &ObjectId) {
+        let only_one = self
+            .owner(job)
+            .and_then(|object| object.names.get(&job.name))
+            .is_some_and(|reserved| reserved.begun <= 1);
+        if only_one {
+            self.seen(job);
+        }
+    }
+
+    /// The Job was seen, living or going.
+    pub(super) fn seen(&mut self, job: &ObjectId) {
+        if let Some(object) = self.owner(job) {
+            object.names.remove(&job.name);
+            self.owners.remove(job);
+        }
+    }
+
+    /// Whether a consistent list of the object's Jobs would settle something now.
+    pub(super) fn is_list_due(&self, uid: &str, now: Instant) -> bool {
+        self.objects.get(uid).is_some_and(|object| {
+            let rested = object
+                .listed_at
+                .is_none_or(|at| now.duration_since(at) >= BETWEEN_LISTS);
+            let is_old = |at| now.saturating_duration_since(at) >= self.grace;
+            rested
+                && object
+                    .names
+                    .values()
+                    .any(|name| is_old(object.sent_at[&name.round]))
+        })
+    }
+
+    /// Takes in a consistent list that was asked for at `asked_at`: a name that
+    /// is old enough by then and is not unfinished in the list will not become so.
+    pub(super) fn settle(
+        &mut self,
+        uid: &str,
+        namespace: &str,
+        unfinished: &BTreeSet<String>,
+        asked_at: Instant,
+    ) {
+        let grace = self.grace;
+        let Some(object) = self.objects.get_mut(uid) else {
+            return;
+        };
+        object.listed_at = Some(asked_at);
+        let owners = &mut self.owners;
+        let sent_at = &object.sent_at;
+        object.names.retain(|name, reserved| {
+            let old = asked_at.saturating_duration_since(sent_at[&reserved.round]) >= grace;
+            let keep = !old || unfinished.contains(name);
+            if !keep {
+                owners.remove(&ObjectId::new(namespace, name.clone()));
+            }
+            keep
+        });
+    }
+
+    /// The names still open for an object.
+    pub(super) fn of(&self, uid: &str) -> impl Iterator<Item = (&String, &Reserved)> {
+        self.objects
+            .get(uid)
+            .into_iter()
+            .flat_map(|object| &object.names)
+    }
+
+    /// Drops an object that is gone.
+    pub(super) fn forget(&mut self, uid: &str) {
+        self.objects.remove(uid);
+        self.owners.retain(|_, owner| owner != uid);
+    }
+
+    fn owner(&mut self, job: &ObjectId) -> Option<&mut Object> {
+        let uid = self.owners.get(job)?;
+        self.objects.get_mut(uid)
+    }
+}
+
+impl Object {
+    fn forget_settled_rounds(&mut self) {
+        let open: BTreeSet<u64> = self.names.values().map(|name| name.round).collect();
+        self.sent_at.retain(|round, _| open.contains(round));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+use super::*;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn job(name: &str) -> ObjectId {
+    ObjectId::new("production", name)
+}
+
+fn with_round(now: Instant, names: &[&str]) -> Outstanding {
+    let mut outstanding = Outstanding::new(MINUTE);
+    let names = names
+        .iter()
+        .map(|name| ((*name).to_owned(), format!("hash of {name}")));
+    outstanding.reserve("uid", "production", 1, names, now);
+    outstanding
+}
+
+fn open(outstanding: &Outstanding) -> Vec<&str> {
+    outstanding
+        .of("uid")
+        .map(|(name, _)| name.as_str())
+        .collect()
+}
+
+fn none() -> BTreeSet<String> {
+    BTreeSet::new()
+}
+
+#[test]
+fn a_name_counts_until_its_job_is_seen() {
+    let now = Instant::now();
+    let mut outstanding = with_round(now, &["a", "b"]);
+    outstanding.sent(&job("a"), now);
+    assert_eq!(open(&outstanding), ["a", "b"]);
+    outstanding.seen(&job("a"));
+    assert_eq!(open(&outstanding), ["b"]);
+}
+
+#[test]
+fn a_job_of_the_same_name_elsewhere_settles_nothing() {
+    let mut outstanding = with_round(Instant::now(), &["a"]);
+    outstanding.seen(&ObjectId::new("staging", "a"));
+    assert_eq!(open(&outstanding), ["a"]);
+}
+
+#[test]
+fn absence_counts_only_a_minute_after_the_last_create_of_the_round() {
+    let start = Instant::now();
+    let mut outstanding = with_round(start, &["a", "b"]);
+    outstanding.sent(&job("a"), start);
+    // b goes out half a minute later, and a may still be under way on the same trouble.
+    outstanding.sent(&job("b"), start + MINUTE / 2);
+
+    let early = start + MINUTE;
+    assert!(!outstanding.is_list_due("uid", early));
+    outstanding.settle("uid", "production", &none(), early);
+    assert_eq!(open(&outstanding), ["a", "b"]);
+
+    let late = start + MINUTE / 2 + MINUTE;
+    assert!(outstanding.is_list_due("uid", late));
+    outstanding.settle("uid", "production", &none(), late);
+    assert!(open(&outstanding).is_empty());
+}
+
+#[test]
+fn a_list_asked_for_before_the_minute_and_answered_after_it_settles_nothing() {
+    let start = Instant::now();
+    let mut outstanding = with_round(start, &["a"]);
+    outstanding.settle(
+        "uid",
+        "production",
+        &none(),
+        start + Duration::from_millis(59_999),
+    );
+    assert_eq!(open(&outstanding), ["a"]);
+}
+
+#[test]
+fn an_unfinished_job_in_the_list_stays_counted_until_the_watch_shows_it() {
+    let start = Instant::now();
+    let mut outstanding = with_round(start, &["a", "b"]);
+    let unfinished = BTreeSet::from(["a".to_owned()]);
+    outstanding.settle("uid", "production", &unfinished, start + MINUTE);
+    assert_eq!(open(&outstanding), ["a"]);
+}
+
+#[test]
+fn lists_keep_their_distance() {
+    let start = Instant::now();
+    let mut outstanding = with_round(start, &["a"]);
+    let unfinished = BTreeSet::from(["a".to_owned()]);
+    outstanding.settle("uid", "production", &unfinished, start + MINUTE);
+    assert!(!outstanding.is_list_due("uid", start + MINUTE + BETWEEN_LISTS / 2));
+    assert!(outstanding.is_list_due("uid", start + MINUTE + BETWEEN_LISTS));
+}
+
+#[test]
+fn a_refused_create_frees_its_name_at_once() {
+    let now = Instant::now();
+    let mut outstanding = with_round(now, &["a"]);
+    outstanding.begun(&job("a"));
+    outstanding.sent(&job("a"), now);
+    outstanding.refused(&job("a"));
+    assert!(open(&outstanding).is_empty());
+}
+
+#[test]
+fn a_refusal_after_an_unanswered_create_frees_nothing() {
+    let now = Instant::now();
+    let mut outstanding = with_round(now, &["a"]);
+    outstanding.begun(&job("a"));
+    outstanding.sent(&job("a"), now);
+    outstanding.begun(&job("a"));
+    outstanding.refused(&job("a"));
+    assert_eq!(open(&outstanding), ["a"]);
+}
+
+#[test]
+fn a_round_of_somebody_else_is_noticed_once() {
+    let now = Instant::now();
+    let mut outstanding = Outstanding::new(MINUTE);
+    assert_eq!(outstanding.notice("uid", 3), Noticed::First);
+    outstanding.reserve("uid", "production", 3, [], now);
+    assert_eq!(outstanding.notice("uid", 3), Noticed::Known);
+    // What the watch shows may be older than what this process wrote.
+    assert_eq!(outstanding.notice("uid", 2), Noticed::Known);
+    assert_eq!(outstanding.notice("uid", 4), Noticed::Foreign);
+}
+
+#[test]
+fn an_object_that_is_gone_leaves_nothing_behind() {
+    let mut outstanding = with_round(Instant::now(), &["a", "b"]);
+    outstanding.forget("uid");
+    assert!(outstanding.objects.is_empty() && outstanding.owners.is_empty());
+}
