@@ -6,7 +6,6 @@ pub(crate) mod vectors;
 use std::time::{Duration, Instant};
 
 /// Waits until `condition` gives something, looking every 20 ms; panics with `what` after `deadline`.
-#[expect(dead_code, reason = "used by the tests against servers")]
 pub(crate) async fn await_until<T>(
     what: &str,
     deadline: Duration,
