@@ -66,12 +66,18 @@ impl Role {
         let web = tokio::time::timeout(WEB_IDENTITY, self.with_web_identity(token_file)).await;
         let first = match web {
             Ok(Ok(credentials)) => return Ok(credentials),
-            Ok(Err(error)) => error.detail,
-            Err(_) => format!("no answer within {} s", WEB_IDENTITY.as_secs()),
+            Ok(Err(error)) => error,
+            Err(_) => RoleError {
+                refused: false,
+                detail: format!("no answer within {} s", WEB_IDENTITY.as_secs()),
+            },
         };
-        self.with_own_identity().await.map_err(|error| RoleError {
-            detail: format!("{}; before that, with web identity: {first}", error.detail),
-            ..error
+        self.with_own_identity().await.map_err(|second| RoleError {
+            refused: first.refused || second.refused,
+            detail: format!(
+                "{}; before that, with web identity: {}",
+                second.detail, first.detail
+            ),
         })
     }
 
