@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::lookup::files::{Files, secret_data};
 use crate::resource::document::{self, Document, Position};
 use crate::resource::scaled_job::{self, KEDA_API_VERSION, SLIPWAY_API_VERSION};
-use crate::resource::{Fault, ObjectId, ScaledJob};
+use crate::resource::{Fault, ObjectId, ScaledJob, authentication};
 
 /// Where standard input is read from, and what it is called.
 const STANDARD_INPUT: &str = "-";
@@ -123,6 +123,14 @@ impl Manifests {
         }
         manifests.understand();
         manifests
+    }
+
+    /// Whether something is wrong with an object, given as `Kind namespace/name`.
+    pub fn is_faulty(&self, object: &str) -> bool {
+        self.faults.iter().any(|fault| {
+            let named = fault.object.as_ref();
+            named.is_some_and(|(kind, id)| format!("{kind} {id}") == object)
+        })
     }
 
     fn read_path(&mut self, path: &Path) {
@@ -271,7 +279,11 @@ fn read(document: &Document) -> Meaning {
         (
             SLIPWAY_API_VERSION | KEDA_API_VERSION,
             "TriggerAuthentication" | "ClusterTriggerAuthentication",
-        ) => or_reference(authentication_faults(document)),
+        ) => or_reference(
+            authentication::parse(&document.value["spec"])
+                .err()
+                .unwrap_or_default(),
+        ),
         ("batch/v1", "Job") => Meaning::Job,
         ("v1", "Secret") => or_reference(secret_data(&document.value).err().unwrap_or_default()),
         ("v1", "ConfigMap" | "ServiceAccount") => Meaning::Reference,
@@ -290,15 +302,6 @@ fn or_reference(faults: Vec<Fault>) -> Meaning {
         Meaning::Reference
     } else {
         Meaning::Wrong(faults)
-    }
-}
-
-/// MERGE: becomes the parser of `resource::authentication` on `document.value`.
-fn authentication_faults(document: &Document) -> Vec<Fault> {
-    if document.value["spec"].is_object() {
-        Vec::new()
-    } else {
-        vec![Fault::at("spec", "is required")]
     }
 }
 

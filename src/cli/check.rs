@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::lookup::Lookup as _;
+use crate::lookup::{self, Lookup as _};
 use crate::manifest::{self, Entry, Finding, Manifests};
-use crate::resource::traps;
+use crate::resource::{self, traps};
 use crate::resource::{Fault, ObjectId, ScaledJob, TriggerEntry};
 
 /// Finds what is wrong in files before they are deployed
@@ -123,18 +123,26 @@ async fn check_trigger(
         let warnings = traps::of_pair(trigger, &authentication.spec);
         findings.warnings.extend(at(entry, warnings));
     }
-    let faults = trigger_faults(manifests, scaled_job, trigger).await;
-    findings.faults.extend(at(entry, faults));
-}
-
-/// MERGE: becomes `lookup::inputs` over `manifests.files`, then `resource::parse_trigger` with what it gives.
-#[expect(clippy::unused_async, reason = "reads references once it is filled in")]
-async fn trigger_faults(
-    _manifests: &Manifests,
-    _scaled_job: &ScaledJob,
-    _trigger: &TriggerEntry,
-) -> Vec<Fault> {
-    Vec::new()
+    let field = format!("spec.triggers[{}]", trigger.index);
+    match lookup::inputs(scaled_job, trigger, &manifests.files).await {
+        Ok(inputs) => match resource::parse_trigger(trigger, &inputs) {
+            Ok(parsed) => findings.warnings.extend(at(entry, parsed.warnings)),
+            Err(faults) => findings.faults.extend(at(entry, faults)),
+        },
+        // Secrets seldom stand beside what uses them: that one is missing here says nothing.
+        Err(error @ lookup::Error::Missing { .. }) => {
+            let message = format!("{error} in these files: this trigger is not checked");
+            findings
+                .notes
+                .push(entry.finding(Fault::at(field, message)));
+        }
+        // The object that is wrong has said so in its own place.
+        Err(lookup::Error::Invalid { object, .. }) if manifests.is_faulty(&object) => {}
+        Err(error) => {
+            let fault = Fault::at(field, error.to_string());
+            findings.faults.push(entry.finding(fault));
+        }
+    }
 }
 
 fn at(entry: &Entry, faults: Vec<Fault>) -> impl Iterator<Item = Finding> {

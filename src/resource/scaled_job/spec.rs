@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::triggers;
 use crate::resource::fields::{Faults, Fields};
-use crate::resource::{HistoryLimits, Propagation, Rollout, TriggerEntry};
+use crate::resource::rollout::{Written, propagation};
+use crate::resource::{HistoryLimits, Rollout, TriggerEntry};
 use crate::scaling::{Bounds, Calculation, Policy, Strategy};
 
 /// KEDA's `GetPollingInterval`. Unit: seconds.
@@ -121,18 +122,15 @@ fn has_container(job_target: &Value, name: &str) -> bool {
 fn rollout(fields: &Fields<'_>) -> Rollout {
     const STRATEGIES: [&str; 2] = ["gradual", "immediate"];
     let older = fields.choice("rolloutStrategy", &STRATEGIES);
-    let mut strategy = None;
-    let mut propagation = Propagation::Background;
+    let (mut strategy, mut policy) = (None, None);
     if let Some(rollout) = fields.fields("rollout") {
         strategy = rollout.choice("strategy", &STRATEGIES);
-        if rollout.choice("propagationPolicy", &["background", "foreground"]) == Some("foreground")
-        {
-            propagation = Propagation::Foreground;
-        }
+        policy = rollout.choice("propagationPolicy", &["background", "foreground"]);
         rollout.refuse_others();
     }
-    match older.or(strategy) {
-        Some("immediate") => Rollout::Immediate(propagation),
+    let written = Written::resolve(older.unwrap_or_default(), strategy.unwrap_or_default());
+    match (written, propagation(policy.unwrap_or_default())) {
+        (Some(Written::Immediate), Some(propagation)) => Rollout::Immediate(propagation),
         _ => Rollout::Gradual,
     }
 }
@@ -153,23 +151,10 @@ fn scaling_strategy(fields: &Fields<'_>) -> (Strategy, Calculation, Vec<String>)
         Some("sum") => Calculation::Sum,
         _ => Calculation::Max,
     };
-    let strategy = select(
+    let strategy = Strategy::select(
         strategy.unwrap_or_default(),
         deduction.map(i64::from),
         percentage.unwrap_or_default(),
     );
     (strategy, calculation, conditions)
-}
-
-/// MERGE: becomes `Strategy::select(strategy, deduction, percentage)` of `scaling::strategy`, which parses as Go does.
-fn select(strategy: &str, deduction: Option<i64>, percentage: &str) -> Strategy {
-    match (strategy, percentage.parse()) {
-        ("custom", Ok(running_percentage)) => Strategy::Custom {
-            deduction: deduction.unwrap_or(0),
-            running_percentage,
-        },
-        ("accurate", _) => Strategy::Accurate,
-        ("eager", _) => Strategy::Eager,
-        _ => Strategy::Default,
-    }
 }
