@@ -39,7 +39,7 @@ enum Command {
     /// Tell everything that can be known wrong about files before they are deployed
     Check(check::Args),
     /// Print the CustomResourceDefinitions
-    Crd,
+    Crd(crd::Args),
     /// See a Kafka backlog become Jobs and be worked off, on this machine, with nothing else installed
     Demo(demo::Args),
     /// The demo's worker: takes messages and commits them
@@ -64,7 +64,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Local(args) => local::run(args),
         Command::Check(args) => print(|out| runtime()?.block_on(check::run(&args, out))),
-        Command::Crd => print(crd::run),
+        Command::Crd(args) => print(|out| crd::run(&args, out)),
         Command::Demo(args) => demo::run(args),
         Command::DemoWorker(args) => demo::work(args),
     };

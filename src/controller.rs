@@ -25,6 +25,7 @@ use crate::source::pool::Pool;
 pub mod cleanup;
 pub mod metrics;
 pub mod object;
+mod report;
 pub mod status;
 pub mod watch;
 
@@ -52,6 +53,9 @@ pub enum Change {
 pub trait Reporter: Send + Sync {
     /// Shows a report on the object it is about. Must not fail the turn: what cannot be shown is logged.
     fn report<'a>(&'a self, object: &'a Identity, report: Report) -> BoxFuture<'a, ()>;
+
+    /// The object is gone: drops what is kept for it.
+    fn forget(&self, object: &Identity);
 }
 
 /// Which object a report is about, valid or not.

@@ -240,9 +240,8 @@ async fn act(
             return false;
         }
         memory.round = round.number;
-        let launches = futures::stream::iter(Launch::counted(scaled_job, round));
-        let results: Vec<Result<Launched, launch::Error>> = launches
-            .map(|launch| async move { launcher.launch(&launch).await })
+        let launches = Launch::counted(scaled_job, round).map(|launch| make(launch, launcher));
+        let results: Vec<Result<Launched, launch::Error>> = futures::stream::iter(launches)
             .buffer_unordered(CREATES_IN_FLIGHT)
             .collect()
             .await;
@@ -255,4 +254,8 @@ async fn act(
     }
     memory.held_back = held_back;
     true
+}
+
+async fn make(launch: Launch, launcher: &dyn Launcher) -> Result<Launched, launch::Error> {
+    launcher.launch(&launch).await
 }

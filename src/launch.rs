@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub use crate::resource::ROUND_ANNOTATION;
 use crate::resource::{ObjectId, Propagation, Round, ScaledJob};
 
 /// One Job to be made.
@@ -25,8 +26,6 @@ pub struct Launch {
 
 /// Annotation that tells whose Job a name is.
 pub const OCCURRENCE_ANNOTATION: &str = "slipway.dev/occurrence";
-/// Annotation with the round's number.
-pub const ROUND_ANNOTATION: &str = "slipway.dev/round";
 /// Annotation with `metadata.generation` of the object at launch.
 pub const GENERATION_ANNOTATION: &str = "slipway.dev/generation";
 /// Label with the ScaledJob's name, on the Job and on its Pods.

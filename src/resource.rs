@@ -85,6 +85,27 @@ pub struct ScaledJob {
     pub round: Option<Round>,
 }
 
+impl ScaledJob {
+    /// Whether two readings of an object ask for the same: they may differ in what
+    /// this program itself wrote down.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        let written = |job: &Self| Self {
+            round: None,
+            annotations: job
+                .annotations
+                .iter()
+                .filter(|(key, _)| *key != ROUND_ANNOTATION)
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+            ..job.clone()
+        };
+        written(self) == written(other)
+    }
+}
+
+/// Annotation with a round: its number on a Job; number and size on an object managed in place, whose status has no room for it.
+pub const ROUND_ANNOTATION: &str = "slipway.dev/round";
+
 /// One batch of launches from one decision, as written down before its first Job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Round {
@@ -134,6 +155,13 @@ pub struct TriggerEntry {
     pub metadata: BTreeMap<String, String>,
     /// `authenticationRef`.
     pub authentication: Option<AuthenticationRef>,
+}
+
+impl TriggerEntry {
+    /// What it is called where its metric name is not known: `s0-kafka`.
+    pub fn label(&self) -> String {
+        format!("s{}-{}", self.index, self.kind.name())
+    }
 }
 
 /// The trigger types of this program.

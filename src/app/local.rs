@@ -75,7 +75,7 @@ impl Reports {
         all
     }
 
-    fn forget(&self, id: &ObjectId, api: Api) {
+    fn drop_report(&self, id: &ObjectId, api: Api) {
         self.latest.lock().expect("no panic while held").remove(&(id.clone(), api));
     }
 
@@ -100,6 +100,10 @@ impl Reporter for Reports {
         let key = (object.id.clone(), object.api);
         self.latest.lock().expect("no panic while held").insert(key, report);
         Box::pin(std::future::ready(()))
+    }
+
+    fn forget(&self, object: &Identity) {
+        self.drop_report(&object.id, object.api);
     }
 }
 
@@ -269,7 +273,7 @@ impl Files {
         let gone: Vec<_> = self.applied.keys().filter(|(id, _)| !unreadable && !written.contains(id)).cloned().collect();
         for (id, api) in gone {
             self.applied.remove(&(id.clone(), api));
-            self.reports.forget(&id, api);
+            self.reports.drop_report(&id, api);
             self.tell(Change::Removed { id, api }).await;
         }
         for (key, value) in objects {

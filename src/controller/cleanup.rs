@@ -5,7 +5,7 @@ use futures::StreamExt as _;
 use tracing::{info, warn};
 
 use crate::cycle::Outcome;
-use crate::launch::{JobState, Launcher, history};
+use crate::launch::{self, JobState, Launcher, history};
 use crate::resource::{ObjectId, Propagation, Rollout, ScaledJob};
 
 /// Deletes in flight at once.
@@ -30,16 +30,13 @@ async fn delete(
     why: &str,
     launcher: &dyn Launcher,
 ) {
-    let results: Vec<_> = futures::stream::iter(jobs.into_iter().take(DELETES_PER_TURN))
-        .filter_map(|job| async move { job.uid.as_deref().map(|uid| (job, uid)) })
-        .map(|(job, uid)| async move {
-            let id = ObjectId::new(&scaled_job.id.namespace, &job.name);
-            let result = launcher.delete(&id, uid, propagation).await;
-            (id, result)
-        })
-        .buffer_unordered(DELETES_IN_FLIGHT)
-        .collect()
-        .await;
+    let deletes: Vec<_> = jobs
+        .into_iter()
+        .take(DELETES_PER_TURN)
+        .filter_map(|job| Some((ObjectId::new(&scaled_job.id.namespace, &job.name), job.uid.clone()?)))
+        .map(|(id, uid)| delete_one(id, uid, propagation, launcher))
+        .collect();
+    let results: Vec<_> = futures::stream::iter(deletes).buffer_unordered(DELETES_IN_FLIGHT).collect().await;
     let deleted = results.iter().filter(|(_, result)| result.is_ok()).count();
     if deleted > 0 {
         info!(deleted, "deleted {deleted} Jobs {why}");
@@ -47,4 +44,14 @@ async fn delete(
     if let Some((id, Err(error))) = results.iter().find(|(_, result)| result.is_err()) {
         warn!(reason = error.reason(), "could not delete Job {id} {why}: {error}");
     }
+}
+
+async fn delete_one(
+    id: ObjectId,
+    uid: String,
+    propagation: Propagation,
+    launcher: &dyn Launcher,
+) -> (ObjectId, Result<(), launch::Error>) {
+    let result = launcher.delete(&id, &uid, propagation).await;
+    (id, result)
 }

@@ -7,8 +7,8 @@ use tokio::sync::{Notify, watch as latest};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::controller::status::Report;
-use crate::controller::{Desired, Shared, cleanup};
+use crate::controller::status::{Report, Turn};
+use crate::controller::{Desired, Identity, Shared, cleanup, report};
 use crate::cycle::{self, Connected, Failure, Memory, Outcome};
 use crate::lookup;
 use crate::resource::{self, ScaledJob, Trigger, TriggerEntry};
@@ -47,6 +47,7 @@ pub(crate) async fn run(
     }
     let identity = desired.borrow().identity.clone();
     object.shared.metrics.forget(&identity.id);
+    object.shared.reporter.forget(&identity);
 }
 
 /// What starts a turn.
@@ -84,13 +85,13 @@ impl Object {
                 let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
                 warn!(faults = texts.join("; "), "{} is not valid; nothing is launched for it", identity.id);
                 self.connections.clear();
-                self.shared.reporter.report(identity, Report::invalid(faults)).await;
+                self.report(identity, Turn::Invalid(faults.clone())).await;
                 return None;
             }
         };
         if scaled_job.paused {
             self.connections.clear();
-            self.shared.reporter.report(identity, Report::paused()).await;
+            self.report(identity, Turn::Paused).await;
             return None;
         }
         let timer = self.shared.metrics.turn();
@@ -109,8 +110,15 @@ impl Object {
         cleanup::run(scaled_job, &outcome, self.shared.launcher.as_ref()).await;
         timer.done(scaled_job, &outcome);
         let next = self.next_turn(scaled_job, wake, &outcome);
-        self.shared.reporter.report(identity, Report::of_turn(&outcome)).await;
+        if let Some(turn) = report::of(outcome) {
+            self.report(identity, turn).await;
+        }
         Some(next)
+    }
+
+    async fn report(&self, identity: &Identity, turn: Turn) {
+        let report = Report { generation: identity.generation, now: (self.shared.clock)(), turn };
+        self.shared.reporter.report(identity, report).await;
     }
 
     /// When to look again: a polling interval after the poll, so that objects on
@@ -159,7 +167,7 @@ impl Object {
     }
 
     async fn connection(&self, scaled_job: &ScaledJob, entry: &TriggerEntry) -> Result<Connection, Failure> {
-        let inputs = lookup::inputs::inputs(scaled_job, entry, self.shared.lookup.as_ref()).await.map_err(|error| {
+        let inputs = lookup::inputs(scaled_job, entry, self.shared.lookup.as_ref()).await.map_err(|error| {
             Failure { reason: error.reason(), message: error.to_string(), transient: error.is_transient() }
         })?;
         let trigger = resource::parse_trigger(entry, &inputs).map_err(|faults| {

@@ -44,6 +44,25 @@ pub enum Turn {
     Failed(Failure),
     /// A decision was made.
     Polled(Poll),
+    /// A Job finished, and what the cap had kept back was launched in its place.
+    ToppedUp(TopUp),
+}
+
+/// The outcome of a turn that read no source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopUp {
+    /// The Jobs there were.
+    pub counts: JobCounts,
+    /// Jobs to start.
+    pub launch: u32,
+    /// Jobs that the cap still keeps back.
+    pub held_back: u32,
+    /// The reason, in words and numbers.
+    pub reason: String,
+    /// Jobs that are known to exist because of this turn.
+    pub launched: u32,
+    /// Launches that failed.
+    pub launch_errors: Vec<Failure>,
 }
 
 /// The outcome of a turn that ended in a decision.
@@ -98,8 +117,10 @@ pub fn wanted(api: Api, previous: &Value, report: &Report) -> Value {
     judge(&mut conditions, report);
     let stamp = (api == Api::Slipway).then_some(report.now);
     status.insert("conditions".into(), conditions.into_value(previous, stamp));
-    if let Turn::Polled(poll) = &report.turn {
-        record(&mut status, previous, poll, report.now);
+    match &report.turn {
+        Turn::Polled(poll) => record(&mut status, previous, poll, report.now),
+        Turn::ToppedUp(top_up) => record_top_up(&mut status, top_up, report.now),
+        Turn::Accepted | Turn::Paused | Turn::Invalid(_) | Turn::Failed(_) => {}
     }
     match api {
         Api::Slipway => {
@@ -155,7 +176,8 @@ fn judge(conditions: &mut Conditions, report: &Report) {
         conditions.set("Paused", State::False, "ScaledJobUnpaused", message);
     }
     match &report.turn {
-        Turn::Paused => {}
+        // No source was read: what was found out about them stays.
+        Turn::Paused | Turn::ToppedUp(_) => {}
         Turn::Accepted => {
             conditions.set("Ready", State::True, "ScaledJobReady", READY_TO_SCALING);
         }
@@ -229,6 +251,25 @@ fn record(status: &mut Map<String, Value>, previous: &Value, poll: &Poll, now: T
             "triggers": poll.triggers.iter().map(trigger).collect::<Vec<_>>(),
         }),
     );
+}
+
+/// The decision stays the one that the triggers led to; what it still comes to changes.
+fn record_top_up(status: &mut Map<String, Value>, top_up: &TopUp, now: Timestamp) {
+    let time = Value::from(now.to_string());
+    if top_up.launched > 0 {
+        status.insert("lastLaunchTime".into(), time.clone());
+    }
+    let running = top_up.counts.unfinished.saturating_add(top_up.launched);
+    status.insert("runningJobs".into(), running.into());
+    if let Some(decision) = status.get_mut("lastDecision").and_then(Value::as_object_mut) {
+        decision.insert("time".into(), time);
+        decision.insert("launch".into(), top_up.launch.into());
+        decision.insert("heldBack".into(), top_up.held_back.into());
+        decision.insert("launched".into(), top_up.launched.into());
+        decision.insert("reason".into(), top_up.reason.clone().into());
+        decision.insert("unfinished".into(), top_up.counts.unfinished.into());
+        decision.insert("pending".into(), top_up.counts.pending.into());
+    }
 }
 
 fn trigger(trigger: &TriggerReport) -> Value {

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use slipway::cluster::{Call, Cluster};
-use slipway::controller::status::writer::{Subject, Writer};
+use slipway::controller::Identity;
+use slipway::controller::status::writer::Writer;
 use slipway::controller::status::{Failure, Measured, Poll, Report, TriggerReport, Turn, wanted};
 use slipway::resource::{Api, Fault, ObjectId};
 use slipway::scaling::{Decision, JobCounts};
@@ -175,16 +176,18 @@ fn trigger_activity_is_that_of_the_vectors() {
 struct Written {
     world: World,
     writer: Writer,
-    subject: Subject,
+    subject: Identity,
 }
 
 impl Written {
     async fn new(test: &str) -> Self {
         let world = World::new(test).await;
-        let subject = Subject {
+        let subject = Identity {
             uid: world.scaled_job("resize").await,
             id: ObjectId::new(&world.namespace, "resize"),
             api: Api::Slipway,
+            generation: 1,
+            status: Value::Null,
         };
         let writer = Writer::new(Cluster::new(world.proxy.client()), "slipway-0");
         Self {
@@ -197,7 +200,7 @@ impl Written {
     async fn write(&self, turn: Turn) {
         let report = report(turn);
         self.writer
-            .write(&self.subject, &Value::Null, &report)
+            .write(&self.subject, &report)
             .await;
     }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::conditions::{Conditions, State};
-use super::{Report, Turn, texts};
+use super::{Failure, Report, Turn, texts};
 
 /// Note of the event and message of the condition.
 pub(super) const ACTIVE: &str = "Scaling is performed because triggers are active";
@@ -54,20 +54,25 @@ impl Notes {
                         notes.trouble("KEDAScalerFailed", failure.text.clone());
                     }
                 }
-                for failure in &poll.launch_errors {
-                    let text = format!("Failed to create job: {}", failure.text);
-                    notes.trouble("KEDAJobCreateFailed", text);
-                }
-                if poll.launched > 0 {
-                    notes.happenings.push(Note {
-                        kind: "Normal",
-                        reason: "KEDAJobsCreated",
-                        text: format!("Created {} jobs", poll.launched),
-                    });
-                }
+                notes.launches(poll.launched, &poll.launch_errors);
             }
+            Turn::ToppedUp(top_up) => notes.launches(top_up.launched, &top_up.launch_errors),
         }
         notes
+    }
+
+    fn launches(&mut self, launched: u32, errors: &[Failure]) {
+        for failure in errors {
+            let text = format!("Failed to create job: {}", failure.text);
+            self.trouble("KEDAJobCreateFailed", text);
+        }
+        if launched > 0 {
+            self.happenings.push(Note {
+                kind: "Normal",
+                reason: "KEDAJobsCreated",
+                text: format!("Created {launched} jobs"),
+            });
+        }
     }
 
     fn compare(&mut self, before: &Conditions, after: &Conditions) {

@@ -6,29 +6,20 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tracing::{debug, warn};
 
 use super::notes::{Announcer, Note, Notes};
 use super::{Report, ours, patch, wanted};
 use crate::cluster::{Call, Cluster};
-use crate::resource::{Api, ObjectId};
+use crate::controller::{Identity, Reporter};
+use crate::resource::Api;
 
 /// Characters of an Event's note that the API server takes, in bytes.
 const LONGEST_NOTE: usize = 1024;
 /// What Events and field managers call this program.
 const CONTROLLER: &str = "slipway.dev/slipway";
-
-/// Whom a status belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
-    /// Namespace and name.
-    pub id: ObjectId,
-    /// `metadata.uid`.
-    pub uid: String,
-    /// Which group it was written in.
-    pub api: Api,
-}
 
 /// Writes statuses. Remembers what it wrote, so that an unchanged object costs no call.
 #[derive(Debug)]
@@ -62,27 +53,27 @@ impl Writer {
 
     /// Brings the object's status up to the report, and tells what changed.
     ///
-    /// `found` is the status that the object had when it was last read; it matters
-    /// only the first time. Calls for one object come one after the other.
-    pub async fn write(&self, subject: &Subject, found: &Value, report: &Report) {
-        let mut memory = self.take(subject).unwrap_or_else(|| {
-            let found = Value::Object(ours(found));
+    /// The status that the object had when it was last read matters only the first
+    /// time. Calls for one object come one after the other.
+    pub async fn write(&self, object: &Identity, report: &Report) {
+        let mut memory = self.take(object).unwrap_or_else(|| {
+            let found = Value::Object(ours(&object.status));
             Memory {
                 written: found.clone(),
                 wanted: found,
                 ..Memory::default()
             }
         });
-        let next = wanted(subject.api, &memory.wanted, report);
+        let next = wanted(object.api, &memory.wanted, report);
         let notes = Notes::of(&memory.wanted, &next, report);
         memory.wanted = next;
         for note in memory.announcer.due(notes, report.now) {
-            self.announce(subject, &note, report).await;
+            self.announce(object, &note, report).await;
         }
         if patch::without_times(&memory.written) != patch::without_times(&memory.wanted) {
-            self.send(subject, &mut memory).await;
+            self.send(object, &mut memory).await;
         }
-        self.memories().insert(subject.uid.clone(), memory);
+        self.memories().insert(object.uid.clone(), memory);
     }
 
     /// Drops what is kept for an object that is gone, by its UID.
@@ -90,16 +81,16 @@ impl Writer {
         self.memories().remove(uid);
     }
 
-    async fn send(&self, subject: &Subject, memory: &mut Memory) {
+    async fn send(&self, object: &Identity, memory: &mut Memory) {
         let Some(change) = patch::difference(&memory.written, &memory.wanted) else {
             return;
         };
-        let group = group(subject.api);
+        let group = group(object.api);
         let path = format!(
             "/apis/{group}/v1alpha1/namespaces/{}/scaledjobs/{}/status",
-            subject.id.namespace, subject.id.name
+            object.id.namespace, object.id.name
         );
-        let body = json!({"metadata": {"uid": subject.uid}, "status": change});
+        let body = json!({"metadata": {"uid": object.uid}, "status": change});
         let failure = match self.cluster.send(Call::merge_patch(path, body)).await {
             Ok(answer) if answer.is_success() => {
                 memory.written = memory.wanted.clone();
@@ -112,14 +103,14 @@ impl Writer {
             Err(error) => error.detail,
         };
         if !std::mem::replace(&mut memory.failing, true) {
-            warn!(scaledjob = %subject.id, "cannot write the status of scaledjob {}: {failure}", subject.id);
+            warn!(scaledjob = %object.id, "cannot write the status of scaledjob {}: {failure}", object.id);
         }
     }
 
-    async fn announce(&self, subject: &Subject, note: &Note, report: &Report) {
-        let id = &subject.id;
+    async fn announce(&self, object: &Identity, note: &Note, report: &Report) {
+        let id = &object.id;
         let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", id.namespace);
-        let event = self.event(subject, note, report);
+        let event = self.event(object, note, report);
         let failure = match self.cluster.send(Call::post(path, event)).await {
             Ok(answer) if answer.is_success() => return,
             Ok(answer) => answer.words(),
@@ -128,8 +119,8 @@ impl Writer {
         debug!(scaledjob = %id, reason = note.reason, "cannot make an event: {failure}");
     }
 
-    fn event(&self, subject: &Subject, note: &Note, report: &Report) -> Value {
-        let id = &subject.id;
+    fn event(&self, object: &Identity, note: &Note, report: &Report) -> Value {
+        let id = &object.id;
         let prefix = &id.name[..id.name.floor_char_boundary(50)];
         let text = &note.text[..note.text.floor_char_boundary(LONGEST_NOTE)];
         json!({
@@ -144,21 +135,31 @@ impl Writer {
             "type": note.kind,
             "note": text,
             "regarding": {
-                "apiVersion": format!("{}/v1alpha1", group(subject.api)),
+                "apiVersion": format!("{}/v1alpha1", group(object.api)),
                 "kind": "ScaledJob",
                 "namespace": id.namespace,
                 "name": id.name,
-                "uid": subject.uid,
+                "uid": object.uid,
             },
         })
     }
 
-    fn take(&self, subject: &Subject) -> Option<Memory> {
-        self.memories().remove(&subject.uid)
+    fn take(&self, object: &Identity) -> Option<Memory> {
+        self.memories().remove(&object.uid)
     }
 
     fn memories(&self) -> std::sync::MutexGuard<'_, HashMap<String, Memory>> {
         self.memories.lock().expect("no panic under the lock")
+    }
+}
+
+impl Reporter for Writer {
+    fn report<'a>(&'a self, object: &'a Identity, report: Report) -> BoxFuture<'a, ()> {
+        Box::pin(async move { self.write(object, &report).await })
+    }
+
+    fn forget(&self, object: &Identity) {
+        Writer::forget(self, &object.uid);
     }
 }
 

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionCondition,
+};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use super::await_until;
 
@@ -172,18 +176,24 @@ fn resource(kind: &str, plural: &str) -> ApiResource {
     }
 }
 
-/// Applies what `slipway crd` prints, and waits until the API server serves it.
-async fn install_crds(client: &Client) {
-    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+/// Applies what `slipway crd` prints, once, and waits until the API server serves it.
+pub(crate) async fn install_crds(client: &Client) {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    INSTALLED.get_or_init(|| apply_crds(client)).await;
+}
+
+async fn apply_crds(client: &Client) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for definition in slipway::resource::definitions::all() {
-        let object: CustomResourceDefinition = serde_json::from_value(definition).unwrap();
-        let name = object.metadata.name.clone().unwrap();
-        api.patch(&name, &PatchParams::apply("slipway-tests").force(), &Patch::Apply(&object)).await.unwrap();
+    for definition in slipway::resource::definitions::ALL {
+        let object: CustomResourceDefinition = serde_saphyr::from_str(definition.yaml).unwrap();
+        let params = PatchParams::apply("slipway-tests").force();
+        api.patch(definition.name, &params, &Patch::Apply(&object)).await.unwrap();
         await_until("the CRD is established", Duration::from_secs(20), async || {
-            let now = api.get(&name).await.ok()?;
-            let conditions = now.status?.conditions?;
-            conditions.iter().any(|condition| condition.type_ == "Established" && condition.status == "True").then_some(())
+            let conditions = api.get(definition.name).await.ok()?.status?.conditions?;
+            let established = |condition: &CustomResourceDefinitionCondition| {
+                condition.type_ == "Established" && condition.status == "True"
+            };
+            conditions.iter().any(established).then_some(())
         })
         .await;
     }

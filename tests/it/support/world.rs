@@ -1,15 +1,10 @@
 //! A namespace of a test's own in the real API server, with the proxy before it.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use slipway::cluster::{Call, Cluster};
-use tokio::sync::OnceCell;
 
 use super::api_proxy::{ApiProxy, client_of};
-use super::{await_until, servers};
-
-const DEADLINE: Duration = Duration::from_secs(20);
+use super::servers;
 
 /// A namespace of the test's own, the proxy, and the server without it.
 pub(crate) struct World {
@@ -21,7 +16,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new(test: &str) -> Self {
         let direct = Cluster::new(client_of(&servers::kubeconfig()).await);
-        install_definition(&direct).await;
+        super::cluster::install_crds(&super::cluster::client().await).await;
         let namespace = format!("slipway-{test}-{}", std::process::id());
         let manifest =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
@@ -76,33 +71,4 @@ impl World {
             self.namespace
         )
     }
-}
-
-/// The CRD, as open as it can be: what is tested here is who writes `status.round`.
-async fn install_definition(cluster: &Cluster) {
-    static INSTALLED: OnceCell<()> = OnceCell::const_new();
-    INSTALLED
-        .get_or_init(|| async {
-            let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-            let definition = json!({
-                "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-                "metadata": {"name": "scaledjobs.slipway.dev"},
-                "spec": {
-                    "group": "slipway.dev", "scope": "Namespaced",
-                    "names": {"kind": "ScaledJob", "plural": "scaledjobs", "singular": "scaledjob"},
-                    "versions": [{
-                        "name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}},
-                        "schema": {"openAPIV3Schema": open},
-                    }],
-                },
-            });
-            let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-            cluster.send(Call::post(path, definition)).await.expect("an answer");
-            await_until("the CRD is served", DEADLINE, async || {
-                let answer = cluster.send(Call::get("/apis/slipway.dev/v1alpha1/scaledjobs")).await;
-                answer.ok().filter(slipway::cluster::Answer::is_success)
-            })
-            .await;
-        })
-        .await;
 }
