@@ -1,1 +1,171 @@
 //! The cluster's objects, as changes.
+//!
+//! One watch for each kind and namespace, each on its own: a namespace without
+//! rights, or a CRD that is not there, disturbs no other. What a change means is
+//! left to the loop. Secrets and ConfigMaps are not watched (their `list` is not
+//! granted); `lookup` reads them again after a while.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::future::{Either, join_all, select};
+use futures::{FutureExt, StreamExt};
+use kube::core::{ApiResource, DynamicObject, DynamicResourceScope, PartialObjectMeta};
+use kube::runtime::{WatchStreamExt, watcher};
+use tokio::sync::mpsc;
+
+use self::feed::{Feed, Health, Next};
+use super::Change;
+use crate::cluster::{Cluster, Scope};
+use crate::resource::{Api, ObjectId};
+
+/// Seconds after which the server ends a watch by itself; the client then knows that the connection lives.
+const WATCH_SECONDS: u32 = 110;
+
+mod feed;
+
+/// Watches ScaledJobs and what they refer to.
+#[derive(Debug)]
+pub struct Watch {
+    cluster: Cluster,
+    scope: Scope,
+    changes: mpsc::Sender<Change>,
+    /// Watches of ScaledJobs that have had no answer yet.
+    unanswered: AtomicUsize,
+}
+
+impl Watch {
+    /// A watch that reports to `changes`, a channel of [`WAITING_CHANGES`](super::WAITING_CHANGES).
+    pub fn new(cluster: Cluster, scope: Scope, changes: mpsc::Sender<Change>) -> Self {
+        let unanswered = AtomicUsize::new(2 * scope.parts().len());
+        Self {
+            cluster,
+            scope,
+            changes,
+            unanswered,
+        }
+    }
+
+    /// Reports until told to stop, or until nobody listens.
+    pub async fn run(&self, stop: impl Future<Output = ()>) {
+        let mut watches = Vec::new();
+        for api in [Api::Slipway, Api::Keda] {
+            for scope in self.scope.parts() {
+                let feed = |kind, plural, scope| Feed {
+                    api,
+                    kind,
+                    plural,
+                    scope,
+                };
+                let jobs = feed("ScaledJob", "scaledjobs", scope.clone());
+                watches.push(self.scaled_jobs(jobs).boxed());
+                let references = feed("TriggerAuthentication", "triggerauthentications", scope);
+                watches.push(self.references(references).boxed());
+            }
+            if self.scope == Scope::All {
+                let kind = "ClusterTriggerAuthentication";
+                let references = Feed {
+                    api,
+                    kind,
+                    plural: "clustertriggerauthentications",
+                    scope: None,
+                };
+                watches.push(self.references(references).boxed());
+            }
+        }
+        match select(Box::pin(join_all(watches)), Box::pin(stop)).await {
+            Either::Left(_) | Either::Right(_) => {}
+        }
+    }
+
+    async fn scaled_jobs(&self, feed: Feed) {
+        let mut ours: HashSet<ObjectId> = HashSet::new();
+        let mut answered = false;
+        let mut health = Health::default();
+        loop {
+            let objects: kube::Api<DynamicObject> = self.objects(&feed);
+            let mut events = watcher(objects, config()).default_backoff().boxed();
+            let mut listed: HashSet<ObjectId> = HashSet::new();
+            let mut next = Next::GoOn;
+            while next == Next::GoOn
+                && let Some(event) = events.next().await
+            {
+                let mut changes = Vec::new();
+                let is_answer = matches!(event, Ok(watcher::Event::InitDone) | Err(_));
+                match event {
+                    Ok(event) => {
+                        health.works(&feed, &event);
+                        feed.take(event, &mut ours, &mut listed, &mut changes);
+                    }
+                    Err(error) => next = health.fails(&feed, &error),
+                }
+                if next != Next::GoOn {
+                    changes.extend(ours.drain().map(|id| feed.removed(id)));
+                }
+                if is_answer && !std::mem::replace(&mut answered, true) && self.was_last() {
+                    changes.push(Change::Synced);
+                }
+                for change in changes {
+                    if self.changes.send(change).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            rest(next).await;
+        }
+    }
+
+    async fn references(&self, feed: Feed) {
+        let mut health = Health::default();
+        loop {
+            let objects: kube::Api<PartialObjectMeta<DynamicObject>> = self.objects(&feed);
+            let mut events = watcher(objects, config()).default_backoff().boxed();
+            let mut next = Next::GoOn;
+            while next == Next::GoOn
+                && let Some(event) = events.next().await
+            {
+                match event {
+                    Ok(event) => {
+                        health.works(&feed, &event);
+                        let (watcher::Event::Apply(object) | watcher::Event::Delete(object)) =
+                            event
+                        else {
+                            continue;
+                        };
+                        let change = Change::ReferencesChanged(object.metadata.namespace);
+                        if self.changes.send(change).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => next = health.fails(&feed, &error),
+                }
+            }
+            rest(next).await;
+        }
+    }
+
+    fn objects<K>(&self, feed: &Feed) -> kube::Api<K>
+    where
+        K: kube::Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+    {
+        let client = self.cluster.client().clone();
+        match &feed.scope {
+            None => kube::Api::all_with(client, &feed.resource()),
+            Some(namespace) => kube::Api::namespaced_with(client, namespace, &feed.resource()),
+        }
+    }
+
+    fn was_last(&self) -> bool {
+        self.unanswered.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+}
+
+fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
+}
+
+async fn rest(next: Next) {
+    if let Next::LookLater(pause) = next {
+        tokio::time::sleep(pause).await;
+    }
+}

@@ -536,3 +536,119 @@ async fn an_ended_job_is_told_to_the_loop_once() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn in_place_the_round_stands_in_an_annotation() {
+    let world = World::new("in-place").await;
+    let uid = world.scaled_job_in("keda.sh", "resize").await;
+    let mut resize = scaled_job(&world.namespace, "resize", &uid);
+    resize.api = Api::Keda;
+    let (one, other) = (world.launcher(LATEST_CREATE), world.launcher(LATEST_CREATE));
+    for number in 1..=3 {
+        let round = Round { number, jobs: 2 };
+        one.open_round(&resize, round).await.expect("a round");
+        let error = other
+            .open_round(&resize, round)
+            .await
+            .expect_err("too late");
+        assert!(matches!(error, Error::Conflict { .. }), "{error}");
+    }
+    let path = format!("{}/resize", world.path("keda.sh", "scaledjobs"));
+    let object = world.get(&path).await;
+    let text = object["metadata"]["annotations"][ROUND_ANNOTATION]
+        .as_str()
+        .expect("a round");
+    let round: Value = serde_json::from_str(text).expect("JSON");
+    assert_eq!((&round["number"], &round["jobs"]), (&json!(3), &json!(2)));
+}
+
+#[tokio::test]
+async fn an_object_of_the_same_name_is_not_the_same_object() {
+    let world = World::new("recreated").await;
+    let before = world.resize().await;
+    world
+        .delete(&format!("{}/resize", world.scaled_jobs_path()))
+        .await;
+    world.resize().await;
+    let launcher = world.launcher(LATEST_CREATE);
+    let opened = launcher
+        .open_round(&before, Round { number: 1, jobs: 1 })
+        .await;
+    assert!(matches!(opened, Err(Error::Gone { .. })), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_slow_down_holds_back_every_create() {
+    let world = World::new("gate").await;
+    let launcher = world.launcher(LATEST_CREATE);
+    world
+        .proxy
+        .fault(Rule::on("POST", world.jobs_path(), Fault::SlowDown(2)).times(1));
+    let (first, second) = (world.launch("a"), world.launch("b"));
+    let others = async {
+        await_until("the server says slow down", DEADLINE, async || {
+            (world.proxy.calls("POST", &world.jobs_path()) == 1).then_some(())
+        })
+        .await;
+        let begun = tokio::time::Instant::now();
+        launcher.launch(&second).await.expect("a Job");
+        assert!(
+            begun.elapsed() > Duration::from_secs(1),
+            "it waited with the first"
+        );
+    };
+    let (first, ()) = join(launcher.launch(&first), others).await;
+    assert_eq!(first.expect("a Job"), Launched::Created);
+    assert_eq!(world.proxy.calls("POST", &world.jobs_path()), 3);
+}
+
+#[tokio::test]
+async fn pods_are_read_only_when_pending_jobs_matter() {
+    let world = World::new("pods").await;
+    let launcher = world.launcher(LATEST_CREATE);
+    let mut resize = world.resize().await;
+    let pods = format!("/api/v1/namespaces/{}/pods", world.namespace);
+    launcher.launch(&world.launch("a")).await.expect("a Job");
+    world.post(&pods, pod("a-pod", "a")).await;
+    world.post(&pods, pod("other-pod", "other")).await;
+    let ready =
+        json!([{"type": "Ready", "status": "True"}, {"type": "PodScheduled", "status": "False"}]);
+    let running = json!({"status": {"phase": "Running", "conditions": ready}});
+    world.patch(&format!("{pods}/a-pod/status"), running).await;
+
+    while_running(&launcher, async {
+        await_until("the Job is seen", DEADLINE, async || {
+            let jobs = launcher.jobs(&resize).await.ok()?;
+            (jobs.len() == 1).then_some(())
+        })
+        .await;
+        assert_eq!(world.proxy.calls("GET", "/pods"), 0);
+        resize.policy.strategy = Strategy::Accurate;
+        let jobs = launcher.jobs(&resize).await.expect("a count");
+        let states = &jobs[0].pods;
+        assert_eq!(states.len(), 1, "{states:?}");
+        assert_eq!(states[0].phase, "Running");
+        assert_eq!(states[0].true_conditions, ["Ready"]);
+        assert_eq!(world.proxy.calls("GET", "/pods"), 1);
+
+        world
+            .proxy
+            .fault(Rule::on("GET", "/pods", Fault::Refuse(500)));
+        let error = launcher
+            .jobs(&resize)
+            .await
+            .expect_err("no count without Pods");
+        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    })
+    .await;
+}
+
+fn pod(name: &str, job: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "labels": {
+            SCALED_JOB_LABEL: "resize", "batch.kubernetes.io/job-name": job, "job-name": job,
+        }},
+        "spec": {"containers": [{"name": "resize", "image": "resize"}]},
+    })
+}

@@ -71,7 +71,9 @@ impl Kubernetes {
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
-                    if std::mem::take(&mut failing) {
+                    // `Init` comes before the list that may fail.
+                    let works = !matches!(event, watcher::Event::Init);
+                    if works && std::mem::take(&mut failing) {
                         info!(label, "jobs in {place} can be watched again");
                     }
                     self.take(label, scope.as_deref(), event);

@@ -1,0 +1,179 @@
+//! One kind of object in one namespace, or in all: what its events mean, and
+//! whether it can be watched.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, ObjectMeta, TypeMeta};
+use kube::runtime::watcher;
+use tracing::{info, warn};
+
+use crate::controller::Change;
+use crate::resource::{Api, ObjectId};
+
+/// Together, these annotations hand an object of KEDA's over to us.
+const IN_PLACE: [&str; 2] = ["autoscaling.keda.sh/paused", "slipway.dev/managed"];
+
+/// What is watched.
+pub(super) struct Feed {
+    pub(super) api: Api,
+    pub(super) kind: &'static str,
+    pub(super) plural: &'static str,
+    /// The namespace; `None` for all, and for cluster-scoped kinds.
+    pub(super) scope: Option<String>,
+}
+
+impl Feed {
+    fn group(&self) -> &'static str {
+        match self.api {
+            Api::Slipway => "slipway.dev",
+            Api::Keda => "keda.sh",
+        }
+    }
+
+    pub(super) fn resource(&self) -> ApiResource {
+        let kind = GroupVersionKind::gvk(self.group(), "v1alpha1", self.kind);
+        ApiResource::from_gvk_with_plural(&kind, self.plural)
+    }
+
+    pub(super) fn take(
+        &self,
+        event: watcher::Event<DynamicObject>,
+        ours: &mut HashSet<ObjectId>,
+        listed: &mut HashSet<ObjectId>,
+        changes: &mut Vec<Change>,
+    ) {
+        match event {
+            watcher::Event::Init => listed.clear(),
+            watcher::Event::InitApply(object) => {
+                listed.insert(id_of(&object.metadata));
+                self.applied(object, ours, changes);
+            }
+            watcher::Event::InitDone => {
+                let gone = ours.extract_if(|id| !listed.contains(id));
+                changes.extend(gone.map(|id| self.removed(id)));
+                listed.clear();
+            }
+            watcher::Event::Apply(object) => self.applied(object, ours, changes),
+            watcher::Event::Delete(object) => {
+                let id = id_of(&object.metadata);
+                if ours.remove(&id) {
+                    changes.push(self.removed(id));
+                }
+            }
+        }
+    }
+
+    fn applied(
+        &self,
+        mut object: DynamicObject,
+        ours: &mut HashSet<ObjectId>,
+        changes: &mut Vec<Change>,
+    ) {
+        let id = id_of(&object.metadata);
+        if self.is_ours(&object.metadata) {
+            object.metadata.managed_fields = None;
+            // A list's items carry no type of their own.
+            let resource = self.resource();
+            object.types = Some(TypeMeta {
+                api_version: resource.api_version,
+                kind: resource.kind,
+            });
+            let value = serde_json::to_value(object).expect("what came as JSON goes as JSON");
+            ours.insert(id);
+            changes.push(Change::Applied(value));
+        } else if ours.remove(&id) {
+            changes.push(self.removed(id));
+        }
+    }
+
+    fn is_ours(&self, metadata: &ObjectMeta) -> bool {
+        let says_true = |annotation: &str| {
+            let annotations = metadata.annotations.as_ref();
+            annotations
+                .and_then(|map| map.get(annotation))
+                .is_some_and(|value| value == "true")
+        };
+        self.api == Api::Slipway || IN_PLACE.into_iter().all(says_true)
+    }
+
+    pub(super) fn removed(&self, id: ObjectId) -> Change {
+        Change::Removed { id, api: self.api }
+    }
+
+    /// A CRD of ours is about to be applied, one of KEDA's may never be.
+    fn next_look(&self) -> Duration {
+        match self.api {
+            Api::Slipway => Duration::from_secs(15),
+            Api::Keda => Duration::from_mins(3),
+        }
+    }
+
+    fn place(&self) -> &str {
+        self.scope.as_deref().unwrap_or("all namespaces")
+    }
+}
+
+/// Whether a watch works: said once per change.
+#[derive(Default)]
+pub(super) struct Health {
+    failing: bool,
+    absent: bool,
+}
+
+/// What to do after an error.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing: the watcher goes on by itself, with a back-off.
+    GoOn,
+    /// Begin anew after a while: the kind does not exist here.
+    LookLater(Duration),
+}
+
+impl Health {
+    /// An event came. `Init` is none: it comes before the list that may fail.
+    pub(super) fn works<K>(&mut self, feed: &Feed, event: &watcher::Event<K>) {
+        if matches!(event, watcher::Event::Init) {
+            return;
+        }
+        self.absent = false;
+        if std::mem::take(&mut self.failing) {
+            let (resource, group, place) = (feed.plural, feed.group(), feed.place());
+            info!("{resource}.{group} in {place} can be watched again");
+        }
+    }
+
+    pub(super) fn fails(&mut self, feed: &Feed, error: &watcher::Error) -> Next {
+        let (resource, group, place) = (feed.plural, feed.group(), feed.place());
+        if is_not_found(error) {
+            let was_absent = std::mem::replace(&mut self.absent, true);
+            // Without KEDA there are no objects of KEDA's: nothing to tell.
+            if feed.api == Api::Slipway && !was_absent {
+                warn!("no {resource}.{group} in this cluster: apply the output of `slipway crd`");
+            }
+            return Next::LookLater(feed.next_look());
+        }
+        if !std::mem::replace(&mut self.failing, true) {
+            warn!(
+                error = error as &dyn std::error::Error,
+                "cannot list or watch {resource}.{group} in {place}; trying again"
+            );
+        }
+        Next::GoOn
+    }
+}
+
+fn is_not_found(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
+    }
+}
+
+fn id_of(metadata: &ObjectMeta) -> ObjectId {
+    ObjectId::new(
+        metadata.namespace.clone().unwrap_or_default(),
+        metadata.name.clone().unwrap_or_default(),
+    )
+}
