@@ -1,10 +1,12 @@
 //! Reading Kafka: lag on a real broker, faults from librdkafka's in-process cluster.
 #![expect(clippy::unwrap_used, reason = "what fails on the way ends the test")]
+#![expect(clippy::float_cmp, reason = "counts of messages are exact")]
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -294,9 +296,14 @@ async fn a_broker_that_goes_away_is_never_zero() {
 async fn an_error_of_any_request_is_never_zero() {
     for (request, error, reason) in [
         (
-            RDKafkaApiKey::Metadata,
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
-            "Forbidden",
+            RDKafkaApiKey::ListOffsets,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+            "Unreachable",
+        ),
+        (
+            RDKafkaApiKey::OffsetFetch,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN,
+            "BadAnswer",
         ),
         (
             RDKafkaApiKey::ListOffsets,
@@ -318,10 +325,26 @@ async fn an_error_of_any_request_is_never_zero() {
         mock.create_topic("orders", 2, 1).unwrap();
         let broker = mock.bootstrap_servers();
         produce(&broker, "orders", &[5, 5]).await;
+        commit(&broker, "group", "orders", &[1, 1]);
         mock.request_errors(request, &[error; 200]);
-        let failure = read_error(&spec(&broker, "group", "orders")).await;
+        let source = local_pool()
+            .connect(&spec(&broker, "group", "orders"))
+            .unwrap();
+        let result = source.read(NOW).await;
+        let failure = result.expect_err(&format!("{request:?}"));
         assert_eq!(failure.reason(), reason, "{error:?}: {failure}");
     }
+}
+
+#[tokio::test]
+async fn a_topic_with_an_error_is_never_zero() {
+    let mock = MockCluster::new(1).unwrap();
+    mock.create_topic("orders", 2, 1).unwrap();
+    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    mock.topic_error("orders", denied).unwrap();
+    let error = read_error(&spec(&mock.bootstrap_servers(), "group", "orders")).await;
+    assert_eq!(error.reason(), "Forbidden", "{error}");
+    assert!(error.to_string().contains("DESCRIBE"), "{error}");
 }
 
 #[tokio::test]
@@ -445,6 +468,84 @@ fn what_cannot_work_is_refused_when_connecting() {
         pool.connect(&spec("kafka.example:9092", "group", "orders"))
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_and_used() {
+    let (endpoint, requests) =
+        token_server(200, r#"{"access_token":"abc.def.ghi","expires_in":300}"#);
+    let broker = servers::named("TEST_KAFKA_SASL_BROKERS");
+    let error = read_error(&with_token(&broker, &endpoint)).await;
+    // The broker has no OAUTHBEARER: that it says so shows that there was a token to try.
+    assert_eq!(error.reason(), "Forbidden", "{error}");
+    assert!(error.to_string().contains("OAUTHBEARER"), "{error}");
+    let request = requests.recv().unwrap();
+    assert!(
+        request.contains("grant_type=client_credentials&scope=one+two"),
+        "{request}"
+    );
+    // `user:p%40ss`, base64: names and passwords are form-encoded first (RFC 6749, 2.3.1).
+    assert!(request.contains("Basic dXNlcjpwJTQwc3M="), "{request}");
+}
+
+#[tokio::test]
+async fn a_token_server_that_refuses_is_a_refusal() {
+    for (status, body, reason) in [
+        (401, "{}", "Forbidden"),
+        (500, "{}", "Unreachable"),
+        (200, "no json", "Unreachable"),
+        (200, r#"{"token":"x"}"#, "Unreachable"),
+    ] {
+        let (endpoint, requests) = token_server(status, body);
+        let begin = Instant::now();
+        let error = read_error(&with_token("127.0.0.1:9", &endpoint)).await;
+        assert_eq!(error.reason(), reason, "{status} {body}: {error}");
+        assert!(!error.to_string().contains("p@ss"), "{error}");
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        drop(requests);
+    }
+}
+
+/// Gives everybody the same answer, from a thread that ends with the process; what it was asked.
+fn token_server(status: u16, body: &'static str) -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/token", listener.local_addr().unwrap());
+    let (asked, requests) = mpsc::channel();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut text = String::new();
+            let mut bytes = [0; 4096];
+            // The header and the body may come apart.
+            while !text.contains("client_credentials") {
+                let count = connection.read(&mut bytes).unwrap();
+                text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+            }
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+            );
+            connection.write_all(answer.as_bytes()).unwrap();
+            if asked.send(text).is_err() {
+                return;
+            }
+        }
+    });
+    (endpoint, requests)
+}
+
+fn with_token(broker: &str, endpoint: &str) -> SourceSpec {
+    with(&spec(broker, "group", "orders"), |group| {
+        group.cluster.sasl = Sasl::OauthBearer {
+            credentials: Credentials {
+                username: SecretString::from("user"),
+                password: SecretString::from("p@ss"),
+            },
+            token_endpoint: endpoint.to_owned(),
+            scopes: vec!["one".to_owned(), "two".to_owned()],
+            extensions: BTreeMap::new(),
+        };
+    })
 }
 
 async fn lag(spec: &SourceSpec) -> f64 {

@@ -1,5 +1,6 @@
 //! Reading SQS: depths on ElasticMQ, roles on moto, faults from a server of ours.
 #![expect(clippy::unwrap_used, reason = "what fails on the way ends the test")]
+#![expect(clippy::float_cmp, reason = "counts of messages are exact")]
 
 use std::path::PathBuf;
 use std::sync::Arc;

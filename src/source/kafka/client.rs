@@ -15,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::config::{describe, native};
 use super::context::Context;
@@ -30,9 +30,32 @@ use crate::source::aws::Login;
 /// The blocking calls of one poll end within this: before the poll's own deadline, so that their error is the one reported.
 const CALLS: Duration = Duration::from_secs(9);
 
+/// Blocking calls that one cluster may have under way, however many groups of it are looked at.
+///
+/// A healthy cluster answers in milliseconds; one that is silent must not fill the blocking pool (512 threads), which all clusters share.
+const CALLS_AT_ONCE: usize = 8;
+
+/// A cluster's share of the blocking pool.
+pub(in crate::source) struct Gate {
+    cluster: Cluster,
+    permits: Arc<Semaphore>,
+}
+
+impl Gate {
+    pub(in crate::source) fn new(cluster: Cluster) -> Self {
+        let permits = Arc::new(Semaphore::new(CALLS_AT_ONCE));
+        Self { cluster, permits }
+    }
+
+    /// Whether this is that cluster's.
+    pub(in crate::source) fn is(&self, cluster: &Cluster) -> bool {
+        self.cluster == *cluster
+    }
+}
+
 /// One consumer group of one cluster.
 pub(in crate::source) struct Client {
-    cluster: Cluster,
+    gate: Arc<Gate>,
     group: String,
     rules: Rules,
     login: Option<Arc<Login>>,
@@ -41,13 +64,13 @@ pub(in crate::source) struct Client {
 
 impl Client {
     pub(in crate::source) fn new(
-        cluster: Cluster,
+        gate: Arc<Gate>,
         group: String,
         rules: Rules,
         login: Option<Arc<Login>>,
     ) -> Self {
         Self {
-            cluster,
+            gate,
             group,
             rules,
             login,
@@ -57,7 +80,7 @@ impl Client {
 
     /// Whether this is the client of that group of that cluster.
     pub(in crate::source) fn is(&self, cluster: &Cluster, group: &str) -> bool {
-        self.cluster == *cluster && self.group == group
+        self.gate.is(cluster) && self.group == group
     }
 
     /// The offsets of every partition wanted, complete or not at all.
@@ -68,8 +91,13 @@ impl Client {
         let until = Instant::now() + CALLS;
         // Held by the blocking task, so that a poll whose askers left still keeps the next one waiting.
         let mut connection = Arc::clone(&self.connection).lock_owned().await;
+        let permit = Arc::clone(&self.gate.permits)
+            .acquire_owned()
+            .await
+            .expect("never closed");
         let source_name = wanted.source_name.clone();
         let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
             if connection.is_none() {
                 *connection = Some(self.connect(&wanted.source_name)?);
             }
@@ -92,14 +120,14 @@ impl Client {
             detail,
         };
         let mut checked = HashSet::new();
-        for server in &self.cluster.bootstrap_servers {
+        for server in &self.gate.cluster.bootstrap_servers {
             let host = host_of(server).unwrap_or(server);
             check_resolved(&self.rules, host).map_err(invalid)?;
             checked.insert(host.to_owned());
         }
-        let issuer = Issuer::new(&self.cluster.sasl, self.login.clone(), &self.rules);
+        let issuer = Issuer::new(&self.gate.cluster.sasl, self.login.clone(), &self.rules);
         let context = Context::new(issuer);
-        let consumer = native(&self.cluster, &self.group)
+        let consumer = native(&self.gate.cluster, &self.group)
             .create_with_context(context)
             .map_err(|error| invalid(describe(&error)))?;
         Ok(Connection { consumer, checked })

@@ -296,3 +296,52 @@ fn unreachable(detail: String) -> Error {
         detail,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::resource::aws::Identity;
+    use crate::source::aws::{RoleSettings, http};
+
+    #[tokio::test]
+    async fn a_token_for_msk_is_a_presigned_call() {
+        let keys = Identity::Keys {
+            access_key_id: SecretString::from("AKIDEXAMPLE"),
+            secret_access_key: SecretString::from("canary-secret"),
+            session_token: Some(SecretString::from("a/session+token=")),
+        };
+        let login = Login::new(
+            keys,
+            "eu-west-1".to_owned(),
+            RoleSettings::default(),
+            http(),
+        );
+        let (token, lifetime) = presign("eu-west-1", &login).await.unwrap();
+        assert_eq!(lifetime, MSK_LIFETIME);
+        let padded = format!("{token:=<width$}", width = token.len().next_multiple_of(4));
+        let plain = base64::decode(padded.replace('-', "+").replace('_', "/")).unwrap();
+        let url = Url::parse(std::str::from_utf8(&plain).unwrap()).unwrap();
+        assert_eq!(url.host_str(), Some("kafka.eu-west-1.amazonaws.com"));
+        let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        let value = |name: &str| {
+            query
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, v)| v.as_str())
+        };
+        assert_eq!(value("Action"), Some("kafka-cluster:Connect"));
+        assert_eq!(value("X-Amz-Expires"), Some("900"));
+        assert_eq!(value("X-Amz-SignedHeaders"), Some("host"));
+        assert_eq!(value("X-Amz-Security-Token"), Some("a/session+token="));
+        let scope = value("X-Amz-Credential").unwrap();
+        assert!(
+            scope.starts_with("AKIDEXAMPLE/")
+                && scope.ends_with("/eu-west-1/kafka-cluster/aws4_request")
+        );
+        assert_eq!(value("X-Amz-Signature").map(str::len), Some(64));
+        assert_eq!(value("User-Agent"), Some("slipway"));
+        assert!(!url.as_str().contains("canary"));
+    }
+}
