@@ -20,6 +20,7 @@ use crate::source::{Error, Source, Taken};
 
 pub(super) mod client;
 mod config;
+mod connection;
 mod context;
 pub mod lag;
 mod token;

@@ -45,6 +45,7 @@ pub struct Pool {
     logins: Interned<Login>,
     sqs_clients: Interned<sqs::client::Client>,
     sqs_polls: Interned<sqs::Poll>,
+    kafka_gates: Interned<kafka::client::Gate>,
     kafka_clients: Interned<kafka::client::Client>,
     kafka_polls: Interned<kafka::Poll>,
 }
@@ -76,6 +77,7 @@ impl Pool {
             logins: Interned::default(),
             sqs_clients: Interned::default(),
             sqs_polls: Interned::default(),
+            kafka_gates: Interned::default(),
             kafka_clients: Interned::default(),
             kafka_polls: Interned::default(),
         }
@@ -177,12 +179,11 @@ impl Pool {
                     Sasl::MskIam { region, identity } => Some(self.login(identity, region)),
                     _ => None,
                 };
-                kafka::client::Client::new(
-                    group.cluster.clone(),
-                    group.group.clone(),
-                    self.rules.clone(),
-                    login,
-                )
+                let gate = self.kafka_gates.get_or_make(
+                    |gate| gate.is(&group.cluster),
+                    || kafka::client::Gate::new(group.cluster.clone()),
+                );
+                kafka::client::Client::new(gate, group.group.clone(), self.rules.clone(), login)
             },
         );
         let poll = self.kafka_polls.get_or_make(

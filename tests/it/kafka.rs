@@ -1,31 +1,27 @@
-//! Reading Kafka: lag on a real broker, faults from librdkafka's in-process cluster.
+//! Reading Kafka: lag on a real broker.
 #![expect(clippy::unwrap_used, reason = "what fails on the way ends the test")]
+#![expect(clippy::float_cmp, reason = "counts of messages are exact")]
 
-use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::join_all;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use secrecy::SecretString;
 use slipway::resource::SourceSpec;
-use slipway::resource::aws::Identity;
-use slipway::resource::kafka::{
-    Cluster, Credentials, Group, LagRules, OffsetReset, Sasl, Tls, Topics,
-};
+use slipway::resource::kafka::{Cluster, Group, LagRules, OffsetReset, Sasl, Topics};
 use slipway::source::kafka::KIND;
 use slipway::source::pool::{Live, Pool, Settings};
 use slipway::source::{Error, Source};
 
-use crate::support::servers;
+use crate::support::{await_until, servers};
+
+mod faults;
+mod security;
 
 const NOW: Duration = Duration::ZERO;
 const MINUTE: Duration = Duration::from_mins(1);
@@ -239,212 +235,11 @@ async fn clients_that_were_used_give_back_their_threads() {
         source.read(NOW).await.unwrap();
     }
     // Other tests run beside this one, so the count only has to show that twenty clients (of three threads or more) are gone.
-    crate::support::await_until("threads end", Duration::from_secs(20), async || {
+    await_until("threads end", Duration::from_secs(20), async || {
         (threads() < before + 40).then_some(())
     })
     .await;
     assert_eq!(pool.live(), Live::default());
-}
-
-#[tokio::test]
-async fn a_dead_broker_is_unreachable() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let broker = listener.local_addr().unwrap().to_string();
-    drop(listener);
-    let error = read_error(&spec(&broker, "group", "orders")).await;
-    assert_eq!(error.reason(), "Unreachable", "{error}");
-    assert!(error.to_string().contains("refused"), "{error}");
-}
-
-#[tokio::test]
-async fn a_silent_broker_is_unreachable_within_the_deadline() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let broker = listener.local_addr().unwrap().to_string();
-    let begin = Instant::now();
-    let error = read_error(&spec(&broker, "group", "orders")).await;
-    assert_eq!(error.reason(), "Unreachable", "{error}");
-    assert!(begin.elapsed() < Duration::from_secs(11));
-}
-
-#[tokio::test]
-async fn a_broker_that_goes_away_is_never_zero() {
-    let mock = MockCluster::new(3).unwrap();
-    mock.create_topic("orders", 6, 1).unwrap();
-    let broker = mock.bootstrap_servers();
-    let partitions: Vec<i32> = vec![2; 6];
-    produce(&broker, "orders", &partitions).await;
-    let earliest = with(&spec(&broker, "group", "orders"), |group| {
-        group.rules.offset_reset = OffsetReset::Earliest;
-    });
-    let source = local_pool().connect(&earliest).unwrap();
-    assert_eq!(waiting(&source).await, 12.0);
-    mock.broker_down(2).unwrap();
-    let error = source.read(NOW).await.unwrap_err();
-    assert_eq!(error.reason(), "Unreachable", "{error}");
-    mock.broker_up(2).unwrap();
-    crate::support::await_until("it comes back", Duration::from_secs(30), async || {
-        let taken = source.read(NOW).await.ok()?;
-        assert_eq!(taken.reading.waiting(), 12.0);
-        Some(())
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_error_of_any_request_is_never_zero() {
-    for (request, error, reason) in [
-        (
-            RDKafkaApiKey::Metadata,
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
-            "Forbidden",
-        ),
-        (
-            RDKafkaApiKey::ListOffsets,
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
-            "Forbidden",
-        ),
-        (
-            RDKafkaApiKey::OffsetFetch,
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
-            "Forbidden",
-        ),
-        (
-            RDKafkaApiKey::FindCoordinator,
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
-            "Forbidden",
-        ),
-    ] {
-        let mock = MockCluster::new(1).unwrap();
-        mock.create_topic("orders", 2, 1).unwrap();
-        let broker = mock.bootstrap_servers();
-        produce(&broker, "orders", &[5, 5]).await;
-        mock.request_errors(request, &[error; 200]);
-        let failure = read_error(&spec(&broker, "group", "orders")).await;
-        assert_eq!(failure.reason(), reason, "{error:?}: {failure}");
-    }
-}
-
-#[tokio::test]
-async fn all_ends_come_in_one_round_trip() {
-    let mock = MockCluster::new(1).unwrap();
-    mock.create_topic("orders", 200, 1).unwrap();
-    let broker = mock.bootstrap_servers();
-    let source = local_pool()
-        .connect(&spec(&broker, "group", "orders"))
-        .unwrap();
-    assert_eq!(waiting(&source).await, 200.0);
-    mock.broker_round_trip_time(1, Duration::from_millis(50))
-        .unwrap();
-    let begin = Instant::now();
-    assert_eq!(waiting(&source).await, 200.0);
-    // Metadata, leaders, ends and commits: a few round trips, where one for each partition would be 10 s.
-    assert!(
-        begin.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        begin.elapsed()
-    );
-}
-
-#[tokio::test]
-async fn passwords_are_accepted_or_refused_over_every_mechanism() {
-    let broker = servers::kafka_brokers();
-    let topic = topic(&broker, 1).await;
-    let sasl = servers::named("TEST_KAFKA_SASL_BROKERS");
-    for mechanism in [Sasl::Plain, Sasl::ScramSha256, Sasl::ScramSha512] {
-        let right = with(&spec(&sasl, &unique("group"), &topic), |group| {
-            group.cluster.sasl = mechanism(admin_user("admin-secret"));
-        });
-        assert_eq!(lag(&right).await, 1.0);
-        let wrong = with(&right, |group| {
-            group.cluster.sasl = mechanism(admin_user("canary-guess"));
-        });
-        let error = read_error(&wrong).await;
-        assert_eq!(error.reason(), "Forbidden", "{error}");
-        assert!(!error.to_string().contains("canary"), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn certificates_are_verified_unless_told_otherwise() {
-    let topic = topic(&servers::kafka_brokers(), 1).await;
-    let ca = std::fs::read_to_string(servers::named("TEST_KAFKA_CA")).unwrap();
-    let trusting = Tls {
-        ca: Some(SecretString::from(ca)),
-        ..Tls::default()
-    };
-    let careless = Tls {
-        skip_verification: true,
-        ..Tls::default()
-    };
-    let tls = servers::named("TEST_KAFKA_SSL_BROKERS");
-    let over = |settings: &Tls| {
-        with(&spec(&tls, &unique("group"), &topic), |group| {
-            group.cluster.tls = Some(settings.clone());
-        })
-    };
-    assert_eq!(lag(&over(&trusting)).await, 1.0);
-    assert_eq!(lag(&over(&careless)).await, 1.0);
-    let error = read_error(&over(&Tls::default())).await;
-    assert_eq!(error.reason(), "Unreachable", "{error}");
-    assert!(error.to_string().contains("certificate"), "{error}");
-    let both = with(
-        &spec(
-            &servers::named("TEST_KAFKA_SASL_SSL_BROKERS"),
-            &unique("group"),
-            &topic,
-        ),
-        |group| {
-            group.cluster.tls = Some(trusting.clone());
-            group.cluster.sasl = Sasl::ScramSha512(admin_user("admin-secret"));
-        },
-    );
-    assert_eq!(lag(&both).await, 1.0);
-}
-
-#[tokio::test]
-async fn a_key_that_is_none_is_refused_without_being_shown() {
-    let broken = with(&spec("127.0.0.1:9", "group", "orders"), |group| {
-        group.cluster.tls = Some(Tls {
-            client: Some((
-                SecretString::from("canary-cert"),
-                SecretString::from("canary-key"),
-            )),
-            ..Tls::default()
-        });
-    });
-    let error = read_error(&broken).await;
-    assert_eq!(error.reason(), "Invalid", "{error}");
-    assert!(!error.to_string().contains("canary"), "{error}");
-}
-
-#[test]
-fn what_cannot_work_is_refused_when_connecting() {
-    let kerberos = with(&spec("kafka.example:9092", "group", "orders"), |group| {
-        group.cluster.sasl = Sasl::Gssapi;
-    });
-    let msk = with(&spec("kafka.example:9098", "group", "orders"), |group| {
-        group.cluster.tls = Some(Tls::default());
-        group.cluster.sasl = Sasl::MskIam {
-            region: "eu-west-1".to_owned(),
-            identity: Identity::Own,
-        };
-    });
-    let pool = Pool::new(Settings::default());
-    for (spec, words) in [
-        (kerberos, "no Kerberos"),
-        (msk, "only to brokers of MSK"),
-        (spec("127.0.0.1:9092", "group", "orders"), "--allow-address"),
-        (spec("[::1]:9092", "group", "orders"), "--allow-address"),
-        (spec("kafka.example", "group", "orders"), "host:port"),
-    ] {
-        let error = pool.connect(&spec).err().unwrap();
-        assert_eq!(error.reason(), "Invalid");
-        assert!(error.to_string().contains(words), "{error}");
-    }
-    assert!(
-        pool.connect(&spec("kafka.example:9092", "group", "orders"))
-            .is_ok()
-    );
 }
 
 async fn lag(spec: &SourceSpec) -> f64 {
@@ -502,13 +297,6 @@ fn with(spec: &SourceSpec, change: impl FnOnce(&mut Group)) -> SourceSpec {
     SourceSpec::Kafka(group)
 }
 
-fn admin_user(password: &str) -> Credentials {
-    Credentials {
-        username: SecretString::from("admin"),
-        password: SecretString::from(password),
-    }
-}
-
 fn unique(name: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::SeqCst);
@@ -557,8 +345,7 @@ async fn produce(broker: &str, topic: &str, messages: &[i32]) {
 fn commit(broker: &str, group: &str, topic: &str, offsets: &[i64]) {
     let consumer: BaseConsumer = config(broker).set("group.id", group).create().unwrap();
     let mut list = TopicPartitionList::new();
-    let places: BTreeMap<i32, i64> = (0..).zip(offsets.iter().copied()).collect();
-    for (partition, offset) in places {
+    for (partition, offset) in (0..).zip(offsets.iter().copied()) {
         list.add_partition_offset(topic, partition, Offset::Offset(offset))
             .unwrap();
     }

@@ -44,3 +44,28 @@ impl ResolveDns for Guarded {
         DnsFuture::new(self.resolve(name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::aws::cause;
+
+    #[tokio::test]
+    async fn a_name_is_refused_for_where_it_leads() {
+        let error = Guarded::new(Rules::default())
+            .resolve("localhost")
+            .await
+            .unwrap_err();
+        let refused = cause::<Refused>(&error).expect("we refused it, not the resolver");
+        assert!(
+            refused.0.contains("--allow-address localhost"),
+            "{}",
+            refused.0
+        );
+        let allowed = Guarded::new(Rules::new([], true))
+            .resolve("localhost")
+            .await
+            .unwrap();
+        assert!(allowed.iter().all(IpAddr::is_loopback) && !allowed.is_empty());
+    }
+}

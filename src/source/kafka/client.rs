@@ -6,23 +6,17 @@
 //! `ListConsumerGroupOffsets`). librdkafka's calls block, so they run on the
 //! blocking pool, at most one at a time for each client.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::net::ToSocketAddrs as _;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::metadata::{Metadata, MetadataTopic};
-use rdkafka::{Offset, TopicPartitionList};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
-use super::config::{describe, native};
-use super::context::Context;
-use super::lag::{Committed, Offsets, Partition};
+use super::Wanted;
+use super::connection::Connection;
+use super::lag::{Offsets, Partition};
 use super::token::Issuer;
-use super::{Wanted, partitions_of};
-use crate::resource::kafka::{Cluster, Topics};
+use crate::resource::kafka::Cluster;
 use crate::source::Error;
 use crate::source::address::Rules;
 use crate::source::aws::Login;
@@ -30,9 +24,32 @@ use crate::source::aws::Login;
 /// The blocking calls of one poll end within this: before the poll's own deadline, so that their error is the one reported.
 const CALLS: Duration = Duration::from_secs(9);
 
+/// Blocking calls that one cluster may have under way, however many groups of it are looked at.
+///
+/// A healthy cluster answers in milliseconds; one that is silent must not fill the blocking pool (512 threads), which all clusters share.
+const CALLS_AT_ONCE: usize = 8;
+
+/// A cluster's share of the blocking pool.
+pub(in crate::source) struct Gate {
+    cluster: Cluster,
+    permits: Arc<Semaphore>,
+}
+
+impl Gate {
+    pub(in crate::source) fn new(cluster: Cluster) -> Self {
+        let permits = Arc::new(Semaphore::new(CALLS_AT_ONCE));
+        Self { cluster, permits }
+    }
+
+    /// Whether this is that cluster's.
+    pub(in crate::source) fn is(&self, cluster: &Cluster) -> bool {
+        self.cluster == *cluster
+    }
+}
+
 /// One consumer group of one cluster.
 pub(in crate::source) struct Client {
-    cluster: Cluster,
+    gate: Arc<Gate>,
     group: String,
     rules: Rules,
     login: Option<Arc<Login>>,
@@ -41,13 +58,13 @@ pub(in crate::source) struct Client {
 
 impl Client {
     pub(in crate::source) fn new(
-        cluster: Cluster,
+        gate: Arc<Gate>,
         group: String,
         rules: Rules,
         login: Option<Arc<Login>>,
     ) -> Self {
         Self {
-            cluster,
+            gate,
             group,
             rules,
             login,
@@ -57,7 +74,7 @@ impl Client {
 
     /// Whether this is the client of that group of that cluster.
     pub(in crate::source) fn is(&self, cluster: &Cluster, group: &str) -> bool {
-        self.cluster == *cluster && self.group == group
+        self.gate.is(cluster) && self.group == group
     }
 
     /// The offsets of every partition wanted, complete or not at all.
@@ -68,13 +85,25 @@ impl Client {
         let until = Instant::now() + CALLS;
         // Held by the blocking task, so that a poll whose askers left still keeps the next one waiting.
         let mut connection = Arc::clone(&self.connection).lock_owned().await;
+        let permit = Arc::clone(&self.gate.permits)
+            .acquire_owned()
+            .await
+            .expect("never closed");
         let source_name = wanted.source_name.clone();
         let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
             if connection.is_none() {
-                *connection = Some(self.connect(&wanted.source_name)?);
+                let issuer = Issuer::new(&self.gate.cluster.sasl, self.login.clone(), &self.rules);
+                *connection = Some(Connection::open(
+                    &self.gate.cluster,
+                    &self.group,
+                    self.rules.clone(),
+                    issuer,
+                    &wanted.source_name,
+                )?);
             }
             let connection = connection.as_mut().expect("made just above");
-            connection.offsets(&self, &wanted, until)
+            connection.offsets(&wanted, until)
         });
         match task.await {
             Ok(result) => result,
@@ -84,25 +113,6 @@ impl Client {
                 detail: "the program is stopping".to_owned(),
             }),
         }
-    }
-
-    fn connect(&self, source_name: &str) -> Result<Connection, Error> {
-        let invalid = |detail| Error::Invalid {
-            source_name: source_name.to_owned(),
-            detail,
-        };
-        let mut checked = HashSet::new();
-        for server in &self.cluster.bootstrap_servers {
-            let host = host_of(server).unwrap_or(server);
-            check_resolved(&self.rules, host).map_err(invalid)?;
-            checked.insert(host.to_owned());
-        }
-        let issuer = Issuer::new(&self.cluster.sasl, self.login.clone(), &self.rules);
-        let context = Context::new(issuer);
-        let consumer = native(&self.cluster, &self.group)
-            .create_with_context(context)
-            .map_err(|error| invalid(describe(&error)))?;
-        Ok(Connection { consumer, checked })
     }
 }
 
@@ -116,237 +126,6 @@ impl Drop for Client {
     }
 }
 
-/// librdkafka's client and what is known of its brokers.
-struct Connection {
-    consumer: BaseConsumer<Context>,
-    /// Hosts whose addresses were held against the rules.
-    checked: HashSet<String>,
-}
-
-/// How one step of a poll failed.
-enum Failure {
-    /// librdkafka says so; the context may know more.
-    Kafka(KafkaError),
-    /// We say so.
-    Known(Error),
-}
-
-impl From<KafkaError> for Failure {
-    fn from(error: KafkaError) -> Self {
-        Self::Kafka(error)
-    }
-}
-
-impl Connection {
-    fn offsets(
-        &mut self,
-        client: &Client,
-        wanted: &Wanted,
-        until: Instant,
-    ) -> Result<BTreeMap<Partition, Offsets>, Error> {
-        let name = || wanted.source_name.clone();
-        self.consumer.context().begin();
-        self.serve();
-        if let Some(error) = self.consumer.context().token_error(&name()) {
-            return Err(error);
-        }
-        self.ask(client, wanted, until).map_err(|failure| {
-            self.serve();
-            match failure {
-                Failure::Known(error) => error,
-                Failure::Kafka(error) => self.consumer.context().explain(name(), &error),
-            }
-        })
-    }
-
-    /// Hands librdkafka's events (logs, errors, a token that is due) to the context. No message can come: nothing is subscribed to.
-    fn serve(&self) {
-        let served = self.consumer.poll(Duration::from_millis(1));
-        drop(served);
-    }
-
-    fn ask(
-        &mut self,
-        client: &Client,
-        wanted: &Wanted,
-        until: Instant,
-    ) -> Result<BTreeMap<Partition, Offsets>, Failure> {
-        let existing = self.existing(client, wanted, until)?;
-        let mut committed = None;
-        let picked: Vec<Partition> = if wanted.topics == Topics::OfGroup {
-            // Asked for everywhere: where there is an answer is which topics are the group's.
-            let everywhere = self.committed(wanted, &existing, until)?;
-            let topics: BTreeSet<String> = everywhere
-                .iter()
-                .filter(|(_, committed)| matches!(committed, Committed::At(_)))
-                .map(|((topic, _), _)| topic.clone())
-                .collect();
-            committed = Some(everywhere);
-            let of_group = existing.iter().filter(|(topic, _)| topics.contains(topic));
-            of_group.cloned().collect()
-        } else {
-            let limits = wanted.limits.as_deref();
-            partitions_of(existing.iter(), &wanted.topics, limits)
-                .cloned()
-                .collect()
-        };
-        if picked.is_empty() {
-            return match &wanted.limits {
-                Some(_) if wanted.topics != Topics::OfGroup => {
-                    Err(Failure::Known(Error::NotFound {
-                        source_name: wanted.source_name.clone(),
-                        detail: "none of the partitions in partitionLimitation is there".to_owned(),
-                    }))
-                }
-                // The brokers answered that the group has committed nothing: that is known to be no lag.
-                _ => Ok(BTreeMap::new()),
-            };
-        }
-        let latest = self.latest(wanted, &picked, until)?;
-        let committed = match committed {
-            Some(committed) => committed,
-            None => self.committed(wanted, &picked, until)?,
-        };
-        Ok(picked
-            .into_iter()
-            .map(|partition| {
-                let offsets = Offsets {
-                    committed: committed
-                        .get(&partition)
-                        .copied()
-                        .unwrap_or(Committed::Unanswered),
-                    latest: latest.get(&partition).copied(),
-                };
-                (partition, offsets)
-            })
-            .collect())
-    }
-
-    /// Every partition of the topics in question.
-    fn existing(
-        &mut self,
-        client: &Client,
-        wanted: &Wanted,
-        until: Instant,
-    ) -> Result<Vec<Partition>, Failure> {
-        let mut partitions = Vec::new();
-        match &wanted.topics {
-            Topics::Named(topics) => {
-                for topic in topics {
-                    let metadata = self.consumer.fetch_metadata(Some(topic), left(until))?;
-                    self.check_brokers(client, wanted, &metadata)?;
-                    let found = metadata.topics().iter().find(|found| found.name() == topic);
-                    let found = found.ok_or_else(|| bad_answer(wanted, "no word of the topic"))?;
-                    partitions.extend(partitions_in(wanted, found)?);
-                }
-            }
-            Topics::OfGroup | Topics::OfCluster => {
-                if wanted.topics == Topics::OfCluster {
-                    self.check_members(client, wanted, until)?;
-                }
-                let metadata = self.consumer.fetch_metadata(None, left(until))?;
-                self.check_brokers(client, wanted, &metadata)?;
-                for topic in metadata.topics() {
-                    partitions.extend(partitions_in(wanted, topic)?);
-                }
-            }
-        }
-        Ok(partitions)
-    }
-
-    /// Brokers say themselves where they are; what they say is held against the rules before the next request goes there.
-    fn check_brokers(
-        &mut self,
-        client: &Client,
-        wanted: &Wanted,
-        metadata: &Metadata,
-    ) -> Result<(), Failure> {
-        for broker in metadata.brokers() {
-            if self.checked.contains(broker.host()) {
-                continue;
-            }
-            check_resolved(&client.rules, broker.host()).map_err(|why| {
-                Failure::Known(Error::Invalid {
-                    source_name: wanted.source_name.clone(),
-                    detail: format!("the cluster has a broker where {why}"),
-                })
-            })?;
-            self.checked.insert(broker.host().to_owned());
-        }
-        Ok(())
-    }
-
-    fn check_members(
-        &self,
-        client: &Client,
-        wanted: &Wanted,
-        until: Instant,
-    ) -> Result<(), Failure> {
-        let groups = self
-            .consumer
-            .fetch_group_list(Some(&client.group), left(until))?;
-        let active = groups
-            .groups()
-            .iter()
-            .any(|group| group.name() == client.group && !group.members().is_empty());
-        if active {
-            return Ok(());
-        }
-        Err(bad_answer(
-            wanted,
-            "the group has no active members, so its topics are unknown; name them in `topic`",
-        ))
-    }
-
-    /// The end of every partition, in one request to each leader (`Offset::End` goes out as timestamp -1).
-    fn latest(
-        &self,
-        wanted: &Wanted,
-        partitions: &[Partition],
-        until: Instant,
-    ) -> Result<BTreeMap<Partition, i64>, Failure> {
-        let list = list_of(partitions, Offset::End)?;
-        let answer = self.consumer.offsets_for_times(list, left(until))?;
-        let mut latest = BTreeMap::new();
-        for element in answer.elements() {
-            element.error()?;
-            // Unanswered partitions come back as they went.
-            let Offset::Offset(offset) = element.offset() else {
-                return Err(bad_answer(wanted, "no end offset for some partition"));
-            };
-            latest.insert((element.topic().to_owned(), element.partition()), offset);
-        }
-        complete(wanted, partitions.len(), latest.len())?;
-        Ok(latest)
-    }
-
-    /// Where the group is, in one request to its coordinator.
-    fn committed(
-        &self,
-        wanted: &Wanted,
-        partitions: &[Partition],
-        until: Instant,
-    ) -> Result<BTreeMap<Partition, Committed>, Failure> {
-        if partitions.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let list = list_of(partitions, Offset::Invalid)?;
-        let answer = self.consumer.committed_offsets(list, left(until))?;
-        let mut committed = BTreeMap::new();
-        for element in answer.elements() {
-            element.error()?;
-            let place = match element.offset() {
-                Offset::Offset(offset) => Committed::At(offset),
-                Offset::Invalid => Committed::Never,
-                _ => return Err(bad_answer(wanted, "a committed offset that is none")),
-            };
-            committed.insert((element.topic().to_owned(), element.partition()), place);
-        }
-        complete(wanted, partitions.len(), committed.len())?;
-        Ok(committed)
-    }
-}
-
 /// The host of `host:port`; brackets around IPv6 stay.
 pub(in crate::source) fn host_of(server: &str) -> Option<&str> {
     let (host, port) = server.trim().rsplit_once(':')?;
@@ -354,63 +133,4 @@ pub(in crate::source) fn host_of(server: &str) -> Option<&str> {
     let host = host.rsplit_once("//").map_or(host, |(_, host)| host);
     let bare = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
     (!host.is_empty() && bare && port.parse::<u16>().is_ok()).then_some(host)
-}
-
-/// Holds a host and every address it has now against the rules. A name that cannot be looked up is librdkafka's to report.
-///
-/// librdkafka looks it up again for itself: a name that changes between the two, or later, is not caught.
-fn check_resolved(rules: &Rules, host: &str) -> Result<(), String> {
-    rules.check_host(host)?;
-    let Ok(addresses) = (host.trim_matches(['[', ']']), 0).to_socket_addrs() else {
-        return Ok(());
-    };
-    for address in addresses {
-        rules.check_address(host, address.ip())?;
-    }
-    Ok(())
-}
-
-fn partitions_in(wanted: &Wanted, topic: &MetadataTopic) -> Result<Vec<Partition>, Failure> {
-    if let Some(error) = topic.error() {
-        return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::from(error)).into());
-    }
-    if topic.partitions().is_empty() {
-        return Err(bad_answer(wanted, "a topic without partitions"));
-    }
-    let name = topic.name().to_owned();
-    let ids = topic
-        .partitions()
-        .iter()
-        .map(rdkafka::metadata::MetadataPartition::id);
-    Ok(ids.map(|id| (name.clone(), id)).collect())
-}
-
-fn list_of(partitions: &[Partition], offset: Offset) -> Result<TopicPartitionList, KafkaError> {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for (topic, partition) in partitions {
-        list.add_partition_offset(topic, *partition, offset)?;
-    }
-    Ok(list)
-}
-
-fn complete(wanted: &Wanted, asked: usize, answered: usize) -> Result<(), Failure> {
-    if asked == answered {
-        return Ok(());
-    }
-    let text = format!("offsets of {answered} partitions out of {asked}");
-    Err(bad_answer(wanted, &text))
-}
-
-fn bad_answer(wanted: &Wanted, detail: &str) -> Failure {
-    Failure::Known(Error::BadAnswer {
-        source_name: wanted.source_name.clone(),
-        detail: detail.to_owned(),
-    })
-}
-
-/// What is left of a poll's time; 1 ms when nothing is, since librdkafka takes 0 for "at once" and less for "for ever".
-fn left(until: Instant) -> Duration {
-    until
-        .saturating_duration_since(Instant::now())
-        .max(Duration::from_millis(1))
 }
