@@ -1,1 +1,203 @@
-//! `slipway demo`.
+//! `slipway demo`: the main job in a minute, with nothing but the binary. A Kafka
+//! cluster in this process holds a backlog; a ScaledJob makes Jobs for it; the
+//! Jobs are processes that work it off.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::launch::local::{JobPhase, JobView};
+
+use self::cluster::Cluster;
+
+/// Orders waiting when the demo begins.
+const MESSAGES: u32 = 60;
+/// Partitions they are spread over; no more workers than that can share them.
+const PARTITIONS: i32 = 3;
+/// Orders one Job takes.
+const PER_JOB: u32 = 5;
+/// Jobs at most.
+const MAX_JOBS: u32 = 6;
+/// How long an order takes, in milliseconds.
+const WORK_MILLISECONDS: u64 = 150;
+const TOPIC: &str = "orders";
+const GROUP: &str = "order-workers";
+
+/// Watch a backlog become Jobs: an embedded Kafka, a ScaledJob, and real processes.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Args {}
+
+/// Everything the demo needs before the engine runs. It is cleared away when dropped.
+#[derive(Debug)]
+pub struct Stage {
+    cluster: Cluster,
+    folder: PathBuf,
+}
+
+impl Stage {
+    /// Starts the cluster, fills the topic, and writes the manifest into `folder`, which is made
+    /// and removed again at the end. `program` is this binary: the Jobs run it as `demo-worker`.
+    ///
+    /// # Errors
+    ///
+    /// The cluster does not start, or the folder cannot be made.
+    pub async fn set_up(folder: &Path, program: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("{} cannot be made", folder.display()))?;
+        let stage = Self {
+            cluster: Cluster::start(TOPIC, PARTITIONS)?,
+            folder: folder.to_owned(),
+        };
+        stage.cluster.fill(TOPIC, PARTITIONS, MESSAGES).await?;
+        let manifest = manifest(stage.cluster.brokers(), program, &stage.done());
+        std::fs::write(stage.manifest(), manifest).context("the manifest cannot be written")?;
+        Ok(stage)
+    }
+
+    /// The file for `slipway local`.
+    pub fn manifest(&self) -> PathBuf {
+        self.folder.join("orders.yaml")
+    }
+
+    /// The state folder for it.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// What came of it.
+    ///
+    /// # Errors
+    ///
+    /// The workers' file cannot be read.
+    pub fn summary(&self, jobs: &[JobView], elapsed: Duration) -> anyhow::Result<Summary> {
+        let done = match std::fs::read_to_string(self.done()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            done => done.context("the workers' file cannot be read")?,
+        };
+        let orders: BTreeSet<&str> = done.lines().collect();
+        let in_phase = |phase| jobs.iter().filter(|job| job.phase == phase).count();
+        Ok(Summary {
+            messages: MESSAGES,
+            done: orders.len(),
+            duplicates: done.lines().count() - orders.len(),
+            launched: jobs.len(),
+            succeeded: in_phase(JobPhase::Complete),
+            failed: in_phase(JobPhase::Failed),
+            elapsed,
+        })
+    }
+
+    /// Where workers write down what they have done.
+    fn done(&self) -> PathBuf {
+        self.folder.join("done")
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "{} is left behind",
+                self.folder.display()
+            );
+        }
+    }
+}
+
+/// What a demo came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Orders that waited.
+    pub messages: u32,
+    /// Orders done, each counted once.
+    pub done: usize,
+    /// Orders done again.
+    pub duplicates: usize,
+    /// Jobs made.
+    pub launched: usize,
+    /// Jobs that succeeded.
+    pub succeeded: usize,
+    /// Jobs that failed.
+    pub failed: usize,
+    /// From the first look at the topic to the end.
+    pub elapsed: Duration,
+}
+
+impl Summary {
+    /// Was every order done, and every Job a success?
+    pub fn is_success(&self) -> bool {
+        usize::try_from(self.messages) == Ok(self.done) && self.failed == 0
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} of {} orders done, {} of them twice, by {} Jobs ({} succeeded, {} failed) in {:.1} s",
+            self.done,
+            self.messages,
+            self.duplicates,
+            self.launched,
+            self.succeeded,
+            self.failed,
+            self.elapsed.as_secs_f64()
+        )
+    }
+}
+
+/// The ScaledJob, as a user would write it.
+fn manifest(brokers: &str, program: &Path, done: &Path) -> String {
+    let program = quoted(&program.display().to_string());
+    let done = quoted(&done.display().to_string());
+    let command = format!(
+        "exec {program} demo-worker --brokers {brokers} --topic {TOPIC} --partitions {PARTITIONS} --group {GROUP} --messages {PER_JOB} --work-milliseconds {WORK_MILLISECONDS} --done {done}"
+    );
+    // A JSON string is a YAML string.
+    let command = serde_json::Value::from(command);
+    format!(
+        r#"apiVersion: slipway.dev/v1alpha1
+kind: ScaledJob
+metadata:
+  name: orders
+  namespace: demo
+spec:
+  pollingInterval: 1
+  maxReplicaCount: {MAX_JOBS}
+  triggers:
+  - type: kafka
+    metadata:
+      bootstrapServers: {brokers}
+      topic: {TOPIC}
+      consumerGroup: {GROUP}
+      lagThreshold: "{PER_JOB}"
+      offsetResetPolicy: earliest
+  jobTargetRef:
+    backoffLimit: 3
+    template:
+      metadata:
+        annotations:
+          slipway.dev/local-command: {command}
+      spec:
+        restartPolicy: Never
+        containers:
+        - name: worker
+          image: example.com/order-worker
+"#
+    )
+}
+
+/// One word for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+pub mod cluster;
+pub mod worker;
+
+#[cfg(test)]
+mod tests;

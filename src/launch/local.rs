@@ -27,11 +27,8 @@ use tokio_util::sync::CancellationToken;
 use crate::lookup::Lookup;
 use crate::resource::{ObjectId, Round};
 
-use self::pod::Pod;
-use self::rules::{Ending, Phase};
-use self::spec::JobSpec;
-use self::status::Memory;
-use self::store::{Store, Stored};
+use self::entry::Entry;
+use self::store::Store;
 
 /// Facts that a slow listener may be behind; one that is further behind is told how many it missed.
 const FACTS: usize = 4096;
@@ -108,26 +105,6 @@ struct Shared {
     wake: Notify,
     facts: broadcast::Sender<Fact>,
     permits: Arc<Semaphore>,
-}
-
-/// A Job in memory.
-struct Entry {
-    job: Arc<Value>,
-    spec: Arc<JobSpec>,
-    uid: String,
-    created_at: Timestamp,
-    memory: Memory,
-    /// How it finished, once that is on disk.
-    finished: Option<(Ending, Timestamp)>,
-    /// By sequence, rising.
-    pods: Vec<Pod>,
-    /// The status last written.
-    written: Value,
-    /// Look at it again.
-    poke: Arc<Notify>,
-    /// It was removed.
-    gone: CancellationToken,
-    driven: bool,
 }
 
 impl Local {
@@ -266,96 +243,7 @@ impl Local {
 
     /// Is there nothing left to do? Suspended Jobs have nothing to do.
     pub fn is_idle(&self) -> bool {
-        self.shared.lock().values().all(|entry| {
-            entry.finished.is_some()
-                || entry.spec.rules.suspend && entry.pods.iter().all(|pod| !pod.phase.is_live())
-        })
-    }
-}
-
-impl Entry {
-    fn restore(stored: Stored, folder: &Path) -> io::Result<Self> {
-        let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
-        let spec = JobSpec::parse(&stored.job).map_err(|fault| invalid(fault.to_string()))?;
-        let metadata = &stored.job["metadata"];
-        let created_at = metadata["creationTimestamp"]
-            .as_str()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| invalid("metadata.creationTimestamp is not a time".to_owned()))?;
-        let uid = metadata["uid"].as_str().unwrap_or_default().to_owned();
-        let mut pods = Vec::new();
-        match std::fs::read_dir(folder.join("pods")) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            entries => {
-                for entry in entries? {
-                    // Without a record, nothing of it was started.
-                    let record = store::read_json(&entry?.path().join("pod.json"))?;
-                    pods.extend(record.as_ref().and_then(Pod::parse));
-                }
-            }
-        }
-        pods.sort_by_key(|pod| pod.sequence);
-        let memory = Memory::parse(&stored.status);
-        Ok(Self {
-            spec: Arc::new(spec),
-            uid,
-            created_at,
-            finished: memory.finished(),
-            memory,
-            pods,
-            written: stored.status,
-            job: Arc::new(stored.job),
-            poke: Arc::new(Notify::new()),
-            gone: CancellationToken::new(),
-            driven: false,
-        })
-    }
-
-    fn pod(&mut self, sequence: u64) -> Option<&mut Pod> {
-        let position = self
-            .pods
-            .binary_search_by_key(&sequence, |pod| pod.sequence)
-            .ok()?;
-        self.pods.get_mut(position)
-    }
-
-    /// The ScaledJob that it was made for, by its label.
-    fn scaled_job(&self) -> Option<ObjectId> {
-        let metadata = &self.job["metadata"];
-        let labels = &metadata["labels"];
-        let name = labels[SCALED_JOB_LABEL]
-            .as_str()
-            .or_else(|| labels[KEDA_SCALED_JOB_LABEL].as_str())?;
-        Some(ObjectId::new(
-            metadata["namespace"].as_str().unwrap_or("default"),
-            name,
-        ))
-    }
-
-    fn view(&self, id: &ObjectId) -> JobView {
-        let count = |phase| self.pods.iter().filter(|pod| pod.phase == phase).count();
-        let running = count(Phase::Running);
-        let phase = match self.finished {
-            Some((ending, _)) if ending.outcome() == Outcome::Complete => JobPhase::Complete,
-            Some(_) => JobPhase::Failed,
-            None if running > 0 => JobPhase::Running,
-            None if self.spec.rules.suspend => JobPhase::Suspended,
-            None => JobPhase::Waiting,
-        };
-        let image = self.job.pointer("/spec/template/spec/containers/0/image");
-        JobView {
-            id: id.clone(),
-            scaled_job: self.scaled_job(),
-            image: image.and_then(Value::as_str).unwrap_or_default().to_owned(),
-            phase,
-            completions: self.spec.rules.completions,
-            running,
-            pending: count(Phase::Pending),
-            succeeded: count(Phase::Succeeded),
-            failed: count(Phase::Failed),
-            created_at: self.created_at,
-            finished_at: self.finished.map(|(_, at)| at),
-        }
+        self.shared.lock().values().all(Entry::is_idle)
     }
 }
 
@@ -443,7 +331,7 @@ fn unavailable(object: &str, error: &io::Error) -> Error {
     }
 }
 
-use super::{Error, KEDA_SCALED_JOB_LABEL, Outcome, SCALED_JOB_LABEL};
+use super::Error;
 
 pub use self::spec::LOCAL_COMMAND_ANNOTATION;
 pub use self::view::{Fact, JobPhase, JobView, PodEnd};
@@ -451,6 +339,7 @@ pub use self::view::{Fact, JobPhase, JobView, PodEnd};
 mod accept;
 mod clear;
 mod drive;
+mod entry;
 mod environment;
 mod pod;
 mod process;

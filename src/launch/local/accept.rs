@@ -11,12 +11,13 @@ use crate::launch::JobState;
 use crate::launch::{Error, Launch, Launched, Launcher, OCCURRENCE_ANNOTATION, PodState};
 use crate::resource::{ObjectId, Propagation, Round, ScaledJob};
 
+use super::entry::Entry;
 use super::pod::uid;
 use super::rules::Phase;
 use super::spec::{JobSpec, is_label};
 use super::store::{self, Stored};
 use super::view::Fact;
-use super::{Entry, Local, Shared, Submitted, blocking, unavailable};
+use super::{Local, Shared, Submitted, blocking, unavailable};
 
 /// Fields of a Job's spec that may change while it exists; on an Indexed Job `completions` too, with `parallelism`.
 const MUTABLE: [&str; 5] = [

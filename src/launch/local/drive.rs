@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::resource::ObjectId;
 
 use super::Shared;
+use super::entry::Entry;
 use super::pod::{Pod, Run};
 use super::rules::{self, Ending, Phase, Step};
 use super::store;
@@ -258,7 +259,7 @@ fn save(shared: &Shared, id: &ObjectId, synced: bool) -> bool {
     }
 }
 
-impl super::Entry {
+impl Entry {
     /// Asks the rules.
     fn step(&mut self, now: Timestamp, backoff_base: Duration) -> Step {
         if let Some((ending, _)) = self.memory.finished() {

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::resource::Fault;
 
 use super::rules::Rules;
+
+pub(super) use wire::{EnvEntry, EnvFrom};
 
 /// Annotation with a shell line that stands in for the command of the first container.
 pub const LOCAL_COMMAND_ANNOTATION: &str = "slipway.dev/local-command";
@@ -62,146 +63,6 @@ pub(super) enum Command {
     Shell(String),
 }
 
-/// One entry of `env`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct EnvEntry {
-    pub(super) name: String,
-    pub(super) value: Option<String>,
-    pub(super) value_from: Option<ValueFrom>,
-}
-
-/// `valueFrom`; exactly one is given.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "Kubernetes' names")]
-pub(super) struct ValueFrom {
-    pub(super) secret_key_ref: Option<KeyRef>,
-    pub(super) config_map_key_ref: Option<KeyRef>,
-    pub(super) field_ref: Option<FieldRef>,
-    resource_field_ref: Option<Value>,
-}
-
-/// A key of a Secret or ConfigMap.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct KeyRef {
-    pub(super) name: String,
-    pub(super) key: String,
-    #[serde(default)]
-    pub(super) optional: bool,
-}
-
-/// A field of the Pod.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct FieldRef {
-    pub(super) field_path: String,
-}
-
-/// One entry of `envFrom`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct EnvFrom {
-    #[serde(default)]
-    pub(super) prefix: String,
-    pub(super) secret_ref: Option<WholeRef>,
-    pub(super) config_map_ref: Option<WholeRef>,
-}
-
-/// A whole Secret or ConfigMap.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct WholeRef {
-    pub(super) name: String,
-    #[serde(default)]
-    pub(super) optional: bool,
-}
-
-#[derive(Deserialize)]
-struct WireJob {
-    #[serde(default)]
-    metadata: WireMetadata,
-    spec: WireJobSpec,
-}
-
-#[derive(Deserialize, Default)]
-struct WireMetadata {
-    #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireJobSpec {
-    completions: Option<u32>,
-    parallelism: Option<u32>,
-    completion_mode: Option<CompletionMode>,
-    backoff_limit: Option<u32>,
-    active_deadline_seconds: Option<u64>,
-    #[serde(default)]
-    suspend: Option<bool>,
-    ttl_seconds_after_finished: Option<u64>,
-    pod_failure_policy: Option<Value>,
-    success_policy: Option<Value>,
-    backoff_limit_per_index: Option<Value>,
-    max_failed_indexes: Option<Value>,
-    template: WireTemplate,
-}
-
-#[derive(Deserialize, PartialEq, Eq)]
-enum CompletionMode {
-    NonIndexed,
-    Indexed,
-}
-
-#[derive(Deserialize)]
-struct WireTemplate {
-    #[serde(default)]
-    metadata: WireMetadata,
-    spec: WirePodSpec,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WirePodSpec {
-    #[serde(default)]
-    init_containers: Vec<WireContainer>,
-    containers: Vec<WireContainer>,
-    #[serde(rename = "restartPolicy")]
-    _restart_policy: Option<RestartPolicy>,
-    termination_grace_period_seconds: Option<u64>,
-    active_deadline_seconds: Option<u64>,
-    service_account_name: Option<String>,
-}
-
-/// `OnFailure` is taken as `Never`: a failed container is a failed Pod, started
-/// again after the same pause and counted against the same `backoffLimit`, in a
-/// new Pod folder instead of the old one. An empty policy is KEDA's `OnFailure`.
-#[derive(Deserialize, PartialEq, Eq)]
-enum RestartPolicy {
-    Never,
-    OnFailure,
-    #[serde(rename = "")]
-    Unset,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireContainer {
-    name: String,
-    #[serde(default)]
-    command: Vec<String>,
-    #[serde(default)]
-    args: Vec<String>,
-    working_dir: Option<String>,
-    #[serde(default)]
-    env: Vec<EnvEntry>,
-    #[serde(default)]
-    env_from: Vec<EnvFrom>,
-    restart_policy: Option<String>,
-}
-
 impl JobSpec {
     /// Reads a Job.
     ///
@@ -209,10 +70,10 @@ impl JobSpec {
     ///
     /// A [`Fault`] at the first field that is wrong, or that local Jobs do not have.
     pub(super) fn parse(job: &Value) -> Result<Self, Fault> {
-        let wire: WireJob = serde_path_to_error::deserialize(job)
+        let wire: wire::Job = serde_path_to_error::deserialize(job)
             .map_err(|error| Fault::at(error.path().to_string(), error.inner().to_string()))?;
         refuse_unsupported(&wire.spec)?;
-        let indexed = wire.spec.completion_mode == Some(CompletionMode::Indexed);
+        let indexed = wire.spec.completion_mode == Some(wire::CompletionMode::Indexed);
         if indexed && wire.spec.completions.is_none() {
             return Err(Fault::at(
                 "spec.completions",
@@ -240,7 +101,7 @@ impl JobSpec {
     }
 }
 
-fn refuse_unsupported(spec: &WireJobSpec) -> Result<(), Fault> {
+fn refuse_unsupported(spec: &wire::JobSpec) -> Result<(), Fault> {
     let unsupported = [
         ("podFailurePolicy", spec.pod_failure_policy.is_some()),
         ("successPolicy", spec.success_policy.is_some()),
@@ -259,7 +120,7 @@ fn refuse_unsupported(spec: &WireJobSpec) -> Result<(), Fault> {
     }
 }
 
-fn pod_spec(job: &WireMetadata, template: WireTemplate) -> Result<PodSpec, Fault> {
+fn pod_spec(job: &wire::Metadata, template: wire::Template) -> Result<PodSpec, Fault> {
     let mut annotations = template.metadata.annotations.unwrap_or_default();
     let shell = annotations
         .get(LOCAL_COMMAND_ANNOTATION)
@@ -311,25 +172,29 @@ fn pod_spec(job: &WireMetadata, template: WireTemplate) -> Result<PodSpec, Fault
     })
 }
 
-fn container(wire: WireContainer, shell: Option<String>, field: &str) -> Result<Container, Fault> {
-    if !is_label(&wire.name) {
+fn container(
+    written: wire::Container,
+    shell: Option<String>,
+    field: &str,
+) -> Result<Container, Fault> {
+    if !is_label(&written.name) {
         return Err(Fault::at(
             format!("{field}.name"),
             "must be lower-case letters, digits and dashes, at most 63",
         ));
     }
-    if wire.restart_policy.is_some() {
+    if written.restart_policy.is_some() {
         return Err(Fault::at(
             format!("{field}.restartPolicy"),
             "local Jobs have no sidecars yet; leave it out, or run this Job in a cluster",
         ));
     }
-    for (index, entry) in wire.env.iter().enumerate() {
+    for (index, entry) in written.env.iter().enumerate() {
         check_env(entry, &format!("{field}.env[{index}]"))?;
     }
     let command = match shell {
         Some(line) => Command::Shell(line),
-        None if wire.command.is_empty() => {
+        None if written.command.is_empty() => {
             return Err(Fault::at(
                 format!("{field}.command"),
                 format!(
@@ -337,14 +202,14 @@ fn container(wire: WireContainer, shell: Option<String>, field: &str) -> Result<
                 ),
             ));
         }
-        None => Command::Words(wire.command.into_iter().chain(wire.args).collect()),
+        None => Command::Words(written.command.into_iter().chain(written.args).collect()),
     };
     Ok(Container {
-        name: wire.name,
+        name: written.name,
         command,
-        working_dir: wire.working_dir,
-        env: wire.env,
-        env_from: wire.env_from,
+        working_dir: written.working_dir,
+        env: written.env,
+        env_from: written.env_from,
     })
 }
 
@@ -396,108 +261,7 @@ pub(super) fn is_label(name: &str) -> bool {
             .all(|character| edge(character) || character == '-')
 }
 
+mod wire;
+
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn job(spec: &Value) -> Value {
-        let mut job = json!({
-            "metadata": {"name": "a"},
-            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "command": ["true"]}]}}}
-        });
-        for (key, value) in spec.as_object().unwrap() {
-            job["spec"][key] = value.clone();
-        }
-        job
-    }
-
-    #[test]
-    fn what_is_not_written_has_kubernetes_defaults() {
-        let spec = JobSpec::parse(&job(&json!({}))).unwrap();
-        assert_eq!(
-            (spec.rules.completions, spec.rules.parallelism),
-            (Some(1), 1)
-        );
-        assert_eq!(spec.rules.backoff_limit, 6);
-        assert_eq!(spec.pod.grace, Duration::from_secs(30));
-        let queue = JobSpec::parse(&job(&json!({"parallelism": 3}))).unwrap();
-        assert_eq!(queue.rules.completions, None);
-    }
-
-    #[test]
-    fn what_cannot_be_done_here_is_refused_by_the_name_of_its_field() {
-        let containers = |container: Value| json!({"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}});
-        let env = |entry: Value| containers(json!({"name": "a", "command": ["x"], "env": [entry]}));
-        let cases = [
-            (
-                json!({"podFailurePolicy": {"rules": []}}),
-                "spec.podFailurePolicy",
-            ),
-            (
-                json!({"successPolicy": {"rules": []}}),
-                "spec.successPolicy",
-            ),
-            (
-                json!({"backoffLimitPerIndex": 1}),
-                "spec.backoffLimitPerIndex",
-            ),
-            (json!({"completionMode": "Indexed"}), "spec.completions"),
-            (json!({"completions": -1}), "spec.completions"),
-            (
-                containers(json!({"name": "a", "image": "x"})),
-                "spec.template.spec.containers[0].command",
-            ),
-            (
-                containers(json!({"name": "../a", "command": ["x"]})),
-                "spec.template.spec.containers[0].name",
-            ),
-            (
-                env(json!({"name": "a.b", "value": "x"})),
-                "spec.template.spec.containers[0].env[0].name",
-            ),
-            (
-                env(json!({"name": "A", "valueFrom": {}})),
-                "spec.template.spec.containers[0].env[0].valueFrom",
-            ),
-            (
-                json!({"template": {"spec": {"restartPolicy": "Always", "containers": []}}}),
-                "spec.template.spec.restartPolicy",
-            ),
-        ];
-        for (spec, field) in cases {
-            let fault = JobSpec::parse(&job(&spec)).unwrap_err();
-            assert_eq!(fault.field, field, "{fault}");
-        }
-    }
-
-    #[test]
-    fn a_job_with_no_command_is_told_of_the_annotation_and_runs_with_it() {
-        let mut image = job(&json!({}));
-        image["spec"]["template"]["spec"]["containers"] =
-            json!([{"name": "a", "image": "x", "args": ["y"]}]);
-        let fault = JobSpec::parse(&image).unwrap_err();
-        assert!(fault.message.contains(LOCAL_COMMAND_ANNOTATION), "{fault}");
-        for place in ["/metadata", "/spec/template/metadata"] {
-            let mut job = image.clone();
-            job["spec"]["template"]["metadata"] = json!({});
-            job.pointer_mut(place).unwrap()["annotations"] =
-                json!({LOCAL_COMMAND_ANNOTATION: "echo hello"});
-            let spec = JobSpec::parse(&job).unwrap();
-            assert_eq!(
-                spec.pod.containers[0].command,
-                Command::Shell("echo hello".to_owned())
-            );
-        }
-    }
-
-    #[test]
-    fn an_empty_restart_policy_and_on_failure_are_taken() {
-        for policy in [json!(""), json!("OnFailure"), json!(null)] {
-            let mut job = job(&json!({}));
-            job["spec"]["template"]["spec"]["restartPolicy"] = policy;
-            JobSpec::parse(&job).unwrap();
-        }
-    }
-}
+mod tests;

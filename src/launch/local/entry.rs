@@ -1,0 +1,139 @@
+//! A Job in memory: what its folder says, and what has happened since.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::launch::{KEDA_SCALED_JOB_LABEL, Outcome, SCALED_JOB_LABEL};
+use crate::resource::ObjectId;
+
+use super::pod::Pod;
+use super::rules::{Ending, Phase};
+use super::spec::JobSpec;
+use super::status::Memory;
+use super::store::{self, Stored};
+use super::view::{JobPhase, JobView};
+
+/// A Job in memory.
+pub(super) struct Entry {
+    pub(super) job: Arc<Value>,
+    pub(super) spec: Arc<JobSpec>,
+    pub(super) uid: String,
+    pub(super) created_at: Timestamp,
+    pub(super) memory: Memory,
+    /// How it finished, once that is on disk.
+    pub(super) finished: Option<(Ending, Timestamp)>,
+    /// By sequence, rising.
+    pub(super) pods: Vec<Pod>,
+    /// The status last written.
+    pub(super) written: Value,
+    /// Look at it again.
+    pub(super) poke: Arc<Notify>,
+    /// It was removed.
+    pub(super) gone: CancellationToken,
+    pub(super) driven: bool,
+}
+
+impl Entry {
+    /// A Job as it lies in its folder, with its Pods.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, or is not what this program writes.
+    pub(super) fn restore(stored: Stored, folder: &Path) -> io::Result<Self> {
+        let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
+        let spec = JobSpec::parse(&stored.job).map_err(|fault| invalid(fault.to_string()))?;
+        let metadata = &stored.job["metadata"];
+        let created_at = metadata["creationTimestamp"]
+            .as_str()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| invalid("metadata.creationTimestamp is not a time".to_owned()))?;
+        let uid = metadata["uid"].as_str().unwrap_or_default().to_owned();
+        let mut pods = Vec::new();
+        match std::fs::read_dir(folder.join("pods")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            entries => {
+                for entry in entries? {
+                    // Without a record, nothing of it was started.
+                    let record = store::read_json(&entry?.path().join("pod.json"))?;
+                    pods.extend(record.as_ref().and_then(Pod::parse));
+                }
+            }
+        }
+        pods.sort_by_key(|pod| pod.sequence);
+        let memory = Memory::parse(&stored.status);
+        Ok(Self {
+            spec: Arc::new(spec),
+            uid,
+            created_at,
+            finished: memory.finished(),
+            memory,
+            pods,
+            written: stored.status,
+            job: Arc::new(stored.job),
+            poke: Arc::new(Notify::new()),
+            gone: CancellationToken::new(),
+            driven: false,
+        })
+    }
+
+    /// The Pod of this number.
+    pub(super) fn pod(&mut self, sequence: u64) -> Option<&mut Pod> {
+        let position = self
+            .pods
+            .binary_search_by_key(&sequence, |pod| pod.sequence)
+            .ok()?;
+        self.pods.get_mut(position)
+    }
+
+    /// The ScaledJob that it was made for, by its label.
+    pub(super) fn scaled_job(&self) -> Option<ObjectId> {
+        let metadata = &self.job["metadata"];
+        let labels = &metadata["labels"];
+        let name = labels[SCALED_JOB_LABEL]
+            .as_str()
+            .or_else(|| labels[KEDA_SCALED_JOB_LABEL].as_str())?;
+        Some(ObjectId::new(
+            metadata["namespace"].as_str().unwrap_or("default"),
+            name,
+        ))
+    }
+
+    /// How it stands, for people.
+    pub(super) fn view(&self, id: &ObjectId) -> JobView {
+        let count = |phase| self.pods.iter().filter(|pod| pod.phase == phase).count();
+        let running = count(Phase::Running);
+        let phase = match self.finished {
+            Some((ending, _)) if ending.outcome() == Outcome::Complete => JobPhase::Complete,
+            Some(_) => JobPhase::Failed,
+            None if running > 0 => JobPhase::Running,
+            None if self.spec.rules.suspend => JobPhase::Suspended,
+            None => JobPhase::Waiting,
+        };
+        let image = self.job.pointer("/spec/template/spec/containers/0/image");
+        JobView {
+            id: id.clone(),
+            scaled_job: self.scaled_job(),
+            image: image.and_then(Value::as_str).unwrap_or_default().to_owned(),
+            phase,
+            completions: self.spec.rules.completions,
+            running,
+            pending: count(Phase::Pending),
+            succeeded: count(Phase::Succeeded),
+            failed: count(Phase::Failed),
+            created_at: self.created_at,
+            finished_at: self.finished.map(|(_, at)| at),
+        }
+    }
+
+    /// Is there nothing left to do? A suspended Job has nothing to do.
+    pub(super) fn is_idle(&self) -> bool {
+        self.finished.is_some()
+            || self.spec.rules.suspend && self.pods.iter().all(|pod| !pod.phase.is_live())
+    }
+}
