@@ -26,18 +26,30 @@ const IN_FLIGHT: usize = 32;
 
 #[tokio::main]
 async fn main() {
-    rustls::crypto::ring::default_provider().install_default().expect("the first provider");
-    let config = kube::Config::infer().await.expect("KUBECONFIG: run with tests/env/with");
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("the first provider");
+    let config = kube::Config::infer()
+        .await
+        .expect("KUBECONFIG: run with tests/env/with");
     let cluster = Cluster::new(cluster::client(config).expect("a client"));
     for definition in slipway::resource::definitions::ALL {
         let body = serde_saphyr::from_str::<Value>(definition.yaml).expect("YAML");
         cluster
-            .send(Call::post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body))
+            .send(Call::post(
+                "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+                body,
+            ))
             .await
             .expect("an answer");
     }
     let namespace = format!("burst-{}", std::process::id());
-    create(&cluster, "/api/v1/namespaces", json!({"metadata": {"name": namespace}})).await;
+    create(
+        &cluster,
+        "/api/v1/namespaces",
+        json!({"metadata": {"name": namespace}}),
+    )
+    .await;
     let launcher = Arc::new(Kubernetes::new(
         cluster.clone(),
         Scope::Namespaces(vec![namespace.clone()]),
@@ -49,7 +61,10 @@ async fn main() {
         for round in 0..ROUNDS {
             let bare = bare(&cluster, &namespace, round).await;
             let turn = turn(&cluster, &launcher, &namespace, round).await;
-            println!("bare loop {bare:>6.0} Jobs/s   one turn {turn:>6.0} Jobs/s   ratio {:.2}", turn / bare);
+            println!(
+                "bare loop {bare:>6.0} Jobs/s   one turn {turn:>6.0} Jobs/s   ratio {:.2}",
+                turn / bare
+            );
             ratios.push(turn / bare);
         }
         ratios.sort_by(f64::total_cmp);
@@ -59,13 +74,29 @@ async fn main() {
         () = watching.run(std::future::pending::<()>()) => {}
         () = measured => {}
     }
-    cluster.send(Call::delete(format!("/api/v1/namespaces/{namespace}"), json!({}))).await.expect("an answer");
+    cluster
+        .send(Call::delete(
+            format!("/api/v1/namespaces/{namespace}"),
+            json!({}),
+        ))
+        .await
+        .expect("an answer");
 }
 
 /// Posts a thousand Jobs and nothing else.
 async fn bare(cluster: &Cluster, namespace: &str, round: usize) -> f64 {
-    let template = parsed(namespace, &format!("bare-{round}"), "00000000-0000-0000-0000-000000000000");
-    let launches = Launch::counted(&template, Round { number: 1, jobs: JOBS });
+    let template = parsed(
+        namespace,
+        &format!("bare-{round}"),
+        "00000000-0000-0000-0000-000000000000",
+    );
+    let launches = Launch::counted(
+        &template,
+        Round {
+            number: 1,
+            jobs: JOBS,
+        },
+    );
     // An owner that does not exist would have them collected.
     let manifests = launches.map(|launch| {
         let mut manifest = launch.manifest;
@@ -91,7 +122,11 @@ async fn turn(cluster: &Cluster, launcher: &Arc<Kubernetes>, namespace: &str, ro
     let name = format!("turn-{round}");
     let path = format!("/apis/slipway.dev/v1alpha1/namespaces/{namespace}/scaledjobs");
     let made = create(cluster, &path, manifest(namespace, &name, "")).await;
-    let object = parsed(namespace, &name, made["metadata"]["uid"].as_str().expect("a UID"));
+    let object = parsed(
+        namespace,
+        &name,
+        made["metadata"]["uid"].as_str().expect("a UID"),
+    );
     // Until the first list is there nothing can be counted.
     while launcher.jobs(&object).await.is_err() {
         tokio::task::yield_now().await;
@@ -104,7 +139,14 @@ async fn turn(cluster: &Cluster, launcher: &Arc<Kubernetes>, namespace: &str, ro
     })];
     let mut memory = Memory::default();
     let start = Instant::now();
-    let outcome = cycle::turn(&object, &triggers, Duration::ZERO, &mut memory, launcher.as_ref()).await;
+    let outcome = cycle::turn(
+        &object,
+        &triggers,
+        Duration::ZERO,
+        &mut memory,
+        launcher.as_ref(),
+    )
+    .await;
     assert_eq!(outcome.launched, JOBS, "{:?}", outcome.errors.first());
     f64::from(JOBS) / start.elapsed().as_secs_f64()
 }
@@ -113,7 +155,10 @@ struct Thousand;
 
 impl Source for Thousand {
     fn read(&self, _freshness: Duration) -> BoxFuture<'_, Result<Taken, Error>> {
-        let taken = Taken { reading: Reading::new(f64::from(JOBS)), at: Instant::now() };
+        let taken = Taken {
+            reading: Reading::new(f64::from(JOBS)),
+            at: Instant::now(),
+        };
         Box::pin(std::future::ready(Ok(taken)))
     }
 }
@@ -141,7 +186,10 @@ fn parsed(namespace: &str, name: &str, uid: &str) -> ScaledJob {
 }
 
 async fn create(cluster: &Cluster, path: &str, body: Value) -> Value {
-    let answer = cluster.send(Call::post(path, body)).await.expect("an answer");
+    let answer = cluster
+        .send(Call::post(path, body))
+        .await
+        .expect("an answer");
     assert!(answer.is_success(), "{}", answer.words());
     answer.json().expect("JSON")
 }

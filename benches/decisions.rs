@@ -13,19 +13,34 @@ const TIME: Duration = Duration::from_secs(2);
 fn main() {
     let strategies = [
         ("default", Strategy::Default),
-        ("custom", Strategy::Custom { deduction: 1, running_percentage: 0.5 }),
+        (
+            "custom",
+            Strategy::Custom {
+                deduction: 1,
+                running_percentage: 0.5,
+            },
+        ),
         ("accurate", Strategy::Accurate),
         ("eager", Strategy::Eager),
     ];
     let words = rate(|number| {
-        black_box(format!("{number} waiting / 10 per Job = {} wanted (s0-aws-sqs-orders), 3 unfinished", number / 10));
+        black_box(format!(
+            "{number} waiting / 10 per Job = {} wanted (s0-aws-sqs-orders), 3 unfinished",
+            number / 10
+        ));
     });
-    println!("{:<10} {:>14} {:>24}", "strategy", "decisions/s", "of bare formatting");
+    println!(
+        "{:<10} {:>14} {:>24}",
+        "strategy", "decisions/s", "of bare formatting"
+    );
     for (name, strategy) in strategies {
         let policy = Policy {
             strategy,
             calculation: Calculation::Max,
-            bounds: Bounds { min: None, max: Some(50) },
+            bounds: Bounds {
+                min: None,
+                max: Some(50),
+            },
         };
         let decisions = rate(|number| {
             let measure = Measure {
@@ -34,7 +49,14 @@ fn main() {
                 target: 10.0,
                 activation: 0.0,
             };
-            black_box(scaling::decide(&policy, &[measure], JobCounts { unfinished: 3, pending: 1 }));
+            black_box(scaling::decide(
+                &policy,
+                &[measure],
+                JobCounts {
+                    unfinished: 3,
+                    pending: 1,
+                },
+            ));
         });
         println!("{name:<10} {decisions:>14.0} {:>24.2}", decisions / words);
     }

@@ -24,8 +24,10 @@ use crate::cluster::{self, Cluster, Scope};
 use crate::config::{self, Config};
 use crate::controller::metrics::Metrics;
 use crate::controller::status::writer::Writer;
-use crate::controller::{self, Change, Shared, watch};
+use crate::controller::watch::Watch;
+use crate::controller::{self, Change, Shared, WAITING_CHANGES};
 use crate::launch::kubernetes::Kubernetes;
+use crate::lookup;
 use crate::serve::health::{self, Health};
 use crate::source::pool::{self, Pool};
 use crate::telemetry;
@@ -34,9 +36,6 @@ pub mod local;
 
 /// How long a Job of the last round that nobody has seen counts as unfinished (the contract's minute).
 const UNSEEN_GRACE: Duration = Duration::from_secs(60);
-
-/// Changes waiting for the loop. It only hands them on to tasks; a watch that lists thousands of objects waits here.
-const CHANGES: usize = 256;
 
 /// Runs in a cluster until SIGTERM or SIGINT.
 ///
@@ -59,16 +58,23 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         web_identity_token_file: config::web_identity_token_file(),
         sts_endpoint: None,
     }));
-    pool.register(&mut registry);
+    pool.register(registry.sub_registry_with_prefix("source"));
     let metrics = Metrics::register(&mut registry);
-    let launcher = Arc::new(Kubernetes::new(cluster.clone(), scope.clone(), UNSEEN_GRACE));
+    let launcher = Arc::new(Kubernetes::new(
+        cluster.clone(),
+        scope.clone(),
+        UNSEEN_GRACE,
+    ));
     let cluster_namespace = config.cluster_namespace.clone().unwrap_or(own_namespace);
-    let lookup = Arc::new(crate::lookup::kubernetes::Kubernetes::new(cluster.clone(), cluster_namespace));
+    let lookup = Arc::new(lookup::kubernetes::Kubernetes::new(
+        cluster.clone(),
+        cluster_namespace,
+    ));
     let shared = Shared {
         launcher: launcher.clone(),
         pool,
-        lookup: lookup.clone(),
-        reporter: Arc::new(Writer::new(cluster.clone())),
+        lookup,
+        reporter: Arc::new(Writer::new(cluster.clone(), config::instance())),
         metrics: metrics.clone(),
         clock,
     };
@@ -77,8 +83,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
-    let (sender, changes) = mpsc::channel(CHANGES);
-    tasks.spawn("health", serve_health(listener, registry, metrics, stop.clone()));
+    let (sender, changes) = mpsc::channel(WAITING_CHANGES);
+    tasks.spawn(
+        "health",
+        serve_health(listener, registry, metrics, stop.clone()),
+    );
     tasks.spawn("jobs", {
         let (launcher, stop) = (launcher.clone(), stop.clone());
         async move {
@@ -87,9 +96,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
     tasks.spawn("objects", {
-        let (sender, stop) = (sender.clone(), stop.clone());
+        let watch = Watch::new(cluster, scope, sender.clone());
+        let stop = stop.clone();
         async move {
-            watch::run(&cluster, &scope, sender, stop.cancelled()).await;
+            watch.run(stop.cancelled()).await;
             Ok(())
         }
     });
@@ -100,7 +110,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 /// Binds a door, or says which flag was wrong.
 async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {flag} {address}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {flag} {address}"))
 }
 
 /// The health door, ready once every object has been read and until the stop.
@@ -116,7 +128,10 @@ async fn serve_health(
         (false, false) => Err("the objects have not been read yet"),
         (false, true) => Ok(()),
     };
-    let health = Health { registry: Arc::new(registry), ready: Arc::new(ready) };
+    let health = Health {
+        registry: Arc::new(registry),
+        ready: Arc::new(ready),
+    };
     Ok(health::serve(listener, health, stop).await?)
 }
 
@@ -126,7 +141,9 @@ async fn run_turns(
     changes: mpsc::Receiver<Change>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    controller::run(shared, changes, stop).await.map_err(|text| anyhow!(text))
+    controller::run(shared, changes, stop)
+        .await
+        .map_err(|text| anyhow!(text))
 }
 
 /// Tells the loop about Jobs that finished or went away.
@@ -150,7 +167,10 @@ async fn forward_ended(
 
 /// The cluster to work in, and the namespace that is ours by default.
 async fn connect(config: &Config) -> anyhow::Result<(Cluster, String)> {
-    let options = kube::config::KubeConfigOptions { context: config.context.clone(), ..Default::default() };
+    let options = kube::config::KubeConfigOptions {
+        context: config.context.clone(),
+        ..Default::default()
+    };
     let kube_config = match &config.kubeconfig {
         Some(file) => {
             let kubeconfig = kube::config::Kubeconfig::read_from(file)
@@ -175,7 +195,10 @@ fn of(config: kube::Config) -> anyhow::Result<(Cluster, String)> {
 }
 
 /// The wall clock: the one place that reads it for the rest of the program.
-#[expect(clippy::disallowed_methods, reason = "this room hands the time to the others")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this room hands the time to the others"
+)]
 pub(crate) fn clock() -> Timestamp {
     Timestamp::now()
 }
@@ -189,7 +212,10 @@ pub(crate) struct Signals {
 impl Signals {
     /// Listens from now on.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     /// The next of either.
@@ -210,11 +236,18 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// None yet; `stop` is what they stop on.
     pub(crate) fn new(stop: CancellationToken) -> Self {
-        Self { set: JoinSet::new(), stop }
+        Self {
+            set: JoinSet::new(),
+            stop,
+        }
     }
 
     /// Starts a task under a name.
-    pub(crate) fn spawn(&mut self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    pub(crate) fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
         self.set.spawn(async move { (name, task.await) });
     }
 
@@ -223,7 +256,11 @@ impl Tasks {
     /// # Errors
     ///
     /// The name of a task that failed, or ended before it was told to.
-    pub(crate) async fn finish(mut self, signals: &mut Signals, drain_timeout: Duration) -> anyhow::Result<()> {
+    pub(crate) async fn finish(
+        mut self,
+        signals: &mut Signals,
+        drain_timeout: Duration,
+    ) -> anyhow::Result<()> {
         tokio::select! {
             () = signals.next() => info!("stopping; a second signal ends at once"),
             () = self.stop.cancelled() => {}

@@ -44,7 +44,7 @@ enum Command {
     Demo(demo::Args),
     /// The demo's worker: takes messages and commits them
     #[command(hide = true)]
-    DemoWorker(demo::WorkerArgs),
+    DemoWorker(demo::worker::Args),
 }
 
 /// Runs one command: 0 for success, 1 for a failure, 2 for wrong usage or settings.
@@ -57,16 +57,19 @@ pub fn main(cli: Cli) -> ExitCode {
         return wrong_usage(&message);
     }
     // One TLS provider for the whole program; rustls panics at first use when it has to choose.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
         return wrong_usage("a TLS provider was installed twice");
     }
     let result = match cli.command {
         Command::Run(args) => run::run(args),
-        Command::Local(args) => local::run(args),
+        Command::Local(args) => local::run(&args),
         Command::Check(args) => print(|out| runtime()?.block_on(check::run(&args, out))),
         Command::Crd(args) => print(|out| crd::run(&args, out)),
-        Command::Demo(args) => demo::run(args),
-        Command::DemoWorker(args) => demo::work(args),
+        Command::Demo(args) => print(|out| demo::run(&args, out)),
+        Command::DemoWorker(args) => demo::work(&args),
     };
     result.unwrap_or_else(|failure| {
         error!("{failure:#}");
@@ -76,7 +79,10 @@ pub fn main(cli: Cli) -> ExitCode {
 
 /// Says what is wrong with the settings, where clap says it, and gives clap's exit code.
 pub(crate) fn wrong_usage(message: &str) -> ExitCode {
-    #[expect(clippy::print_stderr, reason = "usage errors go where clap's go, logs or not")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "usage errors go where clap's go, logs or not"
+    )]
     {
         eprintln!("error: {message}\n\nFor more information, try '--help'.");
     }
@@ -104,5 +110,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 ///
 /// The operating system's, when it gives no threads.
 pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
 }

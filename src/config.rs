@@ -1,5 +1,7 @@
 //! Flags and environment → [`Config`]. Nobody else reads the environment.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +10,12 @@ use std::time::Duration;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
     /// Namespaces whose objects are acted on [default: the one of the kubeconfig or the Pod]
-    #[arg(long, env = "SLIPWAY_NAMESPACES", value_delimiter = ',', value_name = "A,B")]
+    #[arg(
+        long,
+        env = "SLIPWAY_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "A,B"
+    )]
     pub namespaces: Vec<String>,
 
     /// Act on the objects of every namespace
@@ -32,7 +39,12 @@ pub struct Config {
     pub cluster_namespace: Option<String>,
 
     /// Host pattern (`*.internal`, `127.0.0.1`) that may be contacted although it is loopback, link-local, or not AWS's own while our own AWS identity is used; may be given several times
-    #[arg(long, env = "SLIPWAY_ALLOW_ADDRESS", value_delimiter = ',', value_name = "PATTERN")]
+    #[arg(
+        long,
+        env = "SLIPWAY_ALLOW_ADDRESS",
+        value_delimiter = ',',
+        value_name = "PATTERN"
+    )]
     pub allow_address: Vec<String>,
 
     /// How long to wait for turns under way after the first SIGTERM
@@ -44,7 +56,12 @@ pub struct Config {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Speech {
     /// Log lines as JSON, or as text [default: json for `run`, text elsewhere]
-    #[arg(long, env = "SLIPWAY_LOG_FORMAT", value_name = "json|text", global = true)]
+    #[arg(
+        long,
+        env = "SLIPWAY_LOG_FORMAT",
+        value_name = "json|text",
+        global = true
+    )]
     pub log_format: Option<LogFormat>,
 
     /// What to log: error, warn, info, debug, trace, or a filter such as `info,slipway=debug`
@@ -66,12 +83,25 @@ pub fn web_identity_token_file() -> Option<PathBuf> {
     variable("AWS_WEB_IDENTITY_TOKEN_FILE").map(PathBuf::from)
 }
 
-/// Width of the terminal as the shell says it, in columns.
-pub fn columns() -> Option<u16> {
-    variable("COLUMNS").and_then(|columns| columns.parse().ok())
+/// What this process is called where several of it run: the Pod's name.
+pub fn instance() -> String {
+    variable("HOSTNAME").unwrap_or_else(|| format!("slipway-{}", std::process::id()))
 }
 
-#[expect(clippy::disallowed_methods, reason = "this room is the one that reads the environment")]
+/// What a local Job's processes inherit beside what their container declares: enough
+/// to find programs and files, and no credentials.
+pub fn inherited() -> BTreeMap<String, OsString> {
+    const NAMES: [&str; 9] = [
+        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR",
+    ];
+    let value = |name: &str| Some((name.to_owned(), std::env::var_os(name)?));
+    NAMES.into_iter().filter_map(value).collect()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this room is the one that reads the environment"
+)]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -82,9 +112,11 @@ fn variable(name: &str) -> Option<String> {
 ///
 /// A text that says what would have been right.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration =
-        text.parse().map_err(|_| format!("{text:?} is not a duration: write 10s, 1m30s or 500ms"))?;
-    Duration::try_from(parsed).map_err(|_| format!("{text:?} is negative: write 10s, 1m30s or 500ms"))
+    let parsed: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not a duration: write 10s, 1m30s or 500ms"))?;
+    Duration::try_from(parsed)
+        .map_err(|_| format!("{text:?} is negative: write 10s, 1m30s or 500ms"))
 }
 
 /// `host:port`, or `:port` for every address.
@@ -93,8 +125,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// A text that says what would have been right.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
-    let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    whole.parse().map_err(|_| format!("{text:?} is not an address: write :9090 or 127.0.0.1:9090"))
+    let whole = if text.starts_with(':') {
+        format!("0.0.0.0{text}")
+    } else {
+        text.to_owned()
+    };
+    whole
+        .parse()
+        .map_err(|_| format!("{text:?} is not an address: write :9090 or 127.0.0.1:9090"))
 }
 
 #[cfg(test)]
@@ -112,7 +150,10 @@ mod tests {
     #[test]
     fn a_port_alone_listens_everywhere() {
         assert_eq!(address(":9090").unwrap(), "0.0.0.0:9090".parse().unwrap());
-        assert_eq!(address("127.0.0.1:0").unwrap(), "127.0.0.1:0".parse().unwrap());
+        assert_eq!(
+            address("127.0.0.1:0").unwrap(),
+            "127.0.0.1:0".parse().unwrap()
+        );
         assert!(address("nine").is_err());
     }
 }

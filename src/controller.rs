@@ -41,13 +41,16 @@ pub enum Change {
         /// Which API it came through.
         api: Api,
     },
-    /// Everything there was at the start has been read.
+    /// Every ScaledJob there was at the start has been read, or refused with a line in the log. Comes once.
     Synced,
-    /// Something that triggers refer to changed in a namespace.
-    ReferencesChanged(String),
+    /// Something that triggers refer to changed in a namespace; `None`: something of the whole cluster.
+    ReferencesChanged(Option<String>),
     /// A Job of the object of this name finished or went away.
     JobFinished(ObjectId),
 }
+
+/// Changes that may wait for the loop. A page of a list fits; a slower loop slows the watches down, and loses nothing.
+pub const WAITING_CHANGES: usize = 512;
 
 /// Takes what a turn saw and did to where its user looks.
 pub trait Reporter: Send + Sync {
@@ -133,7 +136,13 @@ pub async fn run(
                 }
             }
             Change::ReferencesChanged(namespace) => {
-                for (_, handle) in objects.iter().filter(|((id, _), _)| id.namespace == namespace) {
+                shared.lookup.forget(namespace.as_deref());
+                let concerned = |id: &ObjectId| {
+                    namespace
+                        .as_ref()
+                        .is_none_or(|namespace| id.namespace == *namespace)
+                };
+                for (_, handle) in objects.iter().filter(|((id, _), _)| concerned(id)) {
                     handle.edited();
                 }
             }
@@ -196,9 +205,18 @@ fn apply(
                 object.name = identity.id.name
             );
             let (sender, receiver) = latest::channel(desired);
-            let task = object::run(shared.clone(), receiver, Arc::clone(&job_finished), stop.clone());
+            let task = object::run(
+                shared.clone(),
+                receiver,
+                Arc::clone(&job_finished),
+                stop.clone(),
+            );
             tasks.spawn(task.instrument(span));
-            entry.insert(Handle { desired: sender, job_finished, stop });
+            entry.insert(Handle {
+                desired: sender,
+                job_finished,
+                stop,
+            });
         }
     }
 }
@@ -216,19 +234,35 @@ fn same_wish(left: &Desired, right: &Desired) -> bool {
 }
 
 fn desired(value: &Value) -> Desired {
-    let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |path: &str| {
+        value
+            .pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let namespace = match text("/metadata/namespace") {
         namespace if namespace.is_empty() => "default".to_owned(),
         namespace => namespace,
     };
     let id = ObjectId::new(namespace, text("/metadata/name"));
-    let api = if text("/apiVersion").starts_with("keda.sh/") { Api::Keda } else { Api::Slipway };
+    let api = if text("/apiVersion").starts_with("keda.sh/") {
+        Api::Keda
+    } else {
+        Api::Slipway
+    };
     let identity = Identity {
         uid: text("/metadata/uid"),
-        generation: value.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+        generation: value
+            .pointer("/metadata/generation")
+            .and_then(Value::as_i64)
+            .unwrap_or_default(),
         status: value.get("status").cloned().unwrap_or_default(),
         id,
         api,
     };
-    Desired { identity, scaled_job: crate::resource::scaled_job::parse(value).map(Arc::new) }
+    Desired {
+        identity,
+        scaled_job: crate::resource::scaled_job::parse(value).map(Arc::new),
+    }
 }

@@ -136,28 +136,53 @@ pub async fn turn(
     launcher: &dyn Launcher,
 ) -> Outcome {
     let readings = join_all(triggers.iter().map(|trigger| read(trigger, freshness))).await;
-    let taken: Vec<&Taken> = readings.iter().filter_map(|(_, _, taken)| taken.as_ref()).collect();
+    let taken: Vec<&Taken> = readings
+        .iter()
+        .filter_map(|(_, _, taken)| taken.as_ref())
+        .collect();
     let polled_at = taken.iter().map(|taken| taken.at).min();
-    let fresh = taken.iter().all(|taken| memory.acted_on.is_none_or(|acted_on| taken.at > acted_on));
+    let fresh = taken
+        .iter()
+        .all(|taken| memory.acted_on.is_none_or(|acted_on| taken.at > acted_on));
     let newest = taken.iter().map(|taken| taken.at).max();
-    let measures: Vec<Measure> = readings.iter().filter_map(|(_, measure, _)| measure.clone()).collect();
+    let measures: Vec<Measure> = readings
+        .iter()
+        .filter_map(|(_, measure, _)| measure.clone())
+        .collect();
     let mut outcome = count(scaled_job, launcher).await;
-    outcome.triggers = readings.into_iter().map(|(outcome, _, _)| outcome).collect();
+    outcome.triggers = readings
+        .into_iter()
+        .map(|(outcome, _, _)| outcome)
+        .collect();
     outcome.polled_at = polled_at;
-    let Some(counts) = outcome.counts else { return outcome };
+    let Some(counts) = outcome.counts else {
+        return outcome;
+    };
     if !fresh {
         top_up(scaled_job, counts, memory, launcher, &mut outcome).await;
         return outcome;
     }
     let decision = scaling::decide(&scaled_job.policy, &measures, counts);
-    if act(scaled_job, Verdict::Decided(decision), memory, launcher, &mut outcome).await {
+    if act(
+        scaled_job,
+        Verdict::Decided(decision),
+        memory,
+        launcher,
+        &mut outcome,
+    )
+    .await
+    {
         memory.acted_on = newest.or(memory.acted_on);
     }
     outcome
 }
 
 /// A turn because a Job finished: no source is read, and no more is launched than the cap kept back.
-pub async fn refill(scaled_job: &ScaledJob, memory: &mut Memory, launcher: &dyn Launcher) -> Outcome {
+pub async fn refill(
+    scaled_job: &ScaledJob,
+    memory: &mut Memory,
+    launcher: &dyn Launcher,
+) -> Outcome {
     let mut outcome = count(scaled_job, launcher).await;
     if let Some(counts) = outcome.counts {
         top_up(scaled_job, counts, memory, launcher, &mut outcome).await;
@@ -173,7 +198,14 @@ async fn top_up(
     outcome: &mut Outcome,
 ) {
     let top_up = scaling::top_up(scaled_job.policy.bounds, memory.held_back, counts);
-    act(scaled_job, Verdict::ToppedUp(top_up), memory, launcher, outcome).await;
+    act(
+        scaled_job,
+        Verdict::ToppedUp(top_up),
+        memory,
+        launcher,
+        outcome,
+    )
+    .await;
 }
 
 async fn read(
@@ -183,7 +215,10 @@ async fn read(
     let connected = match trigger {
         Ok(connected) => connected,
         Err((metric_name, failure)) => {
-            let outcome = TriggerOutcome { metric_name: metric_name.clone(), result: Err(failure.clone()) };
+            let outcome = TriggerOutcome {
+                metric_name: metric_name.clone(),
+                result: Err(failure.clone()),
+            };
             return (outcome, None, None);
         }
     };
@@ -197,19 +232,39 @@ async fn read(
                 activation: connected.activation,
             };
             let result = Ok((taken.reading, measure.is_active()));
-            (TriggerOutcome { metric_name, result }, Some(measure), Some(taken))
+            (
+                TriggerOutcome {
+                    metric_name,
+                    result,
+                },
+                Some(measure),
+                Some(taken),
+            )
         }
         Err(error) => {
-            let failure =
-                Failure { reason: error.reason(), message: error.to_string(), transient: error.is_transient() };
-            (TriggerOutcome { metric_name, result: Err(failure) }, None, None)
+            let failure = Failure {
+                reason: error.reason(),
+                message: error.to_string(),
+                transient: error.is_transient(),
+            };
+            (
+                TriggerOutcome {
+                    metric_name,
+                    result: Err(failure),
+                },
+                None,
+                None,
+            )
         }
     }
 }
 
 async fn count(scaled_job: &ScaledJob, launcher: &dyn Launcher) -> Outcome {
     let jobs = launcher.jobs(scaled_job).await;
-    let counts = jobs.as_ref().ok().map(|jobs| launch::count::counts(jobs, &scaled_job.pending_pod_conditions));
+    let counts = jobs
+        .as_ref()
+        .ok()
+        .map(|jobs| launch::count::counts(jobs, &scaled_job.pending_pod_conditions));
     Outcome {
         triggers: Vec::new(),
         polled_at: None,
@@ -234,7 +289,10 @@ async fn act(
     outcome.verdict = Some(verdict);
     if jobs > 0 {
         let written = scaled_job.round.map_or(0, |round| round.number);
-        let round = Round { number: memory.round.max(written) + 1, jobs };
+        let round = Round {
+            number: memory.round.max(written) + 1,
+            jobs,
+        };
         if let Err(error) = launcher.open_round(scaled_job, round).await {
             outcome.errors.push(error);
             return false;

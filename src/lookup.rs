@@ -56,6 +56,9 @@ pub trait Lookup: Send + Sync {
         cluster: bool,
         api: crate::resource::Api,
     ) -> BoxFuture<'a, Result<Option<Authentication>, Error>>;
+
+    /// Drops what is remembered of a namespace, or (`None`) of everything: something changed there.
+    fn forget(&self, namespace: Option<&str>);
 }
 
 /// A TriggerAuthentication as it was found.

@@ -15,17 +15,26 @@ use crate::config::{LogFormat, Speech};
 /// # Errors
 ///
 /// A text that says what is wrong with `--log`.
-pub fn start(speech: &Speech, default_format: LogFormat, default_filter: &str) -> Result<(), String> {
+pub fn start(
+    speech: &Speech,
+    default_format: LogFormat,
+    default_filter: &str,
+) -> Result<(), String> {
     let filter = speech.log.as_deref().unwrap_or(default_filter);
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| format!("--log {filter:?}: {error}; write error, warn, info, debug, trace or target=level"))?;
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        format!("--log {filter:?}: {error}; write error, warn, info, debug, trace or target=level")
+    })?;
     let registry = tracing_subscriber::registry().with(filter);
     let layer = fmt::layer().with_writer(std::io::stderr);
     let started = match speech.log_format.unwrap_or(default_format) {
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
-        LogFormat::Text => {
-            registry.with(layer.with_ansi(std::io::stderr().is_terminal()).with_target(false)).try_init()
-        }
+        LogFormat::Text => registry
+            .with(
+                layer
+                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_target(false),
+            )
+            .try_init(),
     };
     started.map_err(|error| error.to_string())
 }

@@ -15,10 +15,10 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::app::{CHANGES, Signals, Tasks, clock, listen, run_turns, serve_health};
+use crate::app::{Signals, Tasks, clock, listen, run_turns, serve_health};
 use crate::controller::metrics::Metrics;
 use crate::controller::status::{Report, Turn};
-use crate::controller::{Change, Identity, Reporter, Shared};
+use crate::controller::{Change, Identity, Reporter, Shared, WAITING_CHANGES};
 use crate::launch::Outcome;
 use crate::launch::local::{Fact, JobPhase, Local, Submitted};
 use crate::lookup::files::Current;
@@ -70,13 +70,19 @@ impl Reports {
     /// Every object and its latest report, by namespace and name.
     pub fn all(&self) -> Vec<(ObjectId, Report)> {
         let latest = self.latest.lock().expect("no panic while held");
-        let mut all: Vec<_> = latest.iter().map(|((id, _), report)| (id.clone(), report.clone())).collect();
+        let mut all: Vec<_> = latest
+            .iter()
+            .map(|((id, _), report)| (id.clone(), report.clone()))
+            .collect();
         all.sort_by(|(left, _), (right, _)| left.cmp(right));
         all
     }
 
     fn drop_report(&self, id: &ObjectId, api: Api) {
-        self.latest.lock().expect("no panic while held").remove(&(id.clone(), api));
+        self.latest
+            .lock()
+            .expect("no panic while held")
+            .remove(&(id.clone(), api));
     }
 
     /// Whether an object's last turn found nothing to do and no Job unfinished.
@@ -98,7 +104,10 @@ impl Reports {
 impl Reporter for Reports {
     fn report<'a>(&'a self, object: &'a Identity, report: Report) -> BoxFuture<'a, ()> {
         let key = (object.id.clone(), object.api);
-        self.latest.lock().expect("no panic while held").insert(key, report);
+        self.latest
+            .lock()
+            .expect("no panic while held")
+            .insert(key, report);
         Box::pin(std::future::ready(()))
     }
 
@@ -130,9 +139,9 @@ where
         web_identity_token_file: settings.web_identity_token_file,
         sts_endpoint: None,
     });
-    pool.register(&mut registry);
+    pool.register(registry.sub_registry_with_prefix("source"));
     let reports = Arc::new(Reports::default());
-    let (changes, received) = mpsc::channel(CHANGES);
+    let (changes, received) = mpsc::channel(WAITING_CHANGES);
     let failures = Arc::new(AtomicUsize::new(0));
     let mut files = Files {
         local: local.clone(),
@@ -159,10 +168,22 @@ where
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     if let Some(listener) = listener {
-        tasks.spawn("health", serve_health(listener, registry, metrics, stop.clone()));
+        tasks.spawn(
+            "health",
+            serve_health(listener, registry, metrics, stop.clone()),
+        );
     }
     let facts = local.facts();
-    tasks.spawn("show", show(Engine { local: local.clone(), reports }, stop.clone()));
+    tasks.spawn(
+        "show",
+        show(
+            Engine {
+                local: local.clone(),
+                reports,
+            },
+            stop.clone(),
+        ),
+    );
     tasks.spawn("jobs", {
         let (local, stop) = (local.clone(), stop.clone());
         async move {
@@ -170,7 +191,10 @@ where
             Ok(())
         }
     });
-    tasks.spawn("finished jobs", forward_finished(facts, changes, failures.clone(), stop.clone()));
+    tasks.spawn(
+        "finished jobs",
+        forward_finished(facts, changes, failures.clone(), stop.clone()),
+    );
     tasks.spawn("turns", run_turns(shared, received, stop.clone()));
     tasks.spawn("files", async move {
         tokio::select! {
@@ -199,7 +223,11 @@ async fn forward_finished(
             fact = facts.recv() => fact,
         };
         let (scaled_job, outcome) = match fact {
-            Ok(Fact::Finished { scaled_job, outcome, .. }) => (scaled_job, outcome),
+            Ok(Fact::Finished {
+                scaled_job,
+                outcome,
+                ..
+            }) => (scaled_job, outcome),
             // Missed facts cost a turn: the next timer looks at the world again.
             Ok(_) | Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return Ok(()),
@@ -252,17 +280,32 @@ impl Files {
             self.failures.fetch_add(1, Ordering::Relaxed);
             warn!("{finding}");
         }
-        let unreadable = manifests.faults.iter().any(|finding| finding.object.is_none());
-        let written: HashSet<ObjectId> = manifests.entries.iter().map(|entry| entry.document.id.clone()).collect();
+        let unreadable = manifests
+            .faults
+            .iter()
+            .any(|finding| finding.object.is_none());
+        let written: HashSet<ObjectId> = manifests
+            .entries
+            .iter()
+            .map(|entry| entry.document.id.clone())
+            .collect();
         let mut objects = Vec::new();
         for (index, scaled_job) in &manifests.scaled_jobs {
-            objects.push(((scaled_job.id.clone(), scaled_job.api), manifests.entries[*index].document.value.clone()));
+            objects.push((
+                (scaled_job.id.clone(), scaled_job.api),
+                manifests.entries[*index].document.value.clone(),
+            ));
         }
         let jobs: Vec<(Finding, Value)> = manifests
             .jobs
             .iter()
             .map(|index| &manifests.entries[*index])
-            .map(|entry| (entry.finding(Fault::at("", "")), entry.document.value.clone()))
+            .map(|entry| {
+                (
+                    entry.finding(Fault::at("", "")),
+                    entry.document.value.clone(),
+                )
+            })
             .collect();
         let is_first = self.applied.is_empty();
         self.lookup.set(manifests.files);
@@ -270,7 +313,12 @@ impl Files {
         for (place, job) in jobs {
             self.submit(place, job).await;
         }
-        let gone: Vec<_> = self.applied.keys().filter(|(id, _)| !unreadable && !written.contains(id)).cloned().collect();
+        let gone: Vec<_> = self
+            .applied
+            .keys()
+            .filter(|(id, _)| !unreadable && !written.contains(id))
+            .cloned()
+            .collect();
         for (id, api) in gone {
             self.applied.remove(&(id.clone(), api));
             self.reports.drop_report(&id, api);
@@ -285,13 +333,16 @@ impl Files {
     async fn apply(&mut self, key: (ObjectId, Api), value: Value, is_first: bool) {
         if self.applied.get(&key) == Some(&value) {
             if !is_first {
-                self.tell(Change::ReferencesChanged(key.0.namespace)).await;
+                self.tell(Change::ReferencesChanged(Some(key.0.namespace)))
+                    .await;
             }
             return;
         }
         let mut applied = value.clone();
         match self.local.round(&key.0) {
-            Ok(Some(round)) => applied["status"] = json!({"round": {"number": round.number, "jobs": round.jobs}}),
+            Ok(Some(round)) => {
+                applied["status"] = json!({"round": {"number": round.number, "jobs": round.jobs}})
+            }
             Ok(None) => {}
             Err(error) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
@@ -320,7 +371,11 @@ impl Files {
     }
 
     fn is_idle(&self) -> bool {
-        self.local.is_idle() && self.applied.keys().all(|(id, api)| self.reports.is_idle(id, *api))
+        self.local.is_idle()
+            && self
+                .applied
+                .keys()
+                .all(|(id, api)| self.reports.is_idle(id, *api))
     }
 }
 
@@ -338,5 +393,8 @@ fn stamps(paths: &[PathBuf]) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
         let metadata = std::fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
     };
-    files.into_iter().map(|path| (path.clone(), stamp(&path))).collect()
+    files
+        .into_iter()
+        .map(|path| (path.clone(), stamp(&path)))
+        .collect()
 }

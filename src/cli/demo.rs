@@ -4,12 +4,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::launch::local::{JobPhase, JobView};
+use crate::cli::local::show::Screen;
+use crate::cli::{local, runtime};
+use crate::launch::local::{JobPhase, JobView, Local};
 
 use self::cluster::Cluster;
 
@@ -29,6 +33,44 @@ const GROUP: &str = "order-workers";
 /// Watch a backlog become Jobs: an embedded Kafka, a ScaledJob, and real processes.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct Args {}
+
+/// Runs the demo and prints its summary. Exit code 0: every order was done, and every Job succeeded.
+///
+/// # Errors
+///
+/// The stage cannot be set up, or a part of the engine ended early.
+pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(async {
+        let program = std::env::current_exe().context("this program's own path is not known")?;
+        let folder = std::env::temp_dir().join(format!("slipway-demo-{}", std::process::id()));
+        writeln!(out, "An embedded Kafka gets {MESSAGES} orders; one Job takes {PER_JOB}, {MAX_JOBS} Jobs at most.")?;
+        let stage = Stage::set_up(&folder, &program).await?;
+        let args = local::Args {
+            files: vec![stage.manifest()],
+            state: stage.state(),
+            until_idle: true,
+            backoff_base: Duration::from_secs(1),
+            max_processes: None,
+            health: None,
+            allow_address: Vec::new(),
+        };
+        let started = Instant::now();
+        let (_, jobs) = local::engine(&args, Screen::Lines, Local::jobs).await?;
+        let summary = stage.summary(&jobs, started.elapsed())?;
+        writeln!(out, "{summary}")?;
+        Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+/// Runs the worker of one Job.
+///
+/// # Errors
+///
+/// No connection, no commit, or no file to write to.
+pub fn work(args: &worker::Args) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(worker::run(args))?;
+    Ok(ExitCode::SUCCESS)
+}
 
 /// Everything the demo needs before the engine runs. It is cleared away when dropped.
 #[derive(Debug)]

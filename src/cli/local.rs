@@ -1,12 +1,30 @@
 //! `slipway local`: the same engine with no cluster, Jobs as processes.
 
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use crate::app;
+use crate::app::local::Engine;
+use crate::cli::local::show::Screen;
+use crate::cli::local::table::{ScaledJobRow, Snapshot};
+use crate::cli::runtime;
+use crate::config;
+use crate::controller::status::{self, Poll, Report, Turn};
+use crate::launch;
+use crate::launch::local::Local;
+use crate::lookup::files::Current;
+use crate::resource::ObjectId;
 
-/// Run Jobs and ScaledJobs from files, as processes on this machine.
+/// Run Jobs and ScaledJobs from files, as processes on this machine
+///
+/// The engine is the one of `run`. A container runs its `command` and `args`, or
+/// the shell line in the annotation slipway.dev/local-command. What was accepted is
+/// remembered in --state: after a kill, the next start goes on where this one was.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct Args {
     /// Files or folders with ScaledJobs, Jobs, TriggerAuthentications, Secrets and ConfigMaps
@@ -28,13 +46,118 @@ pub struct Args {
         long,
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = duration,
+        value_parser = config::duration,
         env = "SLIPWAY_BACKOFF_BASE"
     )]
     pub backoff_base: Duration,
     /// Containers that run at once [default: 4 for each core]
     #[arg(long, value_name = "N", env = "SLIPWAY_MAX_PROCESSES")]
     pub max_processes: Option<NonZeroU32>,
+    /// Address for /livez, /readyz and /metrics [default: none]
+    #[arg(long, value_name = "ADDRESS", value_parser = config::address, env = "SLIPWAY_HEALTH")]
+    pub health: Option<SocketAddr>,
+    /// Host pattern that may be contacted with our own AWS identity although it is not AWS's; may be given several times
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        value_delimiter = ',',
+        env = "SLIPWAY_ALLOW_ADDRESS"
+    )]
+    pub allow_address: Vec<String>,
+}
+
+/// Runs until a signal, or until nothing is left to do. Exit code 0: every Job succeeded and everything in the files was right.
+///
+/// # Errors
+///
+/// The state folder cannot be used, or a part of the engine ended early.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let screen = if std::io::stdout().is_terminal() {
+        Screen::Table
+    } else {
+        Screen::Lines
+    };
+    let (succeeded, ()) = runtime()?.block_on(engine(args, screen, |_| ()))?;
+    Ok(if succeeded {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The engine on some files, shown on standard output; `ended` sees its Jobs at the end.
+pub(crate) async fn engine<Seen>(
+    args: &Args,
+    screen: Screen,
+    ended: impl FnOnce(&Local) -> Seen,
+) -> anyhow::Result<(bool, Seen)> {
+    let local = Local::open(
+        &args.state,
+        launch::local::Settings {
+            backoff_base: args.backoff_base,
+            max_processes: args.max_processes(),
+            clock: app::clock,
+            environment: config::inherited(),
+            lookup: Arc::new(Current::default()),
+        },
+    )?;
+    let settings = app::local::Settings {
+        files: args.files.clone(),
+        until_idle: args.until_idle,
+        health: args.health,
+        allow_address: args.allow_address.clone(),
+        web_identity_token_file: config::web_identity_token_file(),
+    };
+    let succeeded = app::local::run(settings, local.clone(), |engine, stop| async move {
+        let facts = engine.local.facts();
+        let mut out = std::io::stdout();
+        Ok(show::show(facts, || snapshot(&engine), screen, &mut out, stop).await?)
+    })
+    .await?;
+    Ok((succeeded, ended(&local)))
+}
+
+/// Everything the table shows now.
+fn snapshot(engine: &Engine) -> Snapshot {
+    let row = |(id, report): (ObjectId, Report)| {
+        let (backlog, reason) = match report.turn {
+            Turn::Polled(poll) => (status::backlog(&poll.triggers), explanation(&poll)),
+            Turn::ToppedUp(top_up) => (None, top_up.reason),
+            Turn::Failed(failure) => (None, failure.text),
+            Turn::Invalid(faults) => (
+                None,
+                faults
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            ),
+            Turn::Paused => (None, "paused".to_owned()),
+            Turn::Accepted => (None, "not read yet".to_owned()),
+        };
+        ScaledJobRow {
+            id,
+            backlog,
+            reason,
+        }
+    };
+    Snapshot {
+        now: app::clock(),
+        scaled_jobs: engine.reports.all().into_iter().map(row).collect(),
+        jobs: engine.local.jobs(),
+    }
+}
+
+/// The reason of the decision, or of the first trigger that could not be read.
+fn explanation(poll: &Poll) -> String {
+    let failure = poll
+        .triggers
+        .iter()
+        .find_map(|trigger| trigger.result.as_ref().err());
+    failure.map_or_else(
+        || poll.decision.reason.clone(),
+        |failure| failure.text.clone(),
+    )
 }
 
 impl Args {
@@ -48,13 +171,6 @@ impl Args {
             cores.saturating_mul(NonZeroU32::MIN.saturating_add(3))
         })
     }
-}
-
-/// A duration as Go writes it: `10s`, `1m30s`, `500ms`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let right = "must be a duration such as 10s, 1m30s or 500ms";
-    let duration: SignedDuration = text.parse().map_err(|_| right.to_owned())?;
-    Duration::try_from(duration).map_err(|_| right.to_owned())
 }
 
 pub mod show;

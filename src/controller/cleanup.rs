@@ -17,10 +17,23 @@ const DELETES_PER_TURN: usize = 100;
 pub(crate) async fn run(scaled_job: &ScaledJob, outcome: &Outcome, launcher: &dyn Launcher) {
     let Ok(jobs) = &outcome.jobs else { return };
     if let Rollout::Immediate(propagation) = scaled_job.rollout {
-        delete(scaled_job, history::outdated(scaled_job, jobs), propagation, "of an earlier generation", launcher).await;
-    }
-    delete(scaled_job, history::surplus(scaled_job, jobs), Propagation::Background, "above the history limit", launcher)
+        delete(
+            scaled_job,
+            history::outdated(scaled_job, jobs),
+            propagation,
+            "of an earlier generation",
+            launcher,
+        )
         .await;
+    }
+    delete(
+        scaled_job,
+        history::surplus(scaled_job, jobs),
+        Propagation::Background,
+        "above the history limit",
+        launcher,
+    )
+    .await;
 }
 
 async fn delete(
@@ -33,16 +46,27 @@ async fn delete(
     let deletes: Vec<_> = jobs
         .into_iter()
         .take(DELETES_PER_TURN)
-        .filter_map(|job| Some((ObjectId::new(&scaled_job.id.namespace, &job.name), job.uid.clone()?)))
+        .filter_map(|job| {
+            Some((
+                ObjectId::new(&scaled_job.id.namespace, &job.name),
+                job.uid.clone()?,
+            ))
+        })
         .map(|(id, uid)| delete_one(id, uid, propagation, launcher))
         .collect();
-    let results: Vec<_> = futures::stream::iter(deletes).buffer_unordered(DELETES_IN_FLIGHT).collect().await;
+    let results: Vec<_> = futures::stream::iter(deletes)
+        .buffer_unordered(DELETES_IN_FLIGHT)
+        .collect()
+        .await;
     let deleted = results.iter().filter(|(_, result)| result.is_ok()).count();
     if deleted > 0 {
         info!(deleted, "deleted {deleted} Jobs {why}");
     }
     if let Some((id, Err(error))) = results.iter().find(|(_, result)| result.is_err()) {
-        warn!(reason = error.reason(), "could not delete Job {id} {why}: {error}");
+        warn!(
+            reason = error.reason(),
+            "could not delete Job {id} {why}: {error}"
+        );
     }
 }
 

@@ -72,18 +72,43 @@ impl Metrics {
             is_synced: Arc::default(),
             started: Instant::now(),
         };
-        registry.register("turns", "Turns by outcome: ok, failed, aborted", metrics.turns.clone());
-        registry.register_with_unit("turn", "How long turns take", Unit::Seconds, metrics.turn_seconds.clone());
+        registry.register(
+            "turns",
+            "Turns by outcome: ok, failed, aborted",
+            metrics.turns.clone(),
+        );
+        registry.register_with_unit(
+            "turn",
+            "How long turns take",
+            Unit::Seconds,
+            metrics.turn_seconds.clone(),
+        );
         registry.register_with_unit(
             "turn_last_success_uptime",
             "Uptime of the process when a turn last succeeded",
             Unit::Seconds,
             metrics.last_success.clone(),
         );
-        registry.register("launches", "Jobs launched, by result: created, or why not", metrics.launches.clone());
-        registry.register("decisions", "Decisions, by outcome: launch, capped, idle", metrics.decisions.clone());
-        registry.register("backlog", "Units of work waiting, as last read", metrics.backlog.clone());
-        registry.register("jobs_running", "Unfinished Jobs, as last counted", metrics.running.clone());
+        registry.register(
+            "launches",
+            "Jobs launched, by result: created, or why not",
+            metrics.launches.clone(),
+        );
+        registry.register(
+            "decisions",
+            "Decisions, by outcome: launch, capped, idle",
+            metrics.decisions.clone(),
+        );
+        registry.register(
+            "backlog",
+            "Units of work waiting, as last read",
+            metrics.backlog.clone(),
+        );
+        registry.register(
+            "jobs_running",
+            "Unfinished Jobs, as last counted",
+            metrics.running.clone(),
+        );
         registry.register(
             "jobs_pending",
             "Unfinished Jobs without a running Pod, counted by strategies that look at them",
@@ -94,7 +119,11 @@ impl Metrics {
 
     /// Starts the clock of a turn; a turn that is dropped unfinished counts as aborted.
     pub(crate) fn turn(&self) -> Turn {
-        Turn { metrics: self.clone(), started: Instant::now(), outcome: "aborted" }
+        Turn {
+            metrics: self.clone(),
+            started: Instant::now(),
+            outcome: "aborted",
+        }
     }
 
     /// Everything there was at the start has been read.
@@ -109,28 +138,49 @@ impl Metrics {
 
     /// Drops the series of an object that is gone.
     pub(crate) fn forget(&self, id: &ObjectId) {
-        let triggers = self.series.lock().expect("no panic while held").remove(id).unwrap_or_default();
+        let triggers = self
+            .series
+            .lock()
+            .expect("no panic while held")
+            .remove(id)
+            .unwrap_or_default();
         for trigger in &triggers {
             self.backlog.remove(trigger);
         }
-        let object = OfObject { namespace: id.namespace.clone(), scaled_job: id.name.clone() };
+        let object = OfObject {
+            namespace: id.namespace.clone(),
+            scaled_job: id.name.clone(),
+        };
         self.running.remove(&object);
         self.pending.remove(&object);
     }
 
     fn record(&self, scaled_job: &ScaledJob, outcome: &Outcome) {
         let id = &scaled_job.id;
-        let object = OfObject { namespace: id.namespace.clone(), scaled_job: id.name.clone() };
+        let object = OfObject {
+            namespace: id.namespace.clone(),
+            scaled_job: id.name.clone(),
+        };
         if let Some(counts) = outcome.counts {
-            self.running.get_or_create(&object).set(i64::from(counts.unfinished));
+            self.running
+                .get_or_create(&object)
+                .set(i64::from(counts.unfinished));
             if scaled_job.policy.strategy.counts_pending() {
-                self.pending.get_or_create(&object).set(i64::from(counts.pending));
+                self.pending
+                    .get_or_create(&object)
+                    .set(i64::from(counts.pending));
             }
         }
         self.record_backlogs(id, outcome);
-        self.launches.get_or_create(&ByResult { result: "created" }).inc_by(u64::from(outcome.launched));
+        self.launches
+            .get_or_create(&ByResult { result: "created" })
+            .inc_by(u64::from(outcome.launched));
         for error in &outcome.errors {
-            self.launches.get_or_create(&ByResult { result: error.reason() }).inc();
+            self.launches
+                .get_or_create(&ByResult {
+                    result: error.reason(),
+                })
+                .inc();
         }
         if let Some(verdict) = &outcome.verdict {
             let what = match (verdict.launch(), verdict.held_back()) {
@@ -138,7 +188,9 @@ impl Metrics {
                 (1.., 0) => "launch",
                 (0, 0) => "idle",
             };
-            self.decisions.get_or_create(&ByOutcome { outcome: what }).inc();
+            self.decisions
+                .get_or_create(&ByOutcome { outcome: what })
+                .inc();
         }
     }
 
@@ -150,7 +202,9 @@ impl Metrics {
         let mut series = self.series.lock().expect("no panic while held");
         let mut now = Vec::new();
         for trigger in &outcome.triggers {
-            let Ok((reading, _)) = &trigger.result else { continue };
+            let Ok((reading, _)) = &trigger.result else {
+                continue;
+            };
             let labels = OfTrigger {
                 namespace: id.namespace.clone(),
                 scaled_job: id.name.clone(),
@@ -178,10 +232,14 @@ impl Turn {
     pub(crate) fn done(mut self, scaled_job: &ScaledJob, outcome: &Outcome) {
         let failed = outcome.jobs.is_err()
             || !outcome.errors.is_empty()
-            || outcome.triggers.iter().any(|trigger| trigger.result.is_err());
+            || outcome
+                .triggers
+                .iter()
+                .any(|trigger| trigger.result.is_err());
         self.outcome = if failed { "failed" } else { "ok" };
         if !failed {
-            let uptime = i64::try_from(self.metrics.started.elapsed().as_secs()).unwrap_or(i64::MAX);
+            let uptime =
+                i64::try_from(self.metrics.started.elapsed().as_secs()).unwrap_or(i64::MAX);
             self.metrics.last_success.set(uptime);
         }
         self.metrics.record(scaled_job, outcome);
@@ -190,7 +248,14 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.metrics.turns.get_or_create(&ByOutcome { outcome: self.outcome }).inc();
-        self.metrics.turn_seconds.observe(self.started.elapsed().as_secs_f64());
+        self.metrics
+            .turns
+            .get_or_create(&ByOutcome {
+                outcome: self.outcome,
+            })
+            .inc();
+        self.metrics
+            .turn_seconds
+            .observe(self.started.elapsed().as_secs_f64());
     }
 }

@@ -28,7 +28,12 @@ pub(crate) async fn run(
     job_finished: Arc<Notify>,
     stop: CancellationToken,
 ) {
-    let mut object = Object { shared, memory: Memory::default(), connections: Vec::new(), failures: 0 };
+    let mut object = Object {
+        shared,
+        memory: Memory::default(),
+        connections: Vec::new(),
+        failures: 0,
+    };
     let mut wake = Wake::Edited;
     loop {
         let now = desired.borrow_and_update().clone();
@@ -83,7 +88,10 @@ impl Object {
             Ok(scaled_job) => scaled_job,
             Err(faults) => {
                 let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                warn!(faults = texts.join("; "), "{} is not valid; nothing is launched for it", identity.id);
+                warn!(
+                    faults = texts.join("; "),
+                    "{} is not valid; nothing is launched for it", identity.id
+                );
                 self.connections.clear();
                 self.report(identity, Turn::Invalid(faults.clone())).await;
                 return None;
@@ -104,7 +112,14 @@ impl Object {
                 Wake::Edited | Wake::JobFinished => scaled_job.polling_interval,
             };
             let triggers = self.connect(scaled_job).await;
-            cycle::turn(scaled_job, &triggers, freshness, &mut self.memory, self.shared.launcher.as_ref()).await
+            cycle::turn(
+                scaled_job,
+                &triggers,
+                freshness,
+                &mut self.memory,
+                self.shared.launcher.as_ref(),
+            )
+            .await
         };
         log(&outcome);
         cleanup::run(scaled_job, &outcome, self.shared.launcher.as_ref()).await;
@@ -117,7 +132,11 @@ impl Object {
     }
 
     async fn report(&self, identity: &Identity, turn: Turn) {
-        let report = Report { generation: identity.generation, now: (self.shared.clock)(), turn };
+        let report = Report {
+            generation: identity.generation,
+            now: (self.shared.clock)(),
+            turn,
+        };
         self.shared.reporter.report(identity, report).await;
     }
 
@@ -129,7 +148,11 @@ impl Object {
         let interval = scaled_job.polling_interval;
         let failed = outcome.jobs.is_err()
             || !outcome.errors.is_empty()
-            || (!outcome.triggers.is_empty() && outcome.triggers.iter().all(|trigger| trigger.result.is_err()));
+            || (!outcome.triggers.is_empty()
+                && outcome
+                    .triggers
+                    .iter()
+                    .all(|trigger| trigger.result.is_err()));
         if failed {
             self.failures = self.failures.saturating_add(1);
             let doubled = interval.saturating_mul(1 << self.failures.saturating_sub(1).min(8));
@@ -145,7 +168,10 @@ impl Object {
     }
 
     /// Sources for the object's triggers: those at hand where the trigger still asks for the same.
-    async fn connect(&mut self, scaled_job: &ScaledJob) -> Vec<Result<Connected, (String, Failure)>> {
+    async fn connect(
+        &mut self,
+        scaled_job: &ScaledJob,
+    ) -> Vec<Result<Connected, (String, Failure)>> {
         let mut connected = Vec::with_capacity(scaled_job.triggers.len());
         let mut kept = Vec::with_capacity(scaled_job.triggers.len());
         for entry in &scaled_job.triggers {
@@ -166,22 +192,41 @@ impl Object {
         connected
     }
 
-    async fn connection(&self, scaled_job: &ScaledJob, entry: &TriggerEntry) -> Result<Connection, Failure> {
-        let inputs = lookup::inputs(scaled_job, entry, self.shared.lookup.as_ref()).await.map_err(|error| {
-            Failure { reason: error.reason(), message: error.to_string(), transient: error.is_transient() }
-        })?;
-        let trigger = resource::parse_trigger(entry, &inputs).map_err(|faults| {
-            let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Failure { reason: "Invalid", message: texts.join("; "), transient: false }
-        })?;
-        let at_hand = self.connections.iter().find(|connection| connection.trigger.source == trigger.source);
-        let source = match at_hand {
-            Some(connection) => Arc::clone(&connection.source),
-            None => self.shared.pool.connect(&trigger.source).map_err(|error| Failure {
+    async fn connection(
+        &self,
+        scaled_job: &ScaledJob,
+        entry: &TriggerEntry,
+    ) -> Result<Connection, Failure> {
+        let inputs = lookup::inputs(scaled_job, entry, self.shared.lookup.as_ref())
+            .await
+            .map_err(|error| Failure {
                 reason: error.reason(),
                 message: error.to_string(),
                 transient: error.is_transient(),
-            })?,
+            })?;
+        let trigger = resource::parse_trigger(entry, &inputs).map_err(|faults| {
+            let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Failure {
+                reason: "Invalid",
+                message: texts.join("; "),
+                transient: false,
+            }
+        })?;
+        let at_hand = self
+            .connections
+            .iter()
+            .find(|connection| connection.trigger.source == trigger.source);
+        let source = match at_hand {
+            Some(connection) => Arc::clone(&connection.source),
+            None => self
+                .shared
+                .pool
+                .connect(&trigger.source)
+                .map_err(|error| Failure {
+                    reason: error.reason(),
+                    message: error.to_string(),
+                    transient: error.is_transient(),
+                })?,
         };
         Ok(Connection { trigger, source })
     }
@@ -205,20 +250,37 @@ fn jitter(duration: Duration) -> Duration {
 fn log(outcome: &Outcome) {
     for trigger in &outcome.triggers {
         if let Err(failure) = &trigger.result {
-            debug!(trigger = trigger.metric_name, reason = failure.reason, "{}", failure.message);
+            debug!(
+                trigger = trigger.metric_name,
+                reason = failure.reason,
+                "{}",
+                failure.message
+            );
         }
     }
     if let Some(verdict) = &outcome.verdict {
         debug!(launch = verdict.launch(), "{}", verdict.reason());
         if outcome.launched > 0 {
-            info!(launched = outcome.launched, "launched {} Jobs: {}", outcome.launched, verdict.reason());
+            info!(
+                launched = outcome.launched,
+                "launched {} Jobs: {}",
+                outcome.launched,
+                verdict.reason()
+            );
         }
     }
     if let Err(error) = &outcome.jobs {
-        warn!(reason = error.reason(), "Jobs could not be counted, nothing is launched: {error}");
+        warn!(
+            reason = error.reason(),
+            "Jobs could not be counted, nothing is launched: {error}"
+        );
     }
     if let Some(error) = outcome.errors.first() {
         let count = outcome.errors.len();
-        warn!(reason = error.reason(), failed = count, "{count} Jobs were not launched: {error}");
+        warn!(
+            reason = error.reason(),
+            failed = count,
+            "{count} Jobs were not launched: {error}"
+        );
     }
 }

@@ -229,7 +229,7 @@ fn record(status: &mut Map<String, Value>, previous: &Value, poll: &Poll, now: T
     }
     let activity = activity(&poll.triggers, poll.pushed.as_deref(), previous);
     status.insert("triggersActivity".into(), activity);
-    match backlog(&poll.triggers) {
+    match backlog(&poll.triggers).map(whole) {
         Some(backlog) => status.insert("backlog".into(), backlog.into()),
         None => status.remove("backlog"),
     };
@@ -261,7 +261,10 @@ fn record_top_up(status: &mut Map<String, Value>, top_up: &TopUp, now: Timestamp
     }
     let running = top_up.counts.unfinished.saturating_add(top_up.launched);
     status.insert("runningJobs".into(), running.into());
-    if let Some(decision) = status.get_mut("lastDecision").and_then(Value::as_object_mut) {
+    if let Some(decision) = status
+        .get_mut("lastDecision")
+        .and_then(Value::as_object_mut)
+    {
         decision.insert("time".into(), time);
         decision.insert("launch".into(), top_up.launch.into());
         decision.insert("heldBack".into(), top_up.held_back.into());
@@ -307,17 +310,27 @@ fn activity(triggers: &[TriggerReport], pushed: Option<&str>, previous: &Value) 
     activity.into_iter().collect::<Map<_, _>>().into()
 }
 
-/// The triggers' work together, in whole units; `None` when one of them is not known.
-fn backlog(triggers: &[TriggerReport]) -> Option<i64> {
-    let mut sum = 0.0;
-    for trigger in triggers {
-        sum += trigger.result.as_ref().ok()?.waiting;
-    }
+/// The triggers' work together; `None` when one of them is not known.
+pub fn backlog(triggers: &[TriggerReport]) -> Option<f64> {
+    let waiting = |trigger: &TriggerReport| {
+        trigger
+            .result
+            .as_ref()
+            .ok()
+            .map(|measured| measured.waiting)
+    };
+    triggers.iter().map(waiting).sum()
+}
+
+/// In whole units, as a column can show it.
+fn whole(backlog: f64) -> i64 {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a float beyond i64 becomes its largest value, which is what a column can show"
     )]
-    Some(sum.ceil() as i64)
+    {
+        backlog.ceil() as i64
+    }
 }
 
 /// Faults in one line.

@@ -73,6 +73,9 @@ impl Lookup for Current {
     ) -> BoxFuture<'a, Result<Option<Authentication>, Error>> {
         Box::pin(async move { self.get().authentication(id, cluster, api).await })
     }
+
+    // Nothing is remembered beyond the files themselves.
+    fn forget(&self, _namespace: Option<&str>) {}
 }
 
 impl Files {
@@ -189,6 +192,8 @@ fn join(faults: &[Fault]) -> String {
 }
 
 impl Lookup for Files {
+    fn forget(&self, _namespace: Option<&str>) {}
+
     fn secret<'a>(
         &'a self,
         id: &'a ObjectId,

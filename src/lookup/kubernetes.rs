@@ -68,12 +68,6 @@ impl Kubernetes {
         }
     }
 
-    /// Reads everything of a namespace anew when it is asked for next; with `None`, cluster-scoped objects.
-    pub fn forget(&self, namespace: Option<&str>) {
-        let mut kept = self.cache();
-        kept.retain(|key, _| key.namespace.as_deref() != namespace);
-    }
-
     /// From the cache, else from the server; `None` when it is not there.
     async fn find<T: DeserializeOwned>(
         &self,
@@ -209,6 +203,12 @@ impl Kubernetes {
 }
 
 impl Lookup for Kubernetes {
+    fn forget(&self, namespace: Option<&str>) {
+        // An object of the whole cluster may refer to any namespace's.
+        self.cache()
+            .retain(|key, _| namespace.is_some() && key.namespace.as_deref() != namespace);
+    }
+
     fn secret<'a>(
         &'a self,
         id: &'a ObjectId,

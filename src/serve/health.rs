@@ -37,13 +37,19 @@ pub fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(health);
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).into_future()
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .into_future()
 }
 
 async fn readyz(State(health): State<Health>) -> Response {
     match (health.ready)() {
         Ok(()) => "ok\n".into_response(),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response(),
+        Err(why) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not ready: {why}\n"),
+        )
+            .into_response(),
     }
 }
 

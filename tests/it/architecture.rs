@@ -15,10 +15,38 @@ const BELOW: &[(&str, &[&str])] = &[
     ("launch", &["resource", "scaling", "lookup"]),
     ("lookup", &["resource", "manifest"]),
     ("cycle", &["launch", "resource", "scaling", "source"]),
-    ("controller", &["cycle", "launch", "lookup", "resource", "scaling", "source"]),
+    (
+        "controller",
+        &["cycle", "launch", "lookup", "resource", "scaling", "source"],
+    ),
     ("serve", &[]),
-    ("app", &["config", "controller", "launch", "lookup", "manifest", "resource", "serve", "source", "telemetry"]),
-    ("cli", &["app", "config", "launch", "lookup", "manifest", "resource", "scaling", "telemetry"]),
+    (
+        "app",
+        &[
+            "config",
+            "controller",
+            "launch",
+            "lookup",
+            "manifest",
+            "resource",
+            "serve",
+            "source",
+            "telemetry",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "app",
+            "config",
+            "launch",
+            "lookup",
+            "manifest",
+            "resource",
+            "scaling",
+            "telemetry",
+        ],
+    ),
     ("main", &["cli"]),
 ];
 
@@ -28,13 +56,27 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("aws_sdk_sqs", &["source/sqs"]),
     ("aws_sdk_sts", &["source/sqs", "source/aws"]),
     ("rdkafka", &["source/kafka", "cli/demo"]),
-    ("kube", &["launch/kubernetes", "lookup/kubernetes", "controller", "app"]),
+    (
+        "kube",
+        &[
+            "launch/kubernetes",
+            "lookup/kubernetes",
+            "controller",
+            "app",
+        ],
+    ),
     ("anyhow", &["cli", "app", "main"]),
 ];
 
 /// Rooms and files that do no I/O, hold no lock, know no clock and are not async.
-const PURE: &[&str] =
-    &["scaling", "resource", "launch/job.rs", "launch/count.rs", "launch/history.rs", "controller/status.rs"];
+const PURE: &[&str] = &[
+    "scaling",
+    "resource",
+    "launch/job.rs",
+    "launch/count.rs",
+    "launch/history.rs",
+    "controller/status.rs",
+];
 
 #[test]
 fn rooms_only_name_rooms_below_them() {
@@ -51,7 +93,9 @@ fn rooms_only_name_rooms_below_them() {
             }
         }
         if text.contains("use crate::{") {
-            wrong.push(format!("{path}: one `use crate::room` line per room, so that the head of a file lists them"));
+            wrong.push(format!(
+                "{path}: one `use crate::room` line per room, so that the head of a file lists them"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -64,7 +108,10 @@ fn a_library_is_named_in_one_room() {
         for (library, places) in LIBRARIES {
             let named = text.lines().any(|line| {
                 let line = line.trim_start();
-                !line.starts_with("//") && line.match_indices(&format!("{library}::")).any(|(at, _)| starts_word(line, at))
+                !line.starts_with("//")
+                    && line
+                        .match_indices(&format!("{library}::"))
+                        .any(|(at, _)| starts_word(line, at))
             });
             if named && !places.iter().any(|place| path.starts_with(place)) {
                 wrong.push(format!("{path} names {library}"));
@@ -76,15 +123,29 @@ fn a_library_is_named_in_one_room() {
 
 #[test]
 fn pure_rooms_are_pure() {
-    const IMPURE: &[&str] =
-        &["async fn", "tokio::", "std::fs", "std::net", "Instant::now", "Timestamp::now", "SystemTime", "Mutex", "RwLock"];
+    const IMPURE: &[&str] = &[
+        "async fn",
+        "tokio::",
+        "std::fs",
+        "std::net",
+        "Instant::now",
+        "Timestamp::now",
+        "SystemTime",
+        "Mutex",
+        "RwLock",
+    ];
     let mut wrong = Vec::new();
     for (path, text) in sources() {
-        if !PURE.iter().any(|pure| path == format!("{pure}.rs") || path == *pure || path.starts_with(&format!("{pure}/"))) {
+        if !PURE.iter().any(|pure| {
+            path == format!("{pure}.rs") || path == *pure || path.starts_with(&format!("{pure}/"))
+        }) {
             continue;
         }
         for word in IMPURE {
-            if text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word)) {
+            if text
+                .lines()
+                .any(|line| !line.trim_start().starts_with("//") && line.contains(word))
+            {
                 wrong.push(format!("{path} has {word}"));
             }
         }
@@ -104,8 +165,11 @@ fn no_file_is_longer_than_five_hundred_lines() {
 
 #[test]
 fn every_file_says_what_it_owns() {
-    let silent: Vec<String> =
-        sources().into_iter().filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path).collect();
+    let silent: Vec<String> = sources()
+        .into_iter()
+        .filter(|(_, text)| !text.starts_with("//!"))
+        .map(|(path, _)| path)
+        .collect();
     assert!(silent.is_empty(), "{}", silent.join("\n"));
 }
 
@@ -119,7 +183,13 @@ fn sources() -> Vec<(String, String)> {
         .into_iter()
         .map(|path| {
             let text = fs::read_to_string(&path).unwrap();
-            (path.strip_prefix(&root).unwrap().to_string_lossy().into_owned(), text)
+            (
+                path.strip_prefix(&root)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned(),
+                text,
+            )
         })
         .collect()
 }
@@ -136,18 +206,27 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 fn room(path: &str) -> String {
-    path.split('/').next().unwrap().trim_end_matches(".rs").to_owned()
+    path.split('/')
+        .next()
+        .unwrap()
+        .trim_end_matches(".rs")
+        .to_owned()
 }
 
 /// The first segments of all `crate::` (in `main`: `slipway::`) paths outside comments.
 fn crate_paths(text: &str) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
-    for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+    for line in text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+    {
         for prefix in ["crate::", "slipway::"] {
             for (at, _) in line.match_indices(prefix) {
                 if starts_word(line, at) && !line[..at].ends_with("pub(") {
                     let rest = &line[at + prefix.len()..];
-                    let end = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(rest.len());
+                    let end = rest
+                        .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
+                        .unwrap_or(rest.len());
                     if end > 0 {
                         named.insert(rest[..end].to_owned());
                     }

@@ -56,7 +56,9 @@ fn merge(target: &mut Value, patch: &Value) {
 
 /// Static keys in a Secret, and the TriggerAuthentication that hands them to triggers.
 async fn with_keys(cluster: &Cluster) {
-    cluster.secret("aws", &[("id", "test"), ("secret", "test")]).await;
+    cluster
+        .secret("aws", &[("id", "test"), ("secret", "test")])
+        .await;
     cluster
         .create(json!({
             "apiVersion": "slipway.dev/v1alpha1",
@@ -82,10 +84,16 @@ async fn slipway(cluster: &Cluster) -> Slipway {
 
 /// Waits for a decision on the object and gives it with what it was made from.
 async fn decision(cluster: &Cluster, name: &str) -> Value {
-    await_until(&format!("a decision on {name}"), Duration::from_secs(30), async || {
-        let status = cluster.status(name).await;
-        status["lastDecision"]["reason"].is_string().then(|| status.clone())
-    })
+    await_until(
+        &format!("a decision on {name}"),
+        Duration::from_secs(30),
+        async || {
+            let status = cluster.status(name).await;
+            status["lastDecision"]["reason"]
+                .is_string()
+                .then(|| status.clone())
+        },
+    )
     .await
 }
 
@@ -96,11 +104,14 @@ async fn backlogs_become_the_jobs_that_kedas_arithmetic_says() {
         ("default", json!({"strategy": "default"})),
         ("accurate", json!({"strategy": "accurate"})),
         ("eager", json!({"strategy": "eager"})),
-        ("custom", json!({
-            "strategy": "custom",
-            "customScalingQueueLengthDeduction": 1,
-            "customScalingRunningJobPercentage": "0.5"
-        })),
+        (
+            "custom",
+            json!({
+                "strategy": "custom",
+                "customScalingQueueLengthDeduction": 1,
+                "customScalingRunningJobPercentage": "0.5"
+            }),
+        ),
     ];
     let mut expected = Vec::new();
     for (backlog, jobs) in [(0_usize, 0_u64), (1, 1), (25, 3), (1000, 50)] {
@@ -108,24 +119,37 @@ async fn backlogs_become_the_jobs_that_kedas_arithmetic_says() {
         queue.send(backlog).await;
         for (strategy, scaling_strategy) in &strategies {
             // One poll for the whole test: eager launches again at each.
-            let changes = json!({"spec": {"pollingInterval": 300, "scalingStrategy": scaling_strategy}});
+            let changes =
+                json!({"spec": {"pollingInterval": 300, "scalingStrategy": scaling_strategy}});
             let name = format!("{strategy}-{backlog}");
             cluster.create(scaled_job(&name, &queue.url, changes)).await;
-            let jobs = if *strategy == "custom" { jobs.saturating_sub(1) } else { jobs };
+            let jobs = if *strategy == "custom" {
+                jobs.saturating_sub(1)
+            } else {
+                jobs
+            };
             expected.push((name, backlog, jobs));
         }
     }
     let _slipway = slipway(&cluster).await;
     for (name, backlog, jobs) in &expected {
         let status = decision(&cluster, name).await;
-        assert_eq!(status["lastDecision"]["launch"], json!(jobs), "{name}: {status}");
+        assert_eq!(
+            status["lastDecision"]["launch"],
+            json!(jobs),
+            "{name}: {status}"
+        );
         assert_eq!(status["backlog"], json!(backlog), "{name}: {status}");
     }
     let total: u64 = expected.iter().map(|(_, _, jobs)| jobs).sum();
     cluster.await_jobs(usize::try_from(total).unwrap()).await;
     for (name, _, jobs) in &expected {
         let mine = cluster.jobs().await.into_iter().filter(|job| {
-            job.metadata.labels.as_ref().and_then(|labels| labels.get("slipway.dev/scaledjob")) == Some(name)
+            job.metadata
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get("slipway.dev/scaledjob"))
+                == Some(name)
         });
         assert_eq!(mine.count() as u64, *jobs, "{name}");
     }
@@ -137,7 +161,9 @@ async fn finished_jobs_make_way_for_the_number_that_is_left() {
     let cluster = cluster("finish").await;
     let queue = Queue::new("finish").await;
     queue.send(25).await;
-    cluster.create(scaled_job("orders", &queue.url, json!({}))).await;
+    cluster
+        .create(scaled_job("orders", &queue.url, json!({})))
+        .await;
     let _slipway = slipway(&cluster).await;
     cluster.await_jobs(3).await;
     queue.take(20).await;
@@ -162,26 +188,42 @@ async fn a_broken_object_says_so_and_disturbs_no_other() {
     queue.send(5).await;
     let gone = Queue::new("gone").await;
     gone.delete().await;
-    cluster.create(scaled_job("gone", &gone.url, json!({}))).await;
+    cluster
+        .create(scaled_job("gone", &gone.url, json!({})))
+        .await;
     let nobody = json!({"spec": {"triggers": [{
         "type": "aws-sqs-queue",
         "metadata": {"queueURL": queue.url, "awsRegion": "eu-west-1", "awsEndpoint": servers::sqs_endpoint()},
         "authenticationRef": {"name": "nobody"}
     }]}});
-    cluster.create(scaled_job("nobody", &queue.url, nobody)).await;
-    cluster.create(scaled_job("sound", &queue.url, json!({}))).await;
+    cluster
+        .create(scaled_job("nobody", &queue.url, nobody))
+        .await;
+    cluster
+        .create(scaled_job("sound", &queue.url, json!({})))
+        .await;
     let _slipway = slipway(&cluster).await;
     cluster.await_jobs(1).await;
     for name in ["gone", "nobody"] {
-        await_until(&format!("{name} is not ready"), Duration::from_secs(30), async || {
-            let (ready, reason) = cluster.condition(name, "Ready").await;
-            (ready == "False" && reason == "TriggerError").then_some(())
-        })
+        await_until(
+            &format!("{name} is not ready"),
+            Duration::from_secs(30),
+            async || {
+                let (ready, reason) = cluster.condition(name, "Ready").await;
+                (ready == "False" && reason == "TriggerError").then_some(())
+            },
+        )
         .await;
     }
     let status = cluster.status("nobody").await;
-    let error = status["lastDecision"]["triggers"][0]["error"].as_str().unwrap_or_default().to_owned();
-    assert!(error.contains("nobody"), "the missing TriggerAuthentication is named: {status}");
+    let error = status["lastDecision"]["triggers"][0]["error"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    assert!(
+        error.contains("nobody"),
+        "the missing TriggerAuthentication is named: {status}"
+    );
     assert_eq!(cluster.condition("sound", "Ready").await.0, "True");
     cluster.remove().await;
 }
@@ -191,7 +233,9 @@ async fn the_pause_annotation_stops_launches_and_taking_it_off_resumes_them() {
     let cluster = cluster("pause").await;
     let queue = Queue::new("pause").await;
     let paused = json!({"metadata": {"annotations": {"autoscaling.keda.sh/paused": "true"}}});
-    cluster.create(scaled_job("orders", &queue.url, paused)).await;
+    cluster
+        .create(scaled_job("orders", &queue.url, paused))
+        .await;
     queue.send(10).await;
     let _slipway = slipway(&cluster).await;
     await_until("Paused", Duration::from_secs(20), async || {
@@ -200,7 +244,10 @@ async fn the_pause_annotation_stops_launches_and_taking_it_off_resumes_them() {
     .await;
     assert_eq!(cluster.jobs().await.len(), 0);
     cluster
-        .patch_scaled_job("orders", json!({"metadata": {"annotations": {"autoscaling.keda.sh/paused": null}}}))
+        .patch_scaled_job(
+            "orders",
+            json!({"metadata": {"annotations": {"autoscaling.keda.sh/paused": null}}}),
+        )
         .await;
     cluster.await_jobs(1).await;
     assert_eq!(cluster.condition("orders", "Paused").await.0, "False");
@@ -214,10 +261,14 @@ async fn a_raised_cap_takes_effect_at_once_and_launches_what_it_had_kept_back() 
     queue.send(100).await;
     // Nothing but an edit or a finished Job can start a turn within this test.
     let changes = json!({"spec": {"pollingInterval": 300, "maxReplicaCount": 2}});
-    cluster.create(scaled_job("orders", &queue.url, changes)).await;
+    cluster
+        .create(scaled_job("orders", &queue.url, changes))
+        .await;
     let _slipway = slipway(&cluster).await;
     cluster.await_jobs(2).await;
-    cluster.patch_scaled_job("orders", json!({"spec": {"maxReplicaCount": 6}})).await;
+    cluster
+        .patch_scaled_job("orders", json!({"spec": {"maxReplicaCount": 6}}))
+        .await;
     cluster.await_jobs(6).await;
     // A finished Job makes room for another at once: ten were wanted.
     cluster.pods_become("Succeeded", 1).await;
@@ -244,7 +295,9 @@ async fn history_limits_and_status_columns_follow_the_jobs() {
     let queue = Queue::new("history").await;
     queue.send(30).await;
     let changes = json!({"spec": {"successfulJobsHistoryLimit": 1}});
-    cluster.create(scaled_job("orders", &queue.url, changes)).await;
+    cluster
+        .create(scaled_job("orders", &queue.url, changes))
+        .await;
     let _slipway = slipway(&cluster).await;
     cluster.await_jobs(3).await;
     queue.take(30).await;

@@ -28,6 +28,8 @@ const SOON: Duration = Duration::from_secs(20);
 struct Files;
 
 impl Lookup for Files {
+    fn forget(&self, _namespace: Option<&str>) {}
+
     fn secret<'a>(
         &'a self,
         id: &'a ObjectId,

@@ -10,8 +10,8 @@ use slipway::resource::{Api, Fault, ObjectId};
 use slipway::scaling::{Decision, JobCounts};
 
 use crate::support::api_proxy::{self, Rule};
-use crate::support::world::World;
 use crate::support::vectors;
+use crate::support::world::World;
 
 fn report(turn: Turn) -> Report {
     Report {
@@ -199,9 +199,7 @@ impl Written {
 
     async fn write(&self, turn: Turn) {
         let report = report(turn);
-        self.writer
-            .write(&self.subject, &report)
-            .await;
+        self.writer.write(&self.subject, &report).await;
     }
 
     async fn status(&self) -> Value {

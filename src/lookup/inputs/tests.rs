@@ -48,6 +48,8 @@ impl Memory {
 }
 
 impl Lookup for Memory {
+    fn forget(&self, _namespace: Option<&str>) {}
+
     fn secret<'a>(
         &'a self,
         id: &'a ObjectId,

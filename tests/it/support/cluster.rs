@@ -28,8 +28,12 @@ impl Cluster {
         let client = client().await;
         install_crds(&client).await;
         let namespace = format!("{name}-{}", unique());
-        let object: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
-        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
+        let object: Namespace =
+            serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
+        Api::<Namespace>::all(client.clone())
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap();
         Self { client, namespace }
     }
 
@@ -37,16 +41,26 @@ impl Cluster {
     pub(crate) async fn create(&self, mut manifest: Value) -> DynamicObject {
         manifest["metadata"]["namespace"] = json!(self.namespace);
         let object: DynamicObject = serde_json::from_value(manifest).unwrap();
-        self.dynamic(&object).create(&PostParams::default(), &object).await.unwrap()
+        self.dynamic(&object)
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap()
     }
 
     /// Merges into the ScaledJob of that name.
     pub(crate) async fn patch_scaled_job(&self, name: &str, patch: Value) {
-        self.scaled_jobs().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        self.scaled_jobs()
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
     }
 
     pub(crate) fn scaled_jobs(&self) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &self.namespace, &resource("ScaledJob", "scaledjobs"))
+        Api::namespaced_with(
+            self.client.clone(),
+            &self.namespace,
+            &resource("ScaledJob", "scaledjobs"),
+        )
     }
 
     pub(crate) async fn scaled_job(&self, name: &str) -> DynamicObject {
@@ -62,16 +76,20 @@ impl Cluster {
     pub(crate) async fn condition(&self, name: &str, kind: &str) -> (String, String) {
         let status = self.status(name).await;
         let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
-        conditions.iter().find(|condition| condition["type"] == kind).map_or_else(Default::default, |condition| {
-            let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
-            (text("status"), text("reason"))
-        })
+        conditions
+            .iter()
+            .find(|condition| condition["type"] == kind)
+            .map_or_else(Default::default, |condition| {
+                let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+                (text("status"), text("reason"))
+            })
     }
 
     pub(crate) async fn secret(&self, name: &str, values: &[(&str, &str)]) {
         let data: BTreeMap<&str, &str> = values.iter().copied().collect();
         let secret: Secret =
-            serde_json::from_value(json!({"metadata": {"name": name}, "stringData": data})).unwrap();
+            serde_json::from_value(json!({"metadata": {"name": name}, "stringData": data}))
+                .unwrap();
         Api::<Secret>::namespaced(self.client.clone(), &self.namespace)
             .create(&PostParams::default(), &secret)
             .await
@@ -80,7 +98,11 @@ impl Cluster {
 
     /// Every Job of the namespace, by a consistent list.
     pub(crate) async fn jobs(&self) -> Vec<Job> {
-        self.job_api().list(&ListParams::default()).await.unwrap().items
+        self.job_api()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
     }
 
     pub(crate) fn job_api(&self) -> Api<Job> {
@@ -88,13 +110,20 @@ impl Cluster {
     }
 
     pub(crate) async fn unfinished(&self) -> usize {
-        self.jobs().await.iter().filter(|job| !is_finished(job)).count()
+        self.jobs()
+            .await
+            .iter()
+            .filter(|job| !is_finished(job))
+            .count()
     }
 
     /// Waits until there are exactly so many Jobs in all.
     pub(crate) async fn await_jobs(&self, count: usize) {
         let what = format!("{count} Jobs in {}", self.namespace);
-        await_until(&what, Duration::from_secs(60), async || (self.jobs().await.len() == count).then_some(())).await;
+        await_until(&what, Duration::from_secs(60), async || {
+            (self.jobs().await.len() == count).then_some(())
+        })
+        .await;
     }
 
     /// Plays the kubelet: sets the phase of every Pod that is not there yet. Gives how many were changed.
@@ -102,14 +131,22 @@ impl Cluster {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let mut changed = 0;
         for pod in pods.list(&ListParams::default()).await.unwrap().items {
-            let now = pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
+            let now = pod
+                .status
+                .as_ref()
+                .and_then(|status| status.phase.clone())
+                .unwrap_or_default();
             if changed == at_most || now == phase || now == "Succeeded" || now == "Failed" {
                 continue;
             }
             let name = pod.metadata.name.unwrap();
             let ready = if phase == "Running" { "True" } else { "False" };
             let status = json!({"status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]}});
-            if pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.is_ok() {
+            if pods
+                .patch_status(&name, &PatchParams::default(), &Patch::Merge(status))
+                .await
+                .is_ok()
+            {
                 changed += 1;
             }
         }
@@ -128,14 +165,21 @@ impl Cluster {
     /// Deletes the namespace's ScaledJobs and the namespace.
     pub(crate) async fn remove(&self) {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        namespaces.delete(&self.namespace, &kube::api::DeleteParams::default()).await.unwrap();
+        namespaces
+            .delete(&self.namespace, &kube::api::DeleteParams::default())
+            .await
+            .unwrap();
     }
 
     fn dynamic(&self, object: &DynamicObject) -> Api<DynamicObject> {
         let kind = object.types.as_ref().unwrap();
         let (group, version) = kind.api_version.split_once('/').unwrap();
         let gvk = kube::core::GroupVersionKind::gvk(group, version, &kind.kind);
-        Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk(&gvk))
+        Api::namespaced_with(
+            self.client.clone(),
+            &self.namespace,
+            &ApiResource::from_gvk(&gvk),
+        )
     }
 }
 
@@ -143,7 +187,9 @@ impl Cluster {
 pub(crate) async fn client() -> Client {
     let file = super::servers::kubeconfig();
     let kubeconfig = Kubeconfig::read_from(file).unwrap();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap();
     config.default_retry = false;
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Another test of this process may have been faster: either way there is one now.
@@ -154,8 +200,14 @@ pub(crate) async fn client() -> Client {
 
 /// Whether a Job has ended.
 pub(crate) fn is_finished(job: &Job) -> bool {
-    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| (condition.type_ == "Complete" || condition.type_ == "Failed") && condition.status == "True")
+    let conditions = job
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
+    conditions.iter().any(|condition| {
+        (condition.type_ == "Complete" || condition.type_ == "Failed") && condition.status == "True"
+    })
 }
 
 /// A word that no other run has: the process and a counter.
@@ -187,14 +239,20 @@ async fn apply_crds(client: &Client) {
     for definition in slipway::resource::definitions::ALL {
         let object: CustomResourceDefinition = serde_saphyr::from_str(definition.yaml).unwrap();
         let params = PatchParams::apply("slipway-tests").force();
-        api.patch(definition.name, &params, &Patch::Apply(&object)).await.unwrap();
-        await_until("the CRD is established", Duration::from_secs(20), async || {
-            let conditions = api.get(definition.name).await.ok()?.status?.conditions?;
-            let established = |condition: &CustomResourceDefinitionCondition| {
-                condition.type_ == "Established" && condition.status == "True"
-            };
-            conditions.iter().any(established).then_some(())
-        })
+        api.patch(definition.name, &params, &Patch::Apply(&object))
+            .await
+            .unwrap();
+        await_until(
+            "the CRD is established",
+            Duration::from_secs(20),
+            async || {
+                let conditions = api.get(definition.name).await.ok()?.status?.conditions?;
+                let established = |condition: &CustomResourceDefinitionCondition| {
+                    condition.type_ == "Established" && condition.status == "True"
+                };
+                conditions.iter().any(established).then_some(())
+            },
+        )
         .await;
     }
 }

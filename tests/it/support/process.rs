@@ -15,7 +15,12 @@ pub(crate) struct Slipway {
 
 impl Slipway {
     /// Starts `slipway run` on a kubeconfig and a namespace, and waits until it is ready.
-    pub(crate) async fn run(kubeconfig: &str, namespace: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) async fn run(
+        kubeconfig: &str,
+        namespace: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let slipway = Self::start(kubeconfig, namespace, arguments, environment);
         await_until("slipway is ready", Duration::from_secs(30), async || {
             (slipway.get("/readyz").await?.starts_with("ok")).then_some(())
@@ -25,14 +30,38 @@ impl Slipway {
     }
 
     /// Starts `slipway run` without waiting.
-    pub(crate) fn start(kubeconfig: &str, namespace: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(
+        kubeconfig: &str,
+        namespace: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let health = format!("127.0.0.1:{}", free_port());
-        let log = std::env::temp_dir().join(format!("slipway-{}-{}.log", namespace, super::cluster::unique()));
+        let log = std::env::temp_dir().join(format!(
+            "slipway-{}-{}.log",
+            namespace,
+            super::cluster::unique()
+        ));
         let file = std::fs::File::create(&log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
         command
-            .args(["run", "--kubeconfig", kubeconfig, "--namespaces", namespace, "--health", &health])
-            .args(["--allow-address", "127.0.0.1,localhost", "--log", "info,slipway=debug", "--log-format", "text"])
+            .args([
+                "run",
+                "--kubeconfig",
+                kubeconfig,
+                "--namespaces",
+                namespace,
+                "--health",
+                &health,
+            ])
+            .args([
+                "--allow-address",
+                "127.0.0.1,localhost",
+                "--log",
+                "info,slipway=debug",
+                "--log-format",
+                "text",
+            ])
             .args(arguments)
             .env_remove("KUBECONFIG")
             .env("AWS_EC2_METADATA_DISABLED", "true")
@@ -40,7 +69,11 @@ impl Slipway {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file);
-        Self { child: command.spawn().unwrap(), health, log }
+        Self {
+            child: command.spawn().unwrap(),
+            health,
+            log,
+        }
     }
 
     /// `kill -9`, and the end of it.
@@ -52,10 +85,18 @@ impl Slipway {
     /// SIGTERM, and its exit code.
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
         let child = &mut self.child;
-        let ended =
-            await_until("slipway stops", Duration::from_secs(30), async || child.try_wait().unwrap()).await;
+        let ended = await_until("slipway stops", Duration::from_secs(30), async || {
+            child.try_wait().unwrap()
+        })
+        .await;
         ended.code()
     }
 
@@ -81,7 +122,10 @@ impl Drop for Slipway {
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(60).collect();
-            #[expect(clippy::print_stderr, reason = "a failing test shows what slipway said")]
+            #[expect(
+                clippy::print_stderr,
+                reason = "a failing test shows what slipway said"
+            )]
             for line in tail.iter().rev() {
                 eprintln!("slipway: {line}");
             }
@@ -93,7 +137,11 @@ impl Drop for Slipway {
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// `GET` without a client library: the body, if there is an answer.
@@ -104,5 +152,7 @@ async fn get(address: &str, path: &str) -> Option<String> {
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
-    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+    answer
+        .split_once("\r\n\r\n")
+        .map(|(_, body)| body.to_owned())
 }

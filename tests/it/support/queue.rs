@@ -25,8 +25,16 @@ impl Queue {
             .credentials_provider(Credentials::new("test", "test", None, None, "tests"))
             .build();
         let client = Client::from_conf(config);
-        let created = client.create_queue().queue_name(format!("{name}-{}", unique())).send().await.unwrap();
-        Self { client, url: created.queue_url.unwrap() }
+        let created = client
+            .create_queue()
+            .queue_name(format!("{name}-{}", unique()))
+            .send()
+            .await
+            .unwrap();
+        Self {
+            client,
+            url: created.queue_url.unwrap(),
+        }
     }
 
     /// Sends so many messages.
@@ -34,10 +42,18 @@ impl Queue {
         let bodies: Vec<usize> = (0..count).collect();
         for batch in bodies.chunks(10) {
             let entries = batch.iter().map(|body| {
-                SendMessageBatchRequestEntry::builder().id(body.to_string()).message_body("work").build().unwrap()
+                SendMessageBatchRequestEntry::builder()
+                    .id(body.to_string())
+                    .message_body("work")
+                    .build()
+                    .unwrap()
             });
             let request = self.client.send_message_batch().queue_url(&self.url);
-            let sent = request.set_entries(Some(entries.collect())).send().await.unwrap();
+            let sent = request
+                .set_entries(Some(entries.collect()))
+                .send()
+                .await
+                .unwrap();
             assert!(sent.failed.is_empty());
         }
     }
@@ -47,11 +63,21 @@ impl Queue {
         let mut left = count;
         while left > 0 {
             let at_most = i32::try_from(left.min(10)).unwrap();
-            let received =
-                self.client.receive_message().queue_url(&self.url).max_number_of_messages(at_most).send().await.unwrap();
+            let received = self
+                .client
+                .receive_message()
+                .queue_url(&self.url)
+                .max_number_of_messages(at_most)
+                .send()
+                .await
+                .unwrap();
             for message in received.messages.unwrap_or_default() {
                 let request = self.client.delete_message().queue_url(&self.url);
-                request.set_receipt_handle(message.receipt_handle).send().await.unwrap();
+                request
+                    .set_receipt_handle(message.receipt_handle)
+                    .send()
+                    .await
+                    .unwrap();
                 left -= 1;
             }
         }
@@ -59,6 +85,11 @@ impl Queue {
 
     /// Deletes the queue itself.
     pub(crate) async fn delete(&self) {
-        self.client.delete_queue().queue_url(&self.url).send().await.unwrap();
+        self.client
+            .delete_queue()
+            .queue_url(&self.url)
+            .send()
+            .await
+            .unwrap();
     }
 }

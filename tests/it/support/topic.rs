@@ -25,7 +25,10 @@ impl Topic {
         let name = format!("{name}-{}", unique());
         let admin: AdminClient<DefaultClientContext> = config().create().unwrap();
         let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
-        let results = admin.create_topics([&topic], &AdminOptions::new()).await.unwrap();
+        let results = admin
+            .create_topics([&topic], &AdminOptions::new())
+            .await
+            .unwrap();
         results.into_iter().for_each(|result| drop(result.unwrap()));
         Self { name, partitions }
     }
@@ -35,7 +38,9 @@ impl Topic {
         let producer: BaseProducer = config().set("linger.ms", "20").create().unwrap();
         for number in 0..count {
             let partition = i32::try_from(number).unwrap() % self.partitions;
-            let mut record = BaseRecord::<(), str>::to(&self.name).partition(partition).payload("work");
+            let mut record = BaseRecord::<(), str>::to(&self.name)
+                .partition(partition)
+                .payload("work");
             while let Err((_, returned)) = producer.send(record) {
                 // The queue is full: let it drain.
                 producer.poll(Duration::from_millis(10));
@@ -50,7 +55,8 @@ impl Topic {
         let consumer: BaseConsumer = config().set("group.id", group).create().unwrap();
         let mut list = TopicPartitionList::new();
         for partition in 0..self.partitions {
-            list.add_partition_offset(&self.name, partition, Offset::Offset(offset)).unwrap();
+            list.add_partition_offset(&self.name, partition, Offset::Offset(offset))
+                .unwrap();
         }
         consumer.commit(&list, CommitMode::Sync).unwrap();
     }

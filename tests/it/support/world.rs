@@ -107,7 +107,9 @@ impl World {
 async fn install_definitions(cluster: &Cluster) {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     super::cluster::install_crds(&super::cluster::client().await).await;
-    INSTALLED.get_or_init(|| install_definition(cluster, "keda.sh", "ScaledJob")).await;
+    INSTALLED
+        .get_or_init(|| install_definition(cluster, "keda.sh", "ScaledJob"))
+        .await;
 }
 
 async fn install_definition(cluster: &Cluster, group: &str, kind: &str) {
