@@ -87,6 +87,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Every answer of [`Error::reason`].
+    pub const REASONS: [&str; 6] = [
+        "Unreachable",
+        "Throttled",
+        "Forbidden",
+        "NotFound",
+        "BadAnswer",
+        "Invalid",
+    ];
+
     /// Would the same call succeed later, with nobody acting?
     pub fn is_transient(&self) -> bool {
         matches!(

@@ -92,19 +92,9 @@ impl Metrics {
 
     /// Polls sent to sources of this kind so far, whatever came of them.
     pub fn calls(&self, source: &'static str) -> u64 {
-        let outcomes = [
-            "ok",
-            "aborted",
-            "Unreachable",
-            "Throttled",
-            "Forbidden",
-            "NotFound",
-            "BadAnswer",
-            "Invalid",
-        ];
+        let outcomes = Error::REASONS.into_iter().chain(["ok", "aborted"]);
         outcomes
-            .into_iter()
-            .filter_map(|outcome| self.calls.get(&Call { source, outcome }).map(|c| c.get()))
+            .filter_map(|outcome| Some(self.calls.get(&Call { source, outcome })?.get()))
             .sum()
     }
 
@@ -194,5 +184,42 @@ impl Drop for CallTimer {
             .call_seconds
             .get_or_create(&Source { source })
             .observe(self.start.elapsed().as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_that_nobody_waited_for_are_counted_as_aborted() {
+        let metrics = Metrics::default();
+        let meter = metrics.meter("kafka");
+        meter.call().ended(&Ok::<(), Error>(()));
+        drop(meter.call());
+        meter.read(Ok(Duration::from_secs(2)));
+        let busy = Error::Throttled {
+            source_name: "orders".to_owned(),
+            detail: "slow down".to_owned(),
+        };
+        meter.read(Err(&busy));
+        assert_eq!(metrics.calls("kafka"), 2);
+        let mut registry = Registry::with_prefix("slipway_source");
+        metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            r#"slipway_source_calls_total{source="kafka",outcome="ok"} 1"#,
+            r#"slipway_source_calls_total{source="kafka",outcome="aborted"} 1"#,
+            r#"slipway_source_call_seconds_count{source="kafka"} 2"#,
+            r#"slipway_source_reads_total{source="kafka"} 2"#,
+            r#"slipway_source_read_errors_total{source="kafka",reason="Throttled"} 1"#,
+            r#"slipway_source_reading_age_seconds_sum{source="kafka"} 2.0"#,
+            r#"slipway_source_live{source="kafka"} 1"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
+        }
+        drop(meter);
+        assert_eq!(metrics.live("kafka"), 0);
     }
 }

@@ -19,6 +19,9 @@ use crate::resource::kafka::{Cluster, Topics};
 use crate::source::Error;
 use crate::source::address::Rules;
 
+/// After this a call without an answer is looked at: has anybody refused us meanwhile?
+const LOOK: Duration = Duration::from_secs(2);
+
 /// librdkafka's client and what is known of its brokers.
 pub(super) struct Connection {
     consumer: BaseConsumer<Context>,
@@ -155,13 +158,26 @@ impl Connection {
             .collect())
     }
 
+    /// Metadata of one topic, or of all. The first call of a poll, and so the one that waits for a connection.
+    ///
+    /// It is given up early when the connection was refused: librdkafka would try again until the time is up.
+    fn metadata(&self, topic: Option<&str>, until: Instant) -> Result<Metadata, KafkaError> {
+        let first = self.consumer.fetch_metadata(topic, left(until).min(LOOK));
+        let Err(error) = first else { return first };
+        self.serve();
+        if self.consumer.context().gives_up(&error) {
+            return Err(error);
+        }
+        self.consumer.fetch_metadata(topic, left(until))
+    }
+
     /// Every partition of the topics in question.
     fn existing(&mut self, wanted: &Wanted, until: Instant) -> Result<Vec<Partition>, Failure> {
         let mut partitions = Vec::new();
         match &wanted.topics {
             Topics::Named(topics) => {
                 for topic in topics {
-                    let metadata = self.consumer.fetch_metadata(Some(topic), left(until))?;
+                    let metadata = self.metadata(Some(topic), until)?;
                     self.check_brokers(wanted, &metadata)?;
                     let found = metadata.topics().iter().find(|found| found.name() == topic);
                     let found = found.ok_or_else(|| bad_answer(wanted, "no word of the topic"))?;
@@ -172,7 +188,7 @@ impl Connection {
                 if wanted.topics == Topics::OfCluster {
                     self.check_members(wanted, until)?;
                 }
-                let metadata = self.consumer.fetch_metadata(None, left(until))?;
+                let metadata = self.metadata(None, until)?;
                 self.check_brokers(wanted, &metadata)?;
                 for topic in metadata.topics() {
                     partitions.extend(partitions_in(wanted, topic)?);

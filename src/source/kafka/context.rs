@@ -66,6 +66,21 @@ impl Context {
         })
     }
 
+    /// Whether the same call would fail again, however long it waits: it has its answer, or the connection was refused for a reason that stays.
+    pub(super) fn gives_up(&self, error: &KafkaError) -> bool {
+        use RDKafkaErrorCode as Code;
+        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+        let heard = self.heard();
+        let refused = matches!(
+            heard.connection,
+            Some((
+                Code::Authentication | Code::SSL | Code::SaslAuthenticationFailed,
+                _
+            ))
+        );
+        !is_silence(code) || refused
+    }
+
     /// An error of a call, with what was heard meanwhile: the call itself often only knows that time ran out.
     pub(super) fn explain(&self, source_name: String, error: &KafkaError) -> Error {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);

@@ -1,4 +1,5 @@
 //! Who we are to SQS, and whom we show it: roles on moto, our own identity, addresses.
+#![expect(clippy::unwrap_used, reason = "what fails on the way ends the test")]
 #![expect(clippy::float_cmp, reason = "counts of messages are exact")]
 
 use std::path::PathBuf;
@@ -98,25 +99,13 @@ async fn a_role_is_assumed_with_web_identity() {
     assert_eq!(waiting(&source).await, 4.0);
 }
 
-/// The chain that finds our own identity reads the process's environment, so this runs itself again in one made for it.
 #[tokio::test]
 async fn a_role_is_assumed_from_our_own_identity() {
-    const NAME: &str = "sqs::identity::a_role_is_assumed_from_our_own_identity";
-    #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
-    if std::env::var("SLIPWAY_TEST_AS_CHILD").is_err() {
-        let output = tokio::process::Command::new(std::env::current_exe().unwrap())
-            .args([NAME, "--exact"])
-            .env("SLIPWAY_TEST_AS_CHILD", "yes")
-            .env("AWS_ACCESS_KEY_ID", "own")
-            .env("AWS_SECRET_ACCESS_KEY", "own-secret")
-            .output()
-            .await
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && text.contains("1 passed"),
-            "{text}"
-        );
+    let own = [
+        ("AWS_ACCESS_KEY_ID", "own"),
+        ("AWS_SECRET_ACCESS_KEY", "own-secret"),
+    ];
+    if ran_in_a_child("a_role_is_assumed_from_our_own_identity", &own).await {
         return;
     }
     let queue_url = fill(&servers::moto_endpoint(), "own", 6, None).await;
@@ -126,6 +115,49 @@ async fn a_role_is_assumed_from_our_own_identity() {
         let source = pool.connect(&as_role(&queue_url, true)).unwrap();
         assert_eq!(waiting(&source).await, 6.0);
     }
+}
+
+#[tokio::test]
+async fn having_no_identity_of_our_own_is_said() {
+    let nothing = [
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_CONFIG_FILE", "/nowhere/config"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/nowhere/credentials"),
+    ];
+    if ran_in_a_child("having_no_identity_of_our_own_is_said", &nothing).await {
+        return;
+    }
+    let own = with(
+        &queue("http://sqs/1/orders", &servers::moto_endpoint()),
+        |queue| queue.identity = Identity::Own,
+    );
+    let source = role_pool(None).connect(&own).unwrap();
+    let error = source.read(NOW).await.unwrap_err();
+    assert_eq!(error.reason(), "Forbidden", "{error}");
+    assert!(error.to_string().contains("no AWS credentials"), "{error}");
+}
+
+/// Runs a test of this file again in a process with another environment, which the SDK reads for itself; false in that process.
+async fn ran_in_a_child(name: &str, environment: &[(&str, &str)]) -> bool {
+    const MARK: &str = "SLIPWAY_TEST_AS_CHILD";
+    #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
+    if std::env::var(MARK).is_ok() {
+        return false;
+    }
+    let path = format!("sqs::identity::{name}");
+    let output = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args([path.as_str(), "--exact"])
+        .env(MARK, "yes")
+        .envs(environment.iter().copied())
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+    true
 }
 
 #[tokio::test]

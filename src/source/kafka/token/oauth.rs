@@ -23,6 +23,7 @@ use crate::source::aws::root_cause;
 const UNSAID_LIFETIME: Duration = Duration::from_hours(1);
 /// A token server's answer is a few kilobytes; more is not read.
 const ANSWER_BYTES: usize = 64 * 1024;
+
 /// A token endpoint and who we are to it.
 pub(in crate::source::kafka) struct OAuth {
     endpoint: String,
