@@ -20,6 +20,21 @@ fn the_manifest_is_one_that_can_be_read_and_names_the_program_safely() {
     );
 }
 
+#[test]
+fn the_manifest_calls_the_worker_with_arguments_that_it_takes() {
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: worker::Args,
+    }
+    let text = manifest("127.0.0.1:9092", Path::new("slipway"), Path::new("done"));
+    let (_, words) = text.split_once("'slipway' ").unwrap();
+    let (words, _) = words.split_once("\"\n").unwrap();
+    let args = <Command as clap::Parser>::parse_from(words.split_whitespace()).args;
+    assert_eq!(args.topic, TOPIC);
+    assert_eq!(args.partitions, PARTITIONS);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_of_one_group_work_the_backlog_off() {
     let folder = std::env::temp_dir().join(format!("slipway-demo-{}", std::process::id()));

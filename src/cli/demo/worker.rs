@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 
 /// Longest wait for an answer of the embedded cluster.
@@ -99,7 +100,11 @@ async fn drain(
     let committed = consumer
         .committed_offsets(wanted.clone(), PATIENCE)
         .context("the group's offsets cannot be read")?;
-    let start = match committed.elements().first().map(|element| element.offset()) {
+    let start = match committed
+        .elements()
+        .first()
+        .map(TopicPartitionListElem::offset)
+    {
         Some(Offset::Offset(offset)) => Offset::Offset(offset),
         _ => Offset::Beginning,
     };

@@ -2,7 +2,6 @@
 //! last. The same code starts a Pod and goes on with one that an earlier run of
 //! this program left behind: each container's files say where it stands.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,8 +9,6 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::resource::ObjectId;
@@ -19,147 +16,12 @@ use crate::resource::ObjectId;
 use super::Shared;
 use super::environment::{self, Identity};
 use super::process::{Files, LOOK_EVERY, State};
-use super::rules::{Phase, PodFacts, later};
+use super::rules::{Phase, later};
 use super::spec::{Container, JobSpec};
 use super::store;
 use super::view::{Fact, PodEnd};
 
-/// A Pod, as it is kept in memory and, once it has started, in `pod.json`.
-#[derive(Debug, Clone)]
-pub(super) struct Pod {
-    pub(super) name: String,
-    pub(super) uid: String,
-    /// Counts the Pods of a Job, from 0.
-    pub(super) sequence: u64,
-    pub(super) index: Option<u32>,
-    pub(super) phase: Phase,
-    /// It is being stopped, and will count for nothing.
-    pub(super) stopping: bool,
-    pub(super) started_at: Option<Timestamp>,
-    pub(super) finished_at: Option<Timestamp>,
-    /// Says so.
-    pub(super) stop: CancellationToken,
-}
-
-impl Pod {
-    /// A Pod that has not started. Its name follows from the Job and its number.
-    pub(super) fn new(job: &ObjectId, job_uid: &str, sequence: u64, index: Option<u32>) -> Self {
-        let hash = Sha256::digest(format!("{job_uid}/{sequence}"));
-        // Kubernetes' alphabet for generated names.
-        let letters = b"bcdfghjklmnpqrstvwxz2456789";
-        let suffix: String = hash
-            .iter()
-            .take(5)
-            .map(|byte| char::from(letters[usize::from(*byte) % letters.len()]))
-            .collect();
-        let name = match index {
-            Some(index) => format!("{}-{index}-{suffix}", job.name),
-            None => format!("{}-{suffix}", job.name),
-        };
-        Self {
-            name,
-            uid: uid(&hash),
-            sequence,
-            index,
-            phase: Phase::Pending,
-            stopping: false,
-            started_at: None,
-            finished_at: None,
-            stop: CancellationToken::new(),
-        }
-    }
-
-    /// What the rules look at.
-    pub(super) fn facts(&self) -> PodFacts {
-        PodFacts {
-            index: self.index,
-            phase: self.phase,
-            finished_at: self.finished_at,
-        }
-    }
-
-    /// The record, with how it ended.
-    pub(super) fn to_json(&self, end: Option<&PodEnd>) -> Value {
-        let mut record = json!({
-            "name": self.name,
-            "uid": self.uid,
-            "sequence": self.sequence,
-            "startedAt": self.started_at.map(|at| at.to_string()),
-        });
-        if let Some(index) = self.index {
-            record["index"] = json!(index);
-        }
-        if self.stopping {
-            record["stopping"] = json!(true);
-        }
-        if let Some(finished_at) = self.finished_at {
-            record["finishedAt"] = json!(finished_at.to_string());
-            record["phase"] = json!(match self.phase {
-                Phase::Succeeded => "Succeeded",
-                Phase::Removed => "Removed",
-                Phase::Failed | Phase::Pending | Phase::Running => "Failed",
-            });
-        }
-        if let Some(PodEnd::Failed {
-            exit_code,
-            reason,
-            message,
-        }) = end
-        {
-            record["reason"] = json!(reason);
-            record["message"] = json!(message);
-            record["exitCode"] = json!(exit_code);
-        }
-        record
-    }
-
-    /// Reads a record; `None` for text of another form.
-    pub(super) fn parse(record: &Value) -> Option<Self> {
-        let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
-        let finished_at: Option<Timestamp> = time(&record["finishedAt"]);
-        let phase = match (finished_at, record["phase"].as_str()) {
-            (None, _) => Phase::Running,
-            (Some(_), Some("Succeeded")) => Phase::Succeeded,
-            (Some(_), Some("Removed")) => Phase::Removed,
-            (Some(_), _) => Phase::Failed,
-        };
-        let stopping = record["stopping"] == true;
-        let stop = CancellationToken::new();
-        if stopping {
-            stop.cancel();
-        }
-        Some(Self {
-            name: record["name"].as_str()?.to_owned(),
-            uid: record["uid"].as_str()?.to_owned(),
-            sequence: record["sequence"].as_u64()?,
-            index: match &record["index"] {
-                Value::Null => None,
-                index => Some(u32::try_from(index.as_u64()?).ok()?),
-            },
-            phase,
-            stopping,
-            started_at: time(&record["startedAt"]),
-            finished_at,
-            stop,
-        })
-    }
-}
-
-/// Sixteen bytes of a hash, as a UID is written.
-pub(super) fn uid(hash: &[u8]) -> String {
-    let mut hex = String::with_capacity(32);
-    for byte in hash.iter().take(16) {
-        write!(hex, "{byte:02x}").expect("a String takes everything");
-    }
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
-}
+pub(super) use record::{Pod, uid};
 
 /// The files of every container of a Pod, init containers first.
 pub(super) fn files(spec: &JobSpec, folder: &Path) -> Vec<Files> {
@@ -425,3 +287,5 @@ impl Shared {
         }
     }
 }
+
+mod record;
