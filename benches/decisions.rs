@@ -2,6 +2,7 @@
 //!
 //! Beside it stands one allocation and formatting of a line of the same length,
 //! because a decision explains itself: what the words cost is part of it.
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

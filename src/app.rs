@@ -35,7 +35,7 @@ use crate::telemetry;
 pub mod local;
 
 /// How long a Job of the last round that nobody has seen counts as unfinished (the contract's minute).
-const UNSEEN_GRACE: Duration = Duration::from_secs(60);
+const UNSEEN_GRACE: Duration = Duration::from_mins(1);
 
 /// Runs in a cluster until SIGTERM or SIGINT.
 ///
@@ -179,10 +179,10 @@ async fn connect(config: &Config) -> anyhow::Result<(Cluster, String)> {
         }
         None if config.context.is_some() => kube::Config::from_kubeconfig(&options).await,
         None => {
-            return Ok(of(kube::Config::infer().await.context(
+            return of(kube::Config::infer().await.context(
                 "no cluster to work in: give --kubeconfig or KUBECONFIG, or run in a Pod with a ServiceAccount; \
                  `slipway local` needs no cluster",
-            )?)?);
+            )?);
         }
     };
     of(kube_config.context("the kubeconfig cannot be used")?)

@@ -298,8 +298,8 @@ async fn act(
             return false;
         }
         memory.round = round.number;
-        let launches = Launch::counted(scaled_job, round).map(|launch| make(launch, launcher));
-        let results: Vec<Result<Launched, launch::Error>> = futures::stream::iter(launches)
+        let creates = Launch::counted(scaled_job, round).map(|launch| make(launch, launcher));
+        let results: Vec<Result<Launched, launch::Error>> = futures::stream::iter(creates)
             .buffer_unordered(CREATES_IN_FLIGHT)
             .collect()
             .await;

@@ -68,6 +68,10 @@ pub struct Reports {
 
 impl Reports {
     /// Every object and its latest report, by namespace and name.
+    ///
+    /// # Panics
+    ///
+    /// Never: nothing panics while the lock is held.
     pub fn all(&self) -> Vec<(ObjectId, Report)> {
         let latest = self.latest.lock().expect("no panic while held");
         let mut all: Vec<_> = latest
@@ -341,7 +345,7 @@ impl Files {
         let mut applied = value.clone();
         match self.local.round(&key.0) {
             Ok(Some(round)) => {
-                applied["status"] = json!({"round": {"number": round.number, "jobs": round.jobs}})
+                applied["status"] = json!({"round": {"number": round.number, "jobs": round.jobs}});
             }
             Ok(None) => {}
             Err(error) => {

@@ -58,9 +58,9 @@ async fn delete(
         .buffer_unordered(DELETES_IN_FLIGHT)
         .collect()
         .await;
-    let deleted = results.iter().filter(|(_, result)| result.is_ok()).count();
-    if deleted > 0 {
-        info!(deleted, "deleted {deleted} Jobs {why}");
+    let gone = results.iter().filter(|(_, result)| result.is_ok()).count();
+    if gone > 0 {
+        info!(deleted = gone, "deleted {gone} Jobs {why}");
     }
     if let Some((id, Err(error))) = results.iter().find(|(_, result)| result.is_err()) {
         warn!(

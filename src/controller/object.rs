@@ -19,7 +19,7 @@ use crate::source::Source;
 const TIMER_FRESHNESS: Duration = Duration::from_secs(5);
 
 /// The longest wait between two turns that fail.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
 
 /// Runs the object's turns until `stop`, or until nobody asks for it any more.
 pub(crate) async fn run(

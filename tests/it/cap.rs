@@ -84,7 +84,10 @@ async fn disturbed(name: &str, strategy: Value, rules: Vec<Rule>) {
     let (finished, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let disturb = async {
         let mut slipway = Slipway::start(&kubeconfig, &cluster.namespace, &[], &[]);
-        await_until("the first Jobs", Duration::from_secs(60), async || (cluster.unfinished().await > 0).then_some(())).await;
+        await_until("the first Jobs", Duration::from_secs(60), async || {
+            (cluster.unfinished().await > 0).then_some(())
+        })
+        .await;
         let start = Instant::now();
         for pause in [2_u64, 5, 9] {
             await_until("a moment to kill", Duration::from_secs(60), async || {
@@ -118,7 +121,11 @@ async fn assert_no_ordinal_twice(cluster: &Cluster) {
     for job in cluster.jobs().await {
         let occurrence = job.metadata.annotations.unwrap()["slipway.dev/occurrence"].clone();
         let name = job.metadata.name.unwrap();
-        assert_eq!(names.insert(occurrence, name.clone()), None, "{name} is there twice");
+        assert_eq!(
+            names.insert(occurrence, name.clone()),
+            None,
+            "{name} is there twice"
+        );
     }
 }
 
@@ -133,7 +140,12 @@ fn faulty_creates_and_lists() -> Vec<Rule> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_million_messages_never_make_more_than_seven_jobs_at_once() {
-    disturbed("cap-default", json!({"strategy": "default"}), faulty_creates_and_lists()).await;
+    disturbed(
+        "cap-default",
+        json!({"strategy": "default"}),
+        faulty_creates_and_lists(),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@
 mod support;
 
 mod architecture;
+mod cap;
 mod check;
 mod controller;
 mod jobs;
