@@ -96,8 +96,11 @@ pub fn wanted(api: Api, previous: &Value, report: &Report) -> Value {
     let mut status = ours(previous);
     let mut conditions = Conditions::of(previous);
     judge(&mut conditions, report);
-    let stamp = (api == Api::Slipway).then_some(report.now);
-    status.insert("conditions".into(), conditions.into_value(previous, stamp));
+    let transition = (api == Api::Slipway).then(|| stamp(report.now));
+    status.insert(
+        "conditions".into(),
+        conditions.into_value(previous, transition.as_deref()),
+    );
     if let Turn::Polled(poll) = &report.turn {
         record(&mut status, previous, poll, report.now);
     }
@@ -198,7 +201,7 @@ fn judge_poll(conditions: &mut Conditions, poll: &Poll) {
 }
 
 fn record(status: &mut Map<String, Value>, previous: &Value, poll: &Poll, now: Timestamp) {
-    let time = Value::from(now.to_string());
+    let time = Value::from(stamp(now));
     if poll.decision.active {
         status.insert("lastActiveTime".into(), time.clone());
     }
@@ -277,6 +280,11 @@ fn backlog(triggers: &[TriggerReport]) -> Option<i64> {
         reason = "a float beyond i64 becomes its largest value, which is what a column can show"
     )]
     Some(sum.ceil() as i64)
+}
+
+/// A time as the API server writes its own: whole seconds.
+fn stamp(now: Timestamp) -> String {
+    format!("{now:.0}")
 }
 
 /// Faults in one line.
