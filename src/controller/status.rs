@@ -115,8 +115,11 @@ pub fn wanted(api: Api, previous: &Value, report: &Report) -> Value {
     let mut status = ours(previous);
     let mut conditions = Conditions::of(previous);
     judge(&mut conditions, report);
-    let stamp = (api == Api::Slipway).then_some(report.now);
-    status.insert("conditions".into(), conditions.into_value(previous, stamp));
+    let transition = (api == Api::Slipway).then(|| stamp(report.now));
+    status.insert(
+        "conditions".into(),
+        conditions.into_value(previous, transition.as_deref()),
+    );
     match &report.turn {
         Turn::Polled(poll) => record(&mut status, previous, poll, report.now),
         Turn::ToppedUp(top_up) => record_top_up(&mut status, top_up, report.now),
@@ -220,7 +223,7 @@ fn judge_poll(conditions: &mut Conditions, poll: &Poll) {
 }
 
 fn record(status: &mut Map<String, Value>, previous: &Value, poll: &Poll, now: Timestamp) {
-    let time = Value::from(now.to_string());
+    let time = Value::from(stamp(now));
     if poll.decision.active {
         status.insert("lastActiveTime".into(), time.clone());
     }
@@ -255,7 +258,7 @@ fn record(status: &mut Map<String, Value>, previous: &Value, poll: &Poll, now: T
 
 /// The decision stays the one that the triggers led to; what it still comes to changes.
 fn record_top_up(status: &mut Map<String, Value>, top_up: &TopUp, now: Timestamp) {
-    let time = Value::from(now.to_string());
+    let time = Value::from(stamp(now));
     if top_up.launched > 0 {
         status.insert("lastLaunchTime".into(), time.clone());
     }
@@ -331,6 +334,11 @@ fn whole(backlog: f64) -> i64 {
     {
         backlog.ceil() as i64
     }
+}
+
+/// A time as the API server writes its own: whole seconds.
+fn stamp(now: Timestamp) -> String {
+    format!("{now:.0}")
 }
 
 /// Faults in one line.

@@ -27,6 +27,7 @@ use crate::resource::{Api, ObjectId, Propagation, Round, ScaledJob};
 mod cache;
 mod create;
 mod jobs;
+mod list;
 mod names;
 mod outstanding;
 mod round;

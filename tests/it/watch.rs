@@ -25,10 +25,12 @@ impl Changes {
 
     /// The next object, which is expected to be this one.
     async fn applied(&mut self, name: &str) -> Value {
-        match self.next().await {
-            Change::Applied(object) if object["metadata"]["name"] == name => object,
-            other => panic!("{other:?} instead of {name}"),
-        }
+        let next = self.next().await;
+        let Change::Applied(object) = &next else {
+            unreachable!("{next:?} instead of {name}");
+        };
+        assert_eq!(object["metadata"]["name"], name);
+        object.clone()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// The four, in KEDA's order, with what each is before anything is known.
@@ -59,7 +58,7 @@ impl Conditions {
     }
 
     /// The list; with times of the last transition when `now` is given. A time stays while the status does.
-    pub(super) fn into_value(self, previous: &Value, now: Option<Timestamp>) -> Value {
+    pub(super) fn into_value(self, previous: &Value, now: Option<&str>) -> Value {
         let list = INITIAL.iter().filter_map(|(name, _)| {
             let condition = self.0.get(name)?;
             let mut value = json!({"type": name, "status": condition.state.as_str()});
@@ -73,8 +72,7 @@ impl Conditions {
                 let before = find(previous, name)
                     .filter(|before| before["status"] == value["status"])
                     .and_then(|before| before["lastTransitionTime"].as_str());
-                value["lastTransitionTime"] =
-                    before.map_or_else(|| now.to_string(), str::to_owned).into();
+                value["lastTransitionTime"] = before.unwrap_or(now).into();
             }
             Some(value)
         });

@@ -156,3 +156,13 @@ fn events_come_once_per_change() {
     ];
     assert_eq!(said(&turns), expected);
 }
+
+#[test]
+fn times_are_whole_seconds() {
+    let mut report = report(10, poll(true, 1, None));
+    report.now = Timestamp::from_millisecond(10_700).expect("in range");
+    let status = wanted(Api::Slipway, &Value::Null, &report);
+    assert_eq!(status["lastDecision"]["time"], "1970-01-01T00:00:10Z");
+    let ready = &status["conditions"][0];
+    assert_eq!(ready["lastTransitionTime"], "1970-01-01T00:00:10Z");
+}

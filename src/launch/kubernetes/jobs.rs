@@ -1,12 +1,12 @@
 //! Which Jobs there are: the watches that feed the cache, and the count.
 //!
-//! The first list of a watch is a consistent read that began after this process
-//! did, so the first count is one too. Afterwards the watch may lag, or be
-//! replaced by a list that lags behind our own creates: every name we reserved
-//! counts until the watch shows it (`outstanding`). A lag can only make the count
+//! The first count of an object that had rounds before this process knew it is
+//! held against a consistent list. Afterwards the watch may lag: every name of a
+//! round counts until the watch shows it (`outstanding`), and a Job that the
+//! watch has shown counts until it shows its end. A lag can only make the count
 //! too high, never too low.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use futures::future::{Either, join_all, select};
@@ -14,24 +14,19 @@ use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::batch::v1::Job;
 use kube::core::ApiResource;
 use kube::runtime::{WatchStreamExt, watcher};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 
 use super::cache::{Cache, WatchedJob, state_of};
-use super::outstanding::{Noticed, Reserved};
-use super::{Kubernetes, jobs_path, label_of, names, unavailable, unreadable};
-use crate::cluster::Call;
+use super::outstanding::{List, Reserved};
+use super::{Kubernetes, jobs_path, label_of, names};
 use crate::launch::{
-    Error, JobState, KEDA_SCALED_JOB_LABEL, OCCURRENCE_ANNOTATION, PodState, ROUND_ANNOTATION,
+    Error, JobState, KEDA_SCALED_JOB_LABEL, OCCURRENCE_ANNOTATION, ROUND_ANNOTATION,
     SCALED_JOB_LABEL,
 };
 use crate::resource::{Api, ObjectId, ScaledJob};
 
 /// Seconds after which the server ends a watch by itself; the client then knows that the connection lives.
 const WATCH_SECONDS: u32 = 110;
-/// Objects in one page of a list.
-const PAGE: &str = "500";
 
 impl Kubernetes {
     /// Keeps the cache up to date until told to stop. Nothing is counted before it runs.
@@ -122,13 +117,16 @@ impl Kubernetes {
             self.in_place
                 .send_if_modified(|wanted| !std::mem::replace(wanted, true));
         }
-        if self.is_list_due(scaled_job, &object)? {
-            // Names stay counted when the list fails: that is no reason to stop.
-            if let Err(error) = self.settle(scaled_job, &object).await {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot tell yet which jobs of the last rounds exist"
-                );
+        match self.look(scaled_job, &object)? {
+            List::Needless => {}
+            List::Needed => self.settle(scaled_job, &object).await?,
+            List::Useful => {
+                if let Err(error) = self.settle(scaled_job, &object).await {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot tell yet which jobs of the last rounds exist; they go on counting"
+                    );
+                }
             }
         }
         let mut jobs = self.union(scaled_job);
@@ -145,8 +143,8 @@ impl Kubernetes {
         Ok(jobs)
     }
 
-    /// Takes note of rounds that others opened; tells whether a consistent list is needed now.
-    fn is_list_due(&self, scaled_job: &ScaledJob, object: &str) -> Result<bool, Error> {
+    /// Takes note of a round that others opened; tells whether a consistent list is called for.
+    fn look(&self, scaled_job: &ScaledJob, object: &str) -> Result<List, Error> {
         let label = label_of(scaled_job.api);
         let id = &scaled_job.id;
         let mut known = self.known();
@@ -156,23 +154,20 @@ impl Kubernetes {
                 detail: "the first list is not complete yet".to_owned(),
             });
         }
-        let number = scaled_job.round.map_or(0, |round| round.number);
-        let noticed = known.outstanding.notice(&scaled_job.uid, number);
         let now = Instant::now();
-        if let (Noticed::First | Noticed::Foreign, Some(round)) = (noticed, scaled_job.round) {
-            let names: Vec<_> = names::reserved_names(scaled_job, round)
-                .into_iter()
-                .filter(|(name, _)| {
-                    let job = ObjectId::new(&id.namespace, name);
-                    !known.cache(label).contains(&job)
-                })
-                .collect();
+        if let Some(round) = scaled_job.round
+            && known.outstanding.is_news(&scaled_job.uid, round.number)
+        {
+            let mut names = names::reserved_names(scaled_job, round);
+            names.retain(|(name, _)| {
+                let job = ObjectId::new(&id.namespace, name);
+                !known.cache(label).contains(&job)
+            });
             known
                 .outstanding
-                .reserve(&scaled_job.uid, &id.namespace, number, names, now);
+                .reserve(&scaled_job.uid, &id.namespace, round.number, names, now);
         }
-        let due = known.outstanding.is_list_due(&scaled_job.uid, now);
-        Ok(noticed == Noticed::Foreign || due)
+        Ok(known.outstanding.list(&scaled_job.uid, now))
     }
 
     /// One consistent list of the object's Jobs, held against the open names.
@@ -190,7 +185,7 @@ impl Kubernetes {
         known
             .outstanding
             .settle(&scaled_job.uid, namespace, &names, asked_at);
-        // Jobs of rounds before a foreign one, which the watch does not show yet.
+        // Jobs of the rounds before somebody else's, which the watch does not show yet.
         let label = label_of(scaled_job.api);
         let unseen: Vec<_> = unfinished
             .into_iter()
@@ -223,65 +218,6 @@ impl Kubernetes {
         let open = known.outstanding.of(&scaled_job.uid);
         jobs.extend(open.map(|(name, reserved)| unseen(scaled_job, name, reserved)));
         jobs
-    }
-
-    /// Pods of the object by the name of their Job.
-    async fn pods(
-        &self,
-        scaled_job: &ScaledJob,
-        object: &str,
-    ) -> Result<HashMap<String, Vec<PodState>>, Error> {
-        let path = format!("/api/v1/namespaces/{}/pods", scaled_job.id.namespace);
-        let pods: Vec<Pod> = self.list(&path, scaled_job, object).await?;
-        let mut by_job: HashMap<String, Vec<PodState>> = HashMap::new();
-        for pod in pods {
-            let labels = &pod.metadata.labels;
-            let job = labels
-                .get("batch.kubernetes.io/job-name")
-                .or_else(|| labels.get("job-name"));
-            if let Some(job) = job {
-                by_job
-                    .entry(job.clone())
-                    .or_default()
-                    .push(pod.status.into());
-            }
-        }
-        Ok(by_job)
-    }
-
-    /// A consistent list of everything with the object's label, page by page.
-    async fn list<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        scaled_job: &ScaledJob,
-        object: &str,
-    ) -> Result<Vec<T>, Error> {
-        let value = names::label_value(&scaled_job.id.name);
-        let selector = format!("{}={value}", label_of(scaled_job.api));
-        let mut items = Vec::new();
-        let mut next = None;
-        loop {
-            let mut call = Call::get(path)
-                .query("labelSelector", selector.clone())
-                .query("limit", PAGE);
-            if let Some(token) = next {
-                call = call.query("continue", token);
-            }
-            let answer = self
-                .cluster
-                .send(call)
-                .await
-                .map_err(|error| unavailable(object, &error))?;
-            if !answer.is_success() {
-                return Err(unreadable(object, &answer));
-            }
-            let page: Page<T> = answer.json().map_err(|error| unavailable(object, &error))?;
-            items.extend(page.items);
-            next = page.metadata.next.filter(|token| !token.is_empty());
-            if next.is_none() {
-                return Ok(items);
-            }
-        }
     }
 }
 
@@ -318,61 +254,5 @@ fn unseen(scaled_job: &ScaledJob, name: &str, reserved: &Reserved) -> JobState {
         created_at: None,
         finished_at: None,
         pods: Vec::new(),
-    }
-}
-
-#[derive(Deserialize)]
-struct Page<T> {
-    #[serde(default)]
-    metadata: PageMetadata,
-    items: Vec<T>,
-}
-
-#[derive(Default, Deserialize)]
-struct PageMetadata {
-    #[serde(default, rename = "continue")]
-    next: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Pod {
-    metadata: PodMetadata,
-    #[serde(default)]
-    status: PodStatus,
-}
-
-#[derive(Deserialize)]
-struct PodMetadata {
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
-}
-
-#[derive(Default, Deserialize)]
-struct PodStatus {
-    #[serde(default)]
-    phase: String,
-    #[serde(default)]
-    conditions: Vec<PodCondition>,
-}
-
-#[derive(Deserialize)]
-struct PodCondition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-}
-
-impl From<PodStatus> for PodState {
-    fn from(status: PodStatus) -> Self {
-        let holds = |condition: &PodCondition| condition.status == "True";
-        Self {
-            phase: status.phase,
-            true_conditions: status
-                .conditions
-                .into_iter()
-                .filter(holds)
-                .map(|condition| condition.kind)
-                .collect(),
-        }
     }
 }

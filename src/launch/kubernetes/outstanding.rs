@@ -31,6 +31,8 @@ struct Object {
     /// When the latest create of each round was sent; when the round became known, before that.
     sent_at: BTreeMap<u64, Instant>,
     listed_at: Option<Instant>,
+    /// Rounds were found that others opened, and no consistent list was had since.
+    unsettled: bool,
 }
 
 /// One reserved name.
@@ -44,15 +46,15 @@ pub(super) struct Reserved {
     begun: u32,
 }
 
-/// How a round came to the notice of this process.
+/// Whether a consistent list of an object's Jobs is called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Noticed {
-    /// It was known before.
-    Known,
-    /// The object was not known before.
-    First,
-    /// Somebody else opened it while this process looked on.
-    Foreign,
+pub(super) enum List {
+    /// The watch and the open names are enough.
+    Needless,
+    /// It could settle old names; without it they go on counting.
+    Useful,
+    /// Somebody else opened rounds: without it Jobs could be missing from the count.
+    Needed,
 }
 
 impl Outstanding {
@@ -64,16 +66,13 @@ impl Outstanding {
         }
     }
 
-    /// How the round in an object's status stands to what is known here.
-    pub(super) fn notice(&mut self, uid: &str, round: u64) -> Noticed {
-        match self.objects.get(uid) {
-            None => {
-                self.objects.insert(uid.to_owned(), Object::default());
-                Noticed::First
-            }
-            Some(object) if object.round < round => Noticed::Foreign,
-            Some(_) => Noticed::Known,
-        }
+    /// Takes note of the round in an object's status; tells whether it is one that this process neither opened nor knew.
+    pub(super) fn is_news(&mut self, uid: &str, round: u64) -> bool {
+        let object = self.objects.entry(uid.to_owned()).or_default();
+        let news = round > object.round;
+        // Rounds before this one may have gone by unseen, too.
+        object.unsettled |= news;
+        news
     }
 
     /// Names of a round that may have Jobs from now on.
@@ -140,19 +139,23 @@ impl Outstanding {
         }
     }
 
-    /// Whether a consistent list of the object's Jobs would settle something now.
-    pub(super) fn is_list_due(&self, uid: &str, now: Instant) -> bool {
-        self.objects.get(uid).is_some_and(|object| {
-            let rested = object
-                .listed_at
-                .is_none_or(|at| now.duration_since(at) >= BETWEEN_LISTS);
-            let is_old = |at| now.saturating_duration_since(at) >= self.grace;
-            rested
-                && object
-                    .names
-                    .values()
-                    .any(|name| is_old(object.sent_at[&name.round]))
-        })
+    /// Whether to ask for a consistent list of the object's Jobs now.
+    pub(super) fn list(&self, uid: &str, now: Instant) -> List {
+        let Some(object) = self.objects.get(uid) else {
+            return List::Needless;
+        };
+        if object.unsettled {
+            return List::Needed;
+        }
+        let rested = object
+            .listed_at
+            .is_none_or(|at| now.duration_since(at) >= BETWEEN_LISTS);
+        let is_old = |round| now.saturating_duration_since(object.sent_at[round]) >= self.grace;
+        if rested && object.names.values().any(|name| is_old(&name.round)) {
+            List::Useful
+        } else {
+            List::Needless
+        }
     }
 
     /// Takes in a consistent list that was asked for at `asked_at`: a name that
@@ -169,6 +172,7 @@ impl Outstanding {
             return;
         };
         object.listed_at = Some(asked_at);
+        object.unsettled = false;
         let owners = &mut self.owners;
         let sent_at = &object.sent_at;
         object.names.retain(|name, reserved| {

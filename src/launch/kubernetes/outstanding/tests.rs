@@ -52,12 +52,12 @@ fn absence_counts_only_a_minute_after_the_last_create_of_the_round() {
     outstanding.sent(&job("b"), start + MINUTE / 2);
 
     let early = start + MINUTE;
-    assert!(!outstanding.is_list_due("uid", early));
+    assert_eq!(outstanding.list("uid", early), List::Needless);
     outstanding.settle("uid", "production", &none(), early);
     assert_eq!(open(&outstanding), ["a", "b"]);
 
     let late = start + MINUTE / 2 + MINUTE;
-    assert!(outstanding.is_list_due("uid", late));
+    assert_eq!(outstanding.list("uid", late), List::Useful);
     outstanding.settle("uid", "production", &none(), late);
     assert!(open(&outstanding).is_empty());
 }
@@ -90,8 +90,10 @@ fn lists_keep_their_distance() {
     let mut outstanding = with_round(start, &["a"]);
     let unfinished = BTreeSet::from(["a".to_owned()]);
     outstanding.settle("uid", "production", &unfinished, start + MINUTE);
-    assert!(!outstanding.is_list_due("uid", start + MINUTE + BETWEEN_LISTS / 2));
-    assert!(outstanding.is_list_due("uid", start + MINUTE + BETWEEN_LISTS));
+    let soon = start + MINUTE + BETWEEN_LISTS / 2;
+    assert_eq!(outstanding.list("uid", soon), List::Needless);
+    let later = start + MINUTE + BETWEEN_LISTS;
+    assert_eq!(outstanding.list("uid", later), List::Useful);
 }
 
 #[test]
@@ -116,15 +118,24 @@ fn a_refusal_after_an_unanswered_create_frees_nothing() {
 }
 
 #[test]
-fn a_round_of_somebody_else_is_noticed_once() {
+fn a_round_of_somebody_else_needs_a_list_until_there_was_one() {
     let now = Instant::now();
     let mut outstanding = Outstanding::new(MINUTE);
-    assert_eq!(outstanding.notice("uid", 3), Noticed::First);
+    assert!(outstanding.is_news("uid", 3));
     outstanding.reserve("uid", "production", 3, [], now);
-    assert_eq!(outstanding.notice("uid", 3), Noticed::Known);
-    // What the watch shows may be older than what this process wrote.
-    assert_eq!(outstanding.notice("uid", 2), Noticed::Known);
-    assert_eq!(outstanding.notice("uid", 4), Noticed::Foreign);
+    assert_eq!(outstanding.list("uid", now), List::Needed);
+    assert!(!outstanding.is_news("uid", 3));
+    assert_eq!(outstanding.list("uid", now), List::Needed);
+    outstanding.settle("uid", "production", &none(), now);
+    assert_eq!(outstanding.list("uid", now), List::Needless);
+}
+
+#[test]
+fn a_status_older_than_our_own_round_is_no_news() {
+    let mut outstanding = with_round(Instant::now(), &["a"]);
+    assert!(!outstanding.is_news("uid", 0));
+    assert!(!outstanding.is_news("uid", 1));
+    assert!(outstanding.is_news("uid", 2));
 }
 
 #[test]

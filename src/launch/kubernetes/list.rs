@@ -1,0 +1,132 @@
+//! Consistent lists of what belongs to one object: asked for without a
+//! `resourceVersion`, so never older than the question.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::{Kubernetes, label_of, names, unavailable, unreadable};
+use crate::cluster::Call;
+use crate::launch::{Error, PodState};
+use crate::resource::ScaledJob;
+
+/// Objects in one page of a list.
+const PAGE: &str = "500";
+
+impl Kubernetes {
+    /// Pods of the object by the name of their Job.
+    pub(super) async fn pods(
+        &self,
+        scaled_job: &ScaledJob,
+        object: &str,
+    ) -> Result<HashMap<String, Vec<PodState>>, Error> {
+        let path = format!("/api/v1/namespaces/{}/pods", scaled_job.id.namespace);
+        let pods: Vec<Pod> = self.list(&path, scaled_job, object).await?;
+        let mut by_job: HashMap<String, Vec<PodState>> = HashMap::new();
+        for pod in pods {
+            let labels = &pod.metadata.labels;
+            let job = labels
+                .get("batch.kubernetes.io/job-name")
+                .or_else(|| labels.get("job-name"));
+            if let Some(job) = job {
+                by_job
+                    .entry(job.clone())
+                    .or_default()
+                    .push(pod.status.into());
+            }
+        }
+        Ok(by_job)
+    }
+
+    /// A consistent list of everything with the object's label, page by page.
+    pub(super) async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        scaled_job: &ScaledJob,
+        object: &str,
+    ) -> Result<Vec<T>, Error> {
+        let value = names::label_value(&scaled_job.id.name);
+        let selector = format!("{}={value}", label_of(scaled_job.api));
+        let mut items = Vec::new();
+        let mut next = None;
+        loop {
+            let mut call = Call::get(path)
+                .query("labelSelector", selector.clone())
+                .query("limit", PAGE);
+            if let Some(token) = next {
+                call = call.query("continue", token);
+            }
+            let answer = self
+                .cluster
+                .send(call)
+                .await
+                .map_err(|error| unavailable(object, &error))?;
+            if !answer.is_success() {
+                return Err(unreadable(object, &answer));
+            }
+            let page: Page<T> = answer.json().map_err(|error| unavailable(object, &error))?;
+            items.extend(page.items);
+            next = page.metadata.next.filter(|token| !token.is_empty());
+            if next.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Page<T> {
+    #[serde(default)]
+    metadata: PageMetadata,
+    items: Vec<T>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMetadata {
+    #[serde(default, rename = "continue")]
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Pod {
+    metadata: PodMetadata,
+    #[serde(default)]
+    status: PodStatus,
+}
+
+#[derive(Deserialize)]
+struct PodMetadata {
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Default, Deserialize)]
+struct PodStatus {
+    #[serde(default)]
+    phase: String,
+    #[serde(default)]
+    conditions: Vec<PodCondition>,
+}
+
+#[derive(Deserialize)]
+struct PodCondition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+}
+
+impl From<PodStatus> for PodState {
+    fn from(status: PodStatus) -> Self {
+        let holds = |condition: &PodCondition| condition.status == "True";
+        Self {
+            phase: status.phase,
+            true_conditions: status
+                .conditions
+                .into_iter()
+                .filter(holds)
+                .map(|condition| condition.kind)
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Rounds in the real API server: who may write, and what is known of it.
+
+use super::*;
+
+#[tokio::test]
+async fn of_two_writers_of_a_round_one_wins() {
+    let world = World::new("round").await;
+    let resize = world.resize().await;
+    let (one, other) = (world.launcher(LATEST_CREATE), world.launcher(LATEST_CREATE));
+    for number in 1..=10 {
+        let round = Round { number, jobs: 2 };
+        let (one, other) = join(
+            one.open_round(&resize, round),
+            other.open_round(&resize, round),
+        )
+        .await;
+        let lost = match (one, other) {
+            (Ok(()), Err(lost)) | (Err(lost), Ok(())) => lost,
+            results => panic!("round {number}: {results:?}"),
+        };
+        assert!(matches!(lost, Error::Conflict { .. }), "{lost}");
+    }
+}
+
+#[tokio::test]
+async fn a_round_whose_answer_was_lost_is_still_ours() {
+    let world = World::new("lost").await;
+    let resize = world.resize().await;
+    let (one, other) = (world.launcher(LATEST_CREATE), world.launcher(LATEST_CREATE));
+    let round = Round { number: 1, jobs: 2 };
+    world
+        .proxy
+        .fault(Rule::on("PATCH", "/status", Fault::Cut).times(1));
+    one.open_round(&resize, round)
+        .await
+        .expect("its own record");
+    let error = other
+        .open_round(&resize, round)
+        .await
+        .expect_err("another's record");
+    assert!(matches!(error, Error::Conflict { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_edit_in_between_does_not_cost_the_round() {
+    let world = World::new("edited").await;
+    let resize = world.resize().await;
+    let path = format!(
+        "/apis/slipway.dev/v1alpha1/namespaces/{}/scaledjobs/resize",
+        world.namespace
+    );
+    let launcher = world.launcher(LATEST_CREATE);
+    let edits = async {
+        for n in 0..20 {
+            let edit = json!({"metadata": {"annotations": {"edited": n.to_string()}}});
+            world
+                .direct
+                .send(Call::merge_patch(path.clone(), edit))
+                .await
+                .expect("an answer");
+        }
+    };
+    let rounds = async {
+        for number in 1..=5 {
+            launcher
+                .open_round(&resize, Round { number, jobs: 1 })
+                .await
+                .expect("a round");
+        }
+    };
+    join(edits, rounds).await;
+    assert_eq!(world.get(&path).await["status"]["round"]["number"], 5);
+}
+
+#[tokio::test]
+async fn in_place_the_round_stands_in_an_annotation() {
+    let world = World::new("in-place").await;
+    let uid = world.scaled_job_in("keda.sh", "resize").await;
+    let mut resize = scaled_job(&world.namespace, "resize", &uid);
+    resize.api = Api::Keda;
+    let (one, other) = (world.launcher(LATEST_CREATE), world.launcher(LATEST_CREATE));
+    for number in 1..=3 {
+        let round = Round { number, jobs: 2 };
+        one.open_round(&resize, round).await.expect("a round");
+        let error = other
+            .open_round(&resize, round)
+            .await
+            .expect_err("too late");
+        assert!(matches!(error, Error::Conflict { .. }), "{error}");
+    }
+    let path = format!("{}/resize", world.path("keda.sh", "scaledjobs"));
+    let object = world.get(&path).await;
+    let text = object["metadata"]["annotations"][ROUND_ANNOTATION]
+        .as_str()
+        .expect("a round");
+    let round: Value = serde_json::from_str(text).expect("JSON");
+    assert_eq!((&round["number"], &round["jobs"]), (&json!(3), &json!(2)));
+}
+
+#[tokio::test]
+async fn an_object_of_the_same_name_is_not_the_same_object() {
+    let world = World::new("recreated").await;
+    let before = world.resize().await;
+    world
+        .delete(&format!("{}/resize", world.scaled_jobs_path()))
+        .await;
+    world.resize().await;
+    let launcher = world.launcher(LATEST_CREATE);
+    let opened = launcher
+        .open_round(&before, Round { number: 1, jobs: 1 })
+        .await;
+    assert!(matches!(opened, Err(Error::Gone { .. })), "{opened:?}");
+}
