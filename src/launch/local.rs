@@ -9,6 +9,13 @@
 //! nothing that was accepted, processes go on meanwhile, and the next [`Local`]
 //! on the folder takes them up. It leaves to others what to launch and when, and
 //! how it looks on a terminal.
+//!
+//! What differs from a cluster: `restartPolicy: OnFailure` is taken as `Never`, so
+//! a failed container is a failed Pod, with the same pauses and the same
+//! `backoffLimit`; a container whose Secret or ConfigMap is missing fails instead
+//! of waiting; volumes, resources and scheduling are not looked at; `workingDir`
+//! counts if there is such a folder; a stopped Job's processes are stopped after
+//! its name is free.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -236,7 +243,7 @@ impl Local {
     }
 
     /// Every Job, by namespace and name.
-    pub fn jobs(&self) -> Vec<JobView> {
+    pub fn views(&self) -> Vec<JobView> {
         let jobs = self.shared.lock();
         jobs.iter().map(|(id, entry)| entry.view(id)).collect()
     }

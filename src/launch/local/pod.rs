@@ -85,7 +85,11 @@ impl Run {
     fn begin(&mut self) -> io::Result<()> {
         if self.pod.started_at.is_none() {
             self.pod.started_at = Some((self.shared.settings.clock)());
-            std::fs::create_dir_all(&self.folder)?;
+            match std::fs::create_dir(&self.folder) {
+                // From a run of this program that ended before the next line.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
             store::replace_soon(&self.folder.join("pod.json"), &self.pod.to_json(None))?;
         }
         self.shared.pod_runs(&self.job, &self.pod);
