@@ -40,6 +40,10 @@ use self::store::Store;
 /// Facts that a slow listener may be behind; one that is further behind is told how many it missed.
 const FACTS: usize = 4096;
 
+/// Variables that processes inherit: what programs need to run at all. Credentials are not
+/// among them: a container declares what it needs, here as in a cluster.
+pub const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"];
+
 /// What a local Job controller needs to know.
 #[derive(Clone)]
 pub struct Settings {
@@ -49,7 +53,7 @@ pub struct Settings {
     pub max_processes: NonZeroU32,
     /// The wall clock.
     pub clock: fn() -> Timestamp,
-    /// What every process inherits, beside what its container declares: `PATH`, `HOME` and the like; no credentials.
+    /// What every process inherits, beside what its container declares: our own [`INHERITED`].
     pub environment: BTreeMap<String, OsString>,
     /// Where Secrets and ConfigMaps are.
     pub lookup: Arc<dyn Lookup>,
