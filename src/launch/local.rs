@@ -9,6 +9,13 @@
 //! nothing that was accepted, processes go on meanwhile, and the next [`Local`]
 //! on the folder takes them up. It leaves to others what to launch and when, and
 //! how it looks on a terminal.
+//!
+//! What differs from a cluster: `restartPolicy: OnFailure` is taken as `Never`, so
+//! a failed container is a failed Pod, with the same pauses and the same
+//! `backoffLimit`; a container whose Secret or ConfigMap is missing fails instead
+//! of waiting; volumes, resources and scheduling are not looked at; `workingDir`
+//! counts if there is such a folder; a stopped Job's processes are stopped after
+//! its name is free.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -33,6 +40,10 @@ use self::store::Store;
 /// Facts that a slow listener may be behind; one that is further behind is told how many it missed.
 const FACTS: usize = 4096;
 
+/// Variables that processes inherit: what programs need to run at all. Credentials are not
+/// among them: a container declares what it needs, here as in a cluster.
+pub const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"];
+
 /// What a local Job controller needs to know.
 #[derive(Clone)]
 pub struct Settings {
@@ -42,7 +53,7 @@ pub struct Settings {
     pub max_processes: NonZeroU32,
     /// The wall clock.
     pub clock: fn() -> Timestamp,
-    /// What every process inherits, beside what its container declares: `PATH`, `HOME` and the like; no credentials.
+    /// What every process inherits, beside what its container declares: our own [`INHERITED`].
     pub environment: BTreeMap<String, OsString>,
     /// Where Secrets and ConfigMaps are.
     pub lookup: Arc<dyn Lookup>,
@@ -236,7 +247,7 @@ impl Local {
     }
 
     /// Every Job, by namespace and name.
-    pub fn jobs(&self) -> Vec<JobView> {
+    pub fn views(&self) -> Vec<JobView> {
         let jobs = self.shared.lock();
         jobs.iter().map(|(id, entry)| entry.view(id)).collect()
     }

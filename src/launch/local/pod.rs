@@ -83,12 +83,17 @@ impl Run {
 
     /// Writes the Pod down before its first process.
     fn begin(&mut self) -> io::Result<()> {
-        if self.pod.started_at.is_none() {
+        let fresh = self.pod.started_at.is_none();
+        if fresh {
             self.pod.started_at = Some((self.shared.settings.clock)());
-            std::fs::create_dir_all(&self.folder)?;
+            match std::fs::create_dir(&self.folder) {
+                // From a run of this program that ended before the next line.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
             store::replace_soon(&self.folder.join("pod.json"), &self.pod.to_json(None))?;
         }
-        self.shared.pod_runs(&self.job, &self.pod);
+        self.shared.pod_runs(&self.job, &self.pod, fresh);
         Ok(())
     }
 
@@ -251,7 +256,7 @@ fn failed(exit_code: Option<i32>, reason: &str, message: &str) -> PodEnd {
 
 impl Shared {
     /// A Pod's processes are about to run, or run already.
-    fn pod_runs(&self, job: &ObjectId, pod: &Pod) {
+    fn pod_runs(&self, job: &ObjectId, pod: &Pod, fresh: bool) {
         self.with(job, |entry| {
             if let Some(known) = entry.pod(pod.sequence) {
                 known.phase = Phase::Running;
@@ -259,10 +264,12 @@ impl Shared {
             }
             entry.poke.notify_one();
         });
-        self.tell(Fact::PodStarted {
-            job: job.clone(),
-            pod: pod.name.clone(),
-        });
+        if fresh {
+            self.tell(Fact::PodStarted {
+                job: job.clone(),
+                pod: pod.name.clone(),
+            });
+        }
     }
 
     /// Are Pods of this Job stopped without being failures? They are, unless its end is decided.

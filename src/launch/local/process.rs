@@ -299,6 +299,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_log_that_is_moved_aside_goes_on_at_its_new_end() {
+        let folder = std::env::temp_dir().join(format!("slipway-log-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("log");
+        let mut log = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&path)
+            .unwrap();
+        io::Write::write_all(&mut log, b"older").unwrap();
+        rotate(&path).unwrap();
+        io::Write::write_all(&mut log, b"newer").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"newer");
+        assert_eq!(std::fs::read(folder.join("log.1")).unwrap(), b"older");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn the_start_time_is_found_behind_any_program_name() {
         let stat = "42 (a ) (b) S 1 42 42 0 -1 4194304 100 0 0 0 1 2 3 4 20 0 1 0 98765 1 2";
         assert_eq!(start_time(stat), Some("98765"));

@@ -144,6 +144,8 @@ impl Store {
         }
         let new = self.scratch(".new", id);
         fs::create_dir(&new)?;
+        // Pods never make this folder: those of a Job that is being removed would bring its name back.
+        fs::create_dir(new.join("pods"))?;
         write_synced(&new.join("job.json"), job)?;
         sync_folder(&new)?;
         match fs::rename(&new, &folder) {

@@ -1,0 +1,152 @@
+//! The port that the controller of ScaledJobs uses: names, rounds, lists, removal.
+
+use super::*;
+
+fn launch(name: &str, occurrence: &str, script: &str) -> Launch {
+    let mut manifest = job(name, script, &json!({}));
+    manifest["metadata"]["labels"] = json!({"slipway.dev/scaledjob": "orders"});
+    Launch {
+        id: ObjectId::new("default", name),
+        occurrence: occurrence.to_owned(),
+        manifest,
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_made_once_by_its_occurrence_and_by_no_other() {
+    let bench = Bench::new("names");
+    let local = bench.open();
+    let first = launch("orders-x", "one", "true");
+    let racing = futures::future::join_all((0..8).map(|_| local.launch(&first))).await;
+    let made = racing
+        .iter()
+        .filter(|result| matches!(result, Ok(Launched::Created)))
+        .count();
+    assert_eq!(made, 1);
+    assert_eq!(local.launch(&first).await.unwrap(), Launched::AlreadyThere);
+    let other = launch("orders-x", "two", "true");
+    let taken = local.launch(&other).await.unwrap_err();
+    assert!(matches!(taken, Error::NameTaken { .. }));
+    drop(local);
+    let again = bench.open();
+    assert_eq!(again.launch(&first).await.unwrap(), Launched::AlreadyThere);
+    let taken = again.launch(&other).await.unwrap_err();
+    assert!(matches!(taken, Error::NameTaken { .. }));
+    for name in ["../x", "a/b", ".new", "A", ""] {
+        let refused = again.launch(&launch(name, "three", "true")).await;
+        assert!(matches!(refused, Err(Error::Rejected { .. })), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_job_is_gone_at_once_and_its_processes_soon_after() {
+    let bench = Bench::new("delete");
+    let marker = format!("62.{}", std::process::id());
+    let running = Running::start(bench.open());
+    let launch = launch("orders-y", "one", &format!("sleep {marker}"));
+    running.local.launch(&launch).await.unwrap();
+    running.until("orders-y", JobPhase::Running).await;
+    let stored = bench.state().join("default/orders-y/job.json");
+    let stored: Value = serde_json::from_slice(&std::fs::read(stored).unwrap()).unwrap();
+    let uid = stored["metadata"]["uid"].as_str().unwrap();
+    let delete = async |uid: &str| {
+        running
+            .local
+            .delete(&launch.id, uid, Propagation::Background)
+            .await
+            .unwrap();
+    };
+    delete("another").await;
+    assert!(running.view("orders-y").is_some());
+    await_until("it runs", SOON, async || {
+        (!groups(&marker).is_empty()).then_some(())
+    })
+    .await;
+    delete(uid).await;
+    delete(uid).await;
+    assert!(running.view("orders-y").is_none());
+    await_until("its processes are gone", SOON, async || {
+        (groups(&marker).is_empty()).then_some(())
+    })
+    .await;
+}
+
+fn scaled_job(name: &str) -> ScaledJob {
+    ScaledJob {
+        id: ObjectId::new("default", name),
+        uid: format!("default/{name}"),
+        generation: 0,
+        api: Api::Slipway,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        job_target: json!({}),
+        polling_interval: Duration::from_secs(1),
+        history: HistoryLimits {
+            successful: 100,
+            failed: 100,
+        },
+        rollout: Rollout::Gradual,
+        policy: Policy {
+            strategy: Strategy::Default,
+            calculation: Calculation::Max,
+            bounds: Bounds::default(),
+        },
+        pending_pod_conditions: Vec::new(),
+        env_source_container: None,
+        triggers: Vec::new(),
+        paused: false,
+        round: None,
+    }
+}
+
+#[tokio::test]
+async fn a_round_is_written_down_and_no_number_is_opened_twice() {
+    let bench = Bench::new("rounds");
+    let local = bench.open();
+    let orders = scaled_job("orders");
+    assert_eq!(local.round(&orders.id).unwrap(), None);
+    for number in 1..=2 {
+        let round = Round { number, jobs: 3 };
+        local.open_round(&orders, round).await.unwrap();
+    }
+    drop(local);
+    let again = bench.open();
+    let last = Round { number: 2, jobs: 3 };
+    assert_eq!(again.round(&orders.id).unwrap(), Some(last));
+    let refused = again.open_round(&orders, last).await.unwrap_err();
+    assert!(matches!(refused, Error::Conflict { .. }), "{refused}");
+    assert!(again.views().is_empty(), "a round is not a Job");
+}
+
+#[tokio::test]
+async fn an_object_sees_its_own_jobs_with_their_pods_and_ends() {
+    let bench = Bench::new("jobs");
+    let out = display(&bench.path("out"));
+    let running = Running::start(bench.open());
+    let script = format!("until test -e {out}; do sleep 0.02; done; exit 1");
+    let mut launch = launch("orders-z", "one", &script);
+    launch.manifest["spec"]["backoffLimit"] = json!(0);
+    launch.manifest["metadata"]["annotations"] = json!({"slipway.dev/round": "1", "other": "x"});
+    running.local.launch(&launch).await.unwrap();
+    running.until("orders-z", JobPhase::Running).await;
+    // Through the port, as the controller does.
+    let launcher: &dyn Launcher = &running.local;
+    assert_eq!(
+        launcher.jobs(&scaled_job("others")).await.unwrap(),
+        Vec::new()
+    );
+    let orders = scaled_job("orders");
+    let job = launcher.jobs(&orders).await.unwrap().remove(0);
+    assert_eq!(job.name, "orders-z");
+    assert_eq!(job.outcome, None);
+    assert_eq!(job.pods[0].phase, "Running");
+    assert!(job.pods[0].true_conditions.contains(&"Ready".to_owned()));
+    assert_eq!(job.annotations["slipway.dev/occurrence"], "one");
+    assert!(!job.annotations.contains_key("other"));
+    std::fs::write(bench.path("out"), "").unwrap();
+    running.until("orders-z", JobPhase::Failed).await;
+    let job = launcher.jobs(&orders).await.unwrap().remove(0);
+    assert_eq!(job.outcome, Some(Outcome::Failed));
+    assert!(job.finished_at >= job.created_at);
+    assert_eq!(job.pods[0].phase, "Failed");
+}
