@@ -236,5 +236,5 @@ async fn create(cluster: &Cluster, path: &str, body: Value) {
 
 #[expect(clippy::disallowed_methods, reason = "the bench's own setting")]
 fn setting(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run with tests/env/with"))
+    std::env::var(name).expect("the variables of tests/env/with")
 }

@@ -88,14 +88,10 @@ pub fn instance() -> String {
     variable("HOSTNAME").unwrap_or_else(|| format!("slipway-{}", std::process::id()))
 }
 
-/// What a local Job's processes inherit beside what their container declares: enough
-/// to find programs and files, and no credentials.
-pub fn inherited() -> BTreeMap<String, OsString> {
-    const NAMES: [&str; 9] = [
-        "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR",
-    ];
-    let value = |name: &str| Some((name.to_owned(), std::env::var_os(name)?));
-    NAMES.into_iter().filter_map(value).collect()
+/// The values of those variables that are set.
+pub fn values(names: &[&str]) -> BTreeMap<String, OsString> {
+    let value = |name: &&str| Some(((*name).to_owned(), std::env::var_os(name)?));
+    names.iter().filter_map(value).collect()
 }
 
 #[expect(

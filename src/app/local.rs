@@ -210,7 +210,10 @@ where
     let finished = tasks.finish(&mut signals, DRAIN_TIMEOUT).await;
     local.terminate().await;
     finished?;
-    let failed_before = local.jobs().iter().any(|job| job.phase == JobPhase::Failed);
+    let failed_before = local
+        .views()
+        .iter()
+        .any(|job| job.phase == JobPhase::Failed);
     Ok(failures.load(Ordering::Relaxed) == 0 && !failed_before)
 }
 

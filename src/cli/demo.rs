@@ -55,7 +55,7 @@ pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             allow_address: Vec::new(),
         };
         let started = Instant::now();
-        let (_, jobs) = local::engine(&args, Screen::Lines, Local::jobs).await?;
+        let (_, jobs) = local::engine(&args, Screen::Lines, Local::views).await?;
         let summary = stage.summary(&jobs, started.elapsed())?;
         writeln!(out, "{summary}")?;
         Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

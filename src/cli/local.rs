@@ -97,7 +97,7 @@ pub(crate) async fn engine<Seen>(
             backoff_base: args.backoff_base,
             max_processes: args.max_processes(),
             clock: app::clock,
-            environment: config::inherited(),
+            environment: config::values(&launch::local::INHERITED),
             lookup: Arc::new(Current::default()),
         },
     )?;
@@ -144,7 +144,7 @@ fn snapshot(engine: &Engine) -> Snapshot {
     Snapshot {
         now: app::clock(),
         scaled_jobs: engine.reports.all().into_iter().map(row).collect(),
-        jobs: engine.local.jobs(),
+        jobs: engine.local.views(),
     }
 }
 

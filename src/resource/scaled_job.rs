@@ -11,7 +11,7 @@ mod triggers;
 use serde_json::Value;
 
 use crate::resource::fields::{Faults, Fields};
-use crate::resource::{Api, Fault, ObjectId, Round, ScaledJob};
+use crate::resource::{Api, Fault, ObjectId, ROUND_ANNOTATION, Round, ScaledJob};
 
 pub use annotations::{
     KEDA_PAUSED_ANNOTATION, MANAGED_ANNOTATION, PAUSED_ANNOTATION, is_managed_in_place, pauses,
@@ -132,12 +132,23 @@ fn metadata(fields: &Fields<'_>) -> Option<Metadata> {
     })
 }
 
-/// `status.round`, when both of its numbers can be read.
+/// The last round, when both of its numbers can be read: from `status.round`, or from
+/// the annotation of an object managed in place, whose status has no room for it.
 fn round(value: &Value) -> Option<Round> {
-    let round = value.get("status")?.get("round")?;
-    Some(Round {
-        number: round.get("number")?.as_u64()?,
-        jobs: u32::try_from(round.get("jobs")?.as_u64()?).ok()?,
+    let read = |round: &Value| {
+        Some(Round {
+            number: round.get("number")?.as_u64()?,
+            jobs: u32::try_from(round.get("jobs")?.as_u64()?).ok()?,
+        })
+    };
+    let in_status = value.pointer("/status/round").and_then(read);
+    in_status.or_else(|| {
+        let text = value
+            .get("metadata")?
+            .get("annotations")?
+            .get(ROUND_ANNOTATION)?
+            .as_str()?;
+        read(&serde_json::from_str(text).ok()?)
     })
 }
 

@@ -272,6 +272,7 @@ fn spec(broker: &str, group: &str, topic: &str) -> SourceSpec {
         group: group.to_owned(),
         topics: Topics::Named(vec![topic.to_owned()]),
         partitions: None,
+        full_metadata: true,
         rules: LagRules {
             lag_threshold: 1000,
             offset_reset: OffsetReset::Latest,

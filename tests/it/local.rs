@@ -200,6 +200,7 @@ fn display(path: &Path) -> String {
     path.display().to_string()
 }
 
+mod binary;
 mod port;
 mod restart;
 mod rules;

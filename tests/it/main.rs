@@ -2,6 +2,7 @@
 //! the built binary against real servers. One binary, so that it links once.
 #![expect(
     clippy::panic,
+    clippy::unwrap_used,
     reason = "what tests share panics with the row, the file or the variable that is wrong"
 )]
 

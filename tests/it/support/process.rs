@@ -100,10 +100,6 @@ impl Slipway {
         ended.code()
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// The body behind a path of `--health`, if it answers.
     pub(crate) async fn get(&self, path: &str) -> Option<String> {
         get(&self.health, path).await
