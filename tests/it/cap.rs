@@ -16,7 +16,7 @@ use crate::support::topic::Topic;
 
 const CAP: usize = 7;
 
-fn scaled_job(topic: &Topic, group: &str, strategy: Value) -> Value {
+fn scaled_job(topic: &Topic, group: &str, strategy: &Value) -> Value {
     json!({
         "apiVersion": "slipway.dev/v1alpha1",
         "kind": "ScaledJob",
@@ -73,7 +73,7 @@ async fn disturbed(name: &str, strategy: Value, rules: Vec<Rule>) {
             topic.send(1_000_000);
         }
     });
-    cluster.create(scaled_job(&topic, &group, strategy)).await;
+    cluster.create(scaled_job(&topic, &group, &strategy)).await;
     let proxy = ApiProxy::start().await;
     for rule in rules {
         proxy.fault(rule);
@@ -84,13 +84,13 @@ async fn disturbed(name: &str, strategy: Value, rules: Vec<Rule>) {
     let (finished, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let disturb = async {
         let mut slipway = Slipway::start(&kubeconfig, &cluster.namespace, &[], &[]);
-        await_until("the first Jobs", Duration::from_secs(60), async || {
+        await_until("the first Jobs", Duration::from_mins(1), async || {
             (cluster.unfinished().await > 0).then_some(())
         })
         .await;
         let start = Instant::now();
         for pause in [2_u64, 5, 9] {
-            await_until("a moment to kill", Duration::from_secs(60), async || {
+            await_until("a moment to kill", Duration::from_mins(1), async || {
                 (start.elapsed() > Duration::from_secs(pause)).then_some(())
             })
             .await;
@@ -100,7 +100,7 @@ async fn disturbed(name: &str, strategy: Value, rules: Vec<Rule>) {
         }
         proxy.silence(false);
         // What a killed process left unknown counts for a minute; after it, work goes on.
-        await_until("work goes on", Duration::from_secs(120), async || {
+        await_until("work goes on", Duration::from_mins(2), async || {
             (finished.load(Ordering::Relaxed) > 40).then_some(())
         })
         .await;

@@ -250,7 +250,10 @@ async fn the_pause_annotation_stops_launches_and_taking_it_off_resumes_them() {
         )
         .await;
     cluster.await_jobs(1).await;
-    assert_eq!(cluster.condition("orders", "Paused").await.0, "False");
+    await_until("not Paused", Duration::from_secs(20), async || {
+        (cluster.condition("orders", "Paused").await.0 == "False").then_some(())
+    })
+    .await;
     cluster.remove().await;
 }
 

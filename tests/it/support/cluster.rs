@@ -120,7 +120,7 @@ impl Cluster {
     /// Waits until there are exactly so many Jobs in all.
     pub(crate) async fn await_jobs(&self, count: usize) {
         let what = format!("{count} Jobs in {}", self.namespace);
-        await_until(&what, Duration::from_secs(60), async || {
+        await_until(&what, Duration::from_mins(1), async || {
             (self.jobs().await.len() == count).then_some(())
         })
         .await;
@@ -155,7 +155,7 @@ impl Cluster {
 
     /// Ends every Job of the namespace as a kubelet would, until none is unfinished.
     pub(crate) async fn finish_jobs(&self) {
-        await_until("every Job finished", Duration::from_secs(60), async || {
+        await_until("every Job finished", Duration::from_mins(1), async || {
             self.pods_become("Succeeded", usize::MAX).await;
             (self.unfinished().await == 0).then_some(())
         })

@@ -29,7 +29,9 @@ impl Topic {
             .create_topics([&topic], &AdminOptions::new())
             .await
             .unwrap();
-        results.into_iter().for_each(|result| drop(result.unwrap()));
+        for result in results {
+            result.unwrap();
+        }
         Self { name, partitions }
     }
 
@@ -47,7 +49,7 @@ impl Topic {
                 record = returned;
             }
         }
-        producer.flush(Duration::from_secs(60)).unwrap();
+        producer.flush(Duration::from_mins(1)).unwrap();
     }
 
     /// Commits an offset for every partition, as a consumer that has read so far would.
