@@ -17,7 +17,7 @@ use tracing::warn;
 
 use crate::app::{Signals, Tasks, clock, listen, run_turns, serve_health};
 use crate::controller::metrics::Metrics;
-use crate::controller::status::{Report, Turn};
+use crate::controller::status::{self, Report, Turn};
 use crate::controller::{Change, Identity, Reporter, Shared, WAITING_CHANGES};
 use crate::launch::Outcome;
 use crate::launch::local::{Fact, JobPhase, Local, Submitted};
@@ -67,18 +67,18 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// Every object and its latest report, by namespace and name.
+    /// Every object as it stands, by namespace and name.
     ///
     /// # Panics
     ///
     /// Never: nothing panics while the lock is held.
-    pub fn all(&self) -> Vec<(ObjectId, Report)> {
+    pub fn all(&self) -> Vec<Standing> {
         let latest = self.latest.lock().expect("no panic while held");
         let mut all: Vec<_> = latest
             .iter()
-            .map(|((id, _), report)| (id.clone(), report.clone()))
+            .map(|((id, _), report)| standing(id, report))
             .collect();
-        all.sort_by(|(left, _), (right, _)| left.cmp(right));
+        all.sort_by(|left, right| left.id.cmp(&right.id));
         all
     }
 
@@ -102,6 +102,47 @@ impl Reports {
             Some(Turn::Paused | Turn::Invalid(_)) => true,
             _ => false,
         }
+    }
+}
+
+/// How an object stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// Namespace and name.
+    pub id: ObjectId,
+    /// Units of work waiting; `None` when it is not known.
+    pub backlog: Option<f64>,
+    /// The last decision's reason, or why there is none.
+    pub reason: String,
+}
+
+fn standing(id: &ObjectId, report: &Report) -> Standing {
+    let (backlog, reason) = match &report.turn {
+        Turn::Polled(poll) => {
+            let failure = poll
+                .triggers
+                .iter()
+                .find_map(|trigger| trigger.result.as_ref().err());
+            let reason = failure.map_or(&poll.decision.reason, |failure| &failure.text);
+            (status::backlog(&poll.triggers), reason.clone())
+        }
+        Turn::ToppedUp(top_up) => (None, top_up.reason.clone()),
+        Turn::Failed(failure) => (None, failure.text.clone()),
+        Turn::Invalid(faults) => (
+            None,
+            faults
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
+        ),
+        Turn::Paused => (None, "paused".to_owned()),
+        Turn::Accepted => (None, "not read yet".to_owned()),
+    };
+    Standing {
+        id: id.clone(),
+        backlog,
+        reason,
     }
 }
 

@@ -11,14 +11,12 @@ use std::time::Duration;
 use crate::app;
 use crate::app::local::Engine;
 use crate::cli::local::show::Screen;
-use crate::cli::local::table::{ScaledJobRow, Snapshot};
+use crate::cli::local::table::Snapshot;
 use crate::cli::runtime;
 use crate::config;
-use crate::controller::status::{self, Poll, Report, Turn};
 use crate::launch;
 use crate::launch::local::Local;
 use crate::lookup::files::Current;
-use crate::resource::ObjectId;
 
 /// Run Jobs and ScaledJobs from files, as processes on this machine
 ///
@@ -119,57 +117,10 @@ pub(crate) async fn engine<Seen>(
 
 /// Everything the table shows now.
 fn snapshot(engine: &Engine) -> Snapshot {
-    let row = |(id, report): (ObjectId, Report)| {
-        let (backlog, reason) = match report.turn {
-            Turn::Polled(poll) => (status::backlog(&poll.triggers), explanation(&poll)),
-            Turn::ToppedUp(top_up) => (None, top_up.reason),
-            Turn::Failed(failure) => (None, failure.text),
-            Turn::Invalid(faults) => (
-                None,
-                faults
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("; "),
-            ),
-            Turn::Paused => (None, "paused".to_owned()),
-            Turn::Accepted => (None, "not read yet".to_owned()),
-        };
-        ScaledJobRow {
-            id,
-            backlog,
-            reason,
-        }
-    };
     Snapshot {
         now: app::clock(),
-        scaled_jobs: engine.reports.all().into_iter().map(row).collect(),
+        scaled_jobs: engine.reports.all(),
         jobs: engine.local.views(),
-    }
-}
-
-/// The reason of the decision, or of the first trigger that could not be read.
-fn explanation(poll: &Poll) -> String {
-    let failure = poll
-        .triggers
-        .iter()
-        .find_map(|trigger| trigger.result.as_ref().err());
-    failure.map_or_else(
-        || poll.decision.reason.clone(),
-        |failure| failure.text.clone(),
-    )
-}
-
-impl Args {
-    /// `--max-processes`, or four for each core: Jobs wait more than they compute.
-    pub fn max_processes(&self) -> NonZeroU32 {
-        self.max_processes.unwrap_or_else(|| {
-            let cores = std::thread::available_parallelism()
-                .ok()
-                .and_then(|cores| NonZeroU32::try_from(cores).ok())
-                .unwrap_or(NonZeroU32::MIN);
-            cores.saturating_mul(NonZeroU32::MIN.saturating_add(3))
-        })
     }
 }
 

@@ -10,19 +10,23 @@ const BELOW: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("telemetry", &["config"]),
     ("resource", &["scaling"]),
-    ("manifest", &["resource"]),
+    ("cluster", &[]),
     ("source", &["resource", "scaling"]),
-    ("launch", &["resource", "scaling", "lookup"]),
-    ("lookup", &["resource", "manifest"]),
+    ("launch", &["cluster", "lookup", "resource", "scaling"]),
+    ("lookup", &["cluster", "resource"]),
+    ("manifest", &["lookup", "resource"]),
     ("cycle", &["launch", "resource", "scaling", "source"]),
     (
         "controller",
-        &["cycle", "launch", "lookup", "resource", "scaling", "source"],
+        &[
+            "cluster", "cycle", "launch", "lookup", "resource", "scaling", "source",
+        ],
     ),
     ("serve", &[]),
     (
         "app",
         &[
+            "cluster",
             "config",
             "controller",
             "launch",
@@ -58,12 +62,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("rdkafka", &["source/kafka", "cli/demo"]),
     (
         "kube",
-        &[
-            "launch/kubernetes",
-            "lookup/kubernetes",
-            "controller",
-            "app",
-        ],
+        &["cluster", "launch/kubernetes", "controller", "app"],
     ),
     ("anyhow", &["cli", "app", "main"]),
 ];
@@ -82,6 +81,10 @@ const PURE: &[&str] = &[
 fn rooms_only_name_rooms_below_them() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
+        // A file of tests may build what its subject is handed.
+        if path.ends_with("/tests.rs") {
+            continue;
+        }
         let room = room(&path);
         let Some((_, below)) = BELOW.iter().find(|(name, _)| *name == room) else {
             assert!(room == "lib", "{path}: the room {room} is not in the table");
@@ -127,7 +130,9 @@ fn pure_rooms_are_pure() {
         "async fn",
         "tokio::",
         "std::fs",
-        "std::net",
+        "TcpStream",
+        "TcpListener",
+        "ToSocketAddrs",
         "Instant::now",
         "Timestamp::now",
         "SystemTime",
@@ -167,7 +172,8 @@ fn no_file_is_longer_than_five_hundred_lines() {
 fn every_file_says_what_it_owns() {
     let silent: Vec<String> = sources()
         .into_iter()
-        .filter(|(_, text)| !text.starts_with("//!"))
+        // A file of tests is named for the file that they test.
+        .filter(|(path, text)| !path.ends_with("/tests.rs") && !text.starts_with("//!"))
         .map(|(path, _)| path)
         .collect();
     assert!(silent.is_empty(), "{}", silent.join("\n"));

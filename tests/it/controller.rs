@@ -12,7 +12,7 @@ use crate::support::queue::Queue;
 use crate::support::servers;
 
 /// A ScaledJob on a queue: ten messages a Job, at most fifty Jobs, one poll a second.
-fn scaled_job(name: &str, queue_url: &str, changes: Value) -> Value {
+fn scaled_job(name: &str, queue_url: &str, changes: &Value) -> Value {
     let mut manifest = json!({
         "apiVersion": "slipway.dev/v1alpha1",
         "kind": "ScaledJob",
@@ -38,7 +38,7 @@ fn scaled_job(name: &str, queue_url: &str, changes: Value) -> Value {
             }]
         }
     });
-    merge(&mut manifest, &changes);
+    merge(&mut manifest, changes);
     manifest
 }
 
@@ -122,7 +122,9 @@ async fn backlogs_become_the_jobs_that_kedas_arithmetic_says() {
             let changes =
                 json!({"spec": {"pollingInterval": 300, "scalingStrategy": scaling_strategy}});
             let name = format!("{strategy}-{backlog}");
-            cluster.create(scaled_job(&name, &queue.url, changes)).await;
+            cluster
+                .create(scaled_job(&name, &queue.url, &changes))
+                .await;
             let jobs = if *strategy == "custom" {
                 jobs.saturating_sub(1)
             } else {
@@ -162,7 +164,7 @@ async fn finished_jobs_make_way_for_the_number_that_is_left() {
     let queue = Queue::new("finish").await;
     queue.send(25).await;
     cluster
-        .create(scaled_job("orders", &queue.url, json!({})))
+        .create(scaled_job("orders", &queue.url, &json!({})))
         .await;
     let _slipway = slipway(&cluster).await;
     cluster.await_jobs(3).await;
@@ -189,7 +191,7 @@ async fn a_broken_object_says_so_and_disturbs_no_other() {
     let gone = Queue::new("gone").await;
     gone.delete().await;
     cluster
-        .create(scaled_job("gone", &gone.url, json!({})))
+        .create(scaled_job("gone", &gone.url, &json!({})))
         .await;
     let nobody = json!({"spec": {"triggers": [{
         "type": "aws-sqs-queue",
@@ -197,10 +199,10 @@ async fn a_broken_object_says_so_and_disturbs_no_other() {
         "authenticationRef": {"name": "nobody"}
     }]}});
     cluster
-        .create(scaled_job("nobody", &queue.url, nobody))
+        .create(scaled_job("nobody", &queue.url, &nobody))
         .await;
     cluster
-        .create(scaled_job("sound", &queue.url, json!({})))
+        .create(scaled_job("sound", &queue.url, &json!({})))
         .await;
     let _slipway = slipway(&cluster).await;
     cluster.await_jobs(1).await;
@@ -224,7 +226,10 @@ async fn a_broken_object_says_so_and_disturbs_no_other() {
         error.contains("nobody"),
         "the missing TriggerAuthentication is named: {status}"
     );
-    assert_eq!(cluster.condition("sound", "Ready").await.0, "True");
+    await_until("sound is ready", Duration::from_secs(20), async || {
+        (cluster.condition("sound", "Ready").await.0 == "True").then_some(())
+    })
+    .await;
     cluster.remove().await;
 }
 
@@ -234,7 +239,7 @@ async fn the_pause_annotation_stops_launches_and_taking_it_off_resumes_them() {
     let queue = Queue::new("pause").await;
     let paused = json!({"metadata": {"annotations": {"autoscaling.keda.sh/paused": "true"}}});
     cluster
-        .create(scaled_job("orders", &queue.url, paused))
+        .create(scaled_job("orders", &queue.url, &paused))
         .await;
     queue.send(10).await;
     let _slipway = slipway(&cluster).await;
@@ -265,7 +270,7 @@ async fn a_raised_cap_takes_effect_at_once_and_launches_what_it_had_kept_back() 
     // Nothing but an edit or a finished Job can start a turn within this test.
     let changes = json!({"spec": {"pollingInterval": 300, "maxReplicaCount": 2}});
     cluster
-        .create(scaled_job("orders", &queue.url, changes))
+        .create(scaled_job("orders", &queue.url, &changes))
         .await;
     let _slipway = slipway(&cluster).await;
     cluster.await_jobs(2).await;
@@ -299,7 +304,7 @@ async fn history_limits_and_status_columns_follow_the_jobs() {
     queue.send(30).await;
     let changes = json!({"spec": {"successfulJobsHistoryLimit": 1}});
     cluster
-        .create(scaled_job("orders", &queue.url, changes))
+        .create(scaled_job("orders", &queue.url, &changes))
         .await;
     let _slipway = slipway(&cluster).await;
     cluster.await_jobs(3).await;

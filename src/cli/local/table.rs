@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::app::local::Standing;
 use crate::launch::Outcome;
 use crate::launch::local::{Fact, JobPhase, JobView, PodEnd};
 use crate::resource::ObjectId;
@@ -12,20 +13,9 @@ pub struct Snapshot {
     /// The instant.
     pub now: Timestamp,
     /// One row each, in this order.
-    pub scaled_jobs: Vec<ScaledJobRow>,
+    pub scaled_jobs: Vec<Standing>,
     /// Every Job, in any order.
     pub jobs: Vec<JobView>,
-}
-
-/// A ScaledJob, for people.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ScaledJobRow {
-    /// Namespace and name.
-    pub id: ObjectId,
-    /// Units of work waiting; `None` when it is not known.
-    pub backlog: Option<f64>,
-    /// The last decision's reason, or why there is none.
-    pub reason: String,
 }
 
 /// The table. No line is wider than `width` characters, and there are no more than `height` lines:
@@ -237,7 +227,7 @@ mod tests {
     fn snapshot() -> Snapshot {
         Snapshot {
             now: at(75),
-            scaled_jobs: vec![ScaledJobRow {
+            scaled_jobs: vec![Standing {
                 id: ObjectId::new("default", "orders"),
                 backlog: Some(35.0),
                 reason: "35 waiting,\n5 a job: 7, at most 6".to_owned(),

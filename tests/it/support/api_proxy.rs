@@ -198,7 +198,6 @@ impl ApiProxy {
     }
 
     /// A kubeconfig that leads a process to the proxy.
-    #[expect(dead_code, reason = "for the tests of the built binary")]
     pub(crate) fn kubeconfig(&self) -> String {
         json!({
             "apiVersion": "v1",

@@ -1,6 +1,5 @@
 //! Where the real servers are. `tests/env/with` starts them and says so in the
 //! environment; a test that needs one and finds none fails.
-#![expect(dead_code, reason = "not every server has a test yet")]
 
 /// The admin's kubeconfig of the API server.
 pub(crate) fn kubeconfig() -> String {
