@@ -91,7 +91,8 @@ pub(crate) fn wrong_usage(message: &str) -> ExitCode {
 
 /// Runs what prints its answer to standard output.
 fn print(run: impl FnOnce(&mut dyn Write) -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    // Not locked: `demo` has a task that writes too.
+    let mut out = std::io::stdout();
     match run(&mut out) {
         // `slipway crd | head` is no failure.
         Err(error) if is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),

@@ -115,6 +115,19 @@ pub(crate) async fn engine<Seen>(
     Ok((succeeded, ended(&local)))
 }
 
+impl Args {
+    /// `--max-processes`, or four for each core: Jobs wait more than they compute.
+    pub fn max_processes(&self) -> NonZeroU32 {
+        self.max_processes.unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism()
+                .ok()
+                .and_then(|cores| NonZeroU32::try_from(cores).ok())
+                .unwrap_or(NonZeroU32::MIN);
+            cores.saturating_mul(NonZeroU32::MIN.saturating_add(3))
+        })
+    }
+}
+
 /// Everything the table shows now.
 fn snapshot(engine: &Engine) -> Snapshot {
     Snapshot {
