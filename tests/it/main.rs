@@ -17,6 +17,7 @@ mod kafka;
 mod launch_vectors;
 mod local;
 mod lookup;
+mod readme;
 mod resource_vectors;
 mod scaling_laws;
 mod scaling_vectors;
