@@ -1,7 +1,7 @@
 //! The only place that chooses adapters, spawns tasks and stops them.
 //!
 //! Build (may fail, nothing is spawned yet), bind every socket, then spawn. Every
-//! task belongs to one [`Tasks`]; one that ends before it is told to ends the
+//! task belongs to one `Tasks`; one that ends before it is told to ends the
 //! process with its name. The first SIGTERM asks for a clean stop, the second ends
 //! at once.
 
