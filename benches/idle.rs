@@ -2,7 +2,7 @@
 //! calls to SQS. `tests/env/with cargo bench --profile bench-fast --bench idle`.
 //!
 //! KEDA 2.21 on the same machine, with the same 500 objects and interval: 186 MB,
-//! 13 % of a core, 100 calls a second (`tests/env/README.md`).
+//! 13 % of a core, 100 calls a second.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::io::{Read as _, Write as _};
