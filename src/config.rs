@@ -60,12 +60,19 @@ pub struct Speech {
         long,
         env = "SLIPWAY_LOG_FORMAT",
         value_name = "json|text",
-        global = true
+        global = true,
+        help_heading = "Logging"
     )]
     pub log_format: Option<LogFormat>,
 
     /// What to log: error, warn, info, debug, trace, or a filter such as `info,slipway=debug`
-    #[arg(long, env = "SLIPWAY_LOG", value_name = "FILTER", global = true)]
+    #[arg(
+        long,
+        env = "SLIPWAY_LOG",
+        value_name = "FILTER",
+        global = true,
+        help_heading = "Logging"
+    )]
     pub log: Option<String>,
 }
 

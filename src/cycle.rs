@@ -286,6 +286,9 @@ async fn act(
     outcome: &mut Outcome,
 ) -> bool {
     let (jobs, held_back) = (verdict.launch(), verdict.held_back());
+    if jobs > 0 {
+        launcher.announce(scaled_job, verdict.reason());
+    }
     outcome.verdict = Some(verdict);
     if jobs > 0 {
         let written = scaled_job.round.map_or(0, |round| round.number);
