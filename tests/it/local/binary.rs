@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Bench, SOON, display, job};
+use super::{Bench, SOON, display, job, main_container};
 use crate::support::await_until;
 
 impl Bench {
@@ -156,4 +156,41 @@ async fn a_source_that_somebody_has_to_repair_ends_until_idle_with_one_and_is_to
     assert_eq!(told.len(), 1, "{text}");
     assert!(told[0].contains("absent"), "{text}");
     assert!(text.ends_with("; 1 fault above\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_file_that_breaks_in_the_middle_of_an_edit_keeps_its_secrets_until_it_is_whole() {
+    let bench = Bench::new("broken");
+    let out = display(&bench.path("out"));
+    let mut needy = job(
+        "needy",
+        &format!("echo \"$PASSWORD\" >>{out}; test -e {out}.go"),
+        &json!({"backoffLimit": 100}),
+    );
+    main_container(&mut needy)["env"] = json!([
+        {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "p"}}},
+    ]);
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"p": "word"},
+    });
+    let file = bench.file(&[needy.clone(), secret]);
+    let mut guard = Guard(bench.command(&file).spawn().unwrap());
+    await_until("the first try", SOON, async || {
+        (!bench.lines("out").is_empty()).then_some(())
+    })
+    .await;
+    let whole = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{needy}\n---\nkind: [\n")).unwrap();
+    // Each try takes a pause twice as long as the one before it: these come after the edit.
+    let seen = bench.lines("out").len();
+    await_until("five more tries", SOON, async || {
+        (bench.lines("out").len() >= seen + 5).then_some(())
+    })
+    .await;
+    std::fs::write(&file, whole).unwrap();
+    std::fs::write(format!("{out}.go"), "").unwrap();
+    let status = await_until("the end", SOON, async || guard.0.try_wait().unwrap()).await;
+    // What was wrong and is right again is no failure.
+    assert!(status.success(), "{status}");
+    assert!(bench.lines("out").iter().all(|line| line == "word"));
 }
