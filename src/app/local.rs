@@ -115,6 +115,7 @@ where
         applied: HashMap::new(),
         faults: HashSet::new(),
         ignored: HashSet::new(),
+        is_read: false,
         tally: tally.clone(),
     };
     let metrics = Metrics::register(&mut registry);

@@ -38,6 +38,8 @@ pub(super) struct Files {
     pub(super) faults: HashSet<String>,
     /// Objects whose volumes were said to be ignored.
     pub(super) ignored: HashSet<String>,
+    /// Whether they were read before.
+    pub(super) is_read: bool,
     pub(super) tally: Arc<Tally>,
 }
 
@@ -91,7 +93,7 @@ impl Files {
                 )
             })
             .collect();
-        let is_first = self.applied.is_empty();
+        let is_first = !std::mem::replace(&mut self.is_read, true);
         // What stands behind a mistake is not seen now, and is not gone.
         if is_first || !unreadable {
             self.lookup.set(manifests.files);
