@@ -127,6 +127,9 @@ pub trait Launcher: Send + Sync {
         uid: &'a str,
         propagation: Propagation,
     ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Drops what is kept for an object that is gone, or not ours any more, by its UID.
+    fn forget(&self, uid: &str);
 }
 
 /// Why a Job could not be made, counted or removed.

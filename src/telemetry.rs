@@ -11,6 +11,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, Speech};
 
+/// Libraries that log what we handle and log ourselves (the watches), or whose details hold credentials
+/// (the AWS SDK's), whatever level is asked for. Only a filter that names them wins over this.
+const QUIET: &str = "kube_runtime=error,aws=info";
+
 /// Starts logging to standard error.
 ///
 /// # Errors
@@ -22,7 +26,7 @@ pub fn start(
     default_filter: &str,
 ) -> Result<(), String> {
     let filter = speech.log.as_deref().unwrap_or(default_filter);
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| {
         format!("--log {filter:?}: {error}; write error, warn, info, debug, trace or target=level")
     })?;
     let registry = tracing_subscriber::registry().with(filter);

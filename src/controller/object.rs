@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 
 use crate::controller::status::{Report, Turn};
 use crate::controller::{Desired, Identity, Shared, cleanup, report};
-use crate::cycle::{self, Connected, Failure, Memory, Outcome};
+use crate::cycle::{self, Connected, Failure, Memory, Outcome, TriggerOutcome};
 use crate::lookup;
 use crate::resource::{self, ScaledJob, Trigger, TriggerEntry};
 use crate::source::Source;
@@ -18,8 +18,9 @@ use crate::source::Source;
 /// askers, far below any `pollingInterval` that makes sense.
 const TIMER_FRESHNESS: Duration = Duration::from_secs(5);
 
-/// The longest wait between two turns that fail.
-const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
+/// The longest wait between two turns that fail, unless the polling interval is longer: who has
+/// repaired something waits no longer than this.
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// Runs the object's turns until `stop`, or until nobody asks for it any more.
 pub(crate) async fn run(
@@ -32,11 +33,18 @@ pub(crate) async fn run(
         shared,
         memory: Memory::default(),
         connections: Vec::new(),
+        troubles: Vec::new(),
         failures: 0,
     };
     let mut wake = Wake::Edited;
+    let mut uid = desired.borrow().identity.uid.clone();
     loop {
         let now = desired.borrow_and_update().clone();
+        if now.identity.uid != uid {
+            // Deleted and made anew while the watch was away: rounds begin at 1 again.
+            object.forget(&uid);
+            uid.clone_from(&now.identity.uid);
+        }
         let next = object.wake(&now, wake).await;
         let refillable = object.memory.holds_back();
         wake = tokio::select! {
@@ -51,6 +59,7 @@ pub(crate) async fn run(
         };
     }
     let identity = desired.borrow().identity.clone();
+    object.shared.launcher.forget(&identity.uid);
     object.shared.metrics.forget(&identity.id);
     object.shared.reporter.forget(&identity);
 }
@@ -70,6 +79,8 @@ struct Object {
     shared: Shared,
     memory: Memory,
     connections: Vec<Connection>,
+    /// What was said about triggers that cannot be read, by their index.
+    troubles: Vec<Option<String>>,
     /// Turns that failed in a row.
     failures: u32,
 }
@@ -81,6 +92,13 @@ struct Connection {
 }
 
 impl Object {
+    /// Begins anew for another object of the same name.
+    fn forget(&mut self, uid: &str) {
+        self.shared.launcher.forget(uid);
+        self.memory = Memory::default();
+        self.failures = 0;
+    }
+
     /// One turn. Gives the moment of the next one; none when only an edit can help.
     async fn wake(&mut self, desired: &Desired, wake: Wake) -> Option<Instant> {
         let identity = &desired.identity;
@@ -121,6 +139,11 @@ impl Object {
             )
             .await
         };
+        self.tell_troubles(&outcome.triggers);
+        if outcome.triggers.iter().any(is_refused) {
+            // A new key may be in the Secret by now: the next turn reads it anew.
+            self.shared.lookup.forget(Some(&identity.id.namespace));
+        }
         log(&outcome);
         cleanup::run(scaled_job, &outcome, self.shared.launcher.as_ref()).await;
         timer.done(scaled_job, &outcome);
@@ -129,6 +152,32 @@ impl Object {
             self.report(identity, turn).await;
         }
         Some(next)
+    }
+
+    /// Logs what is wrong with a trigger when it begins, changes or ends, not at each turn.
+    fn tell_troubles(&mut self, triggers: &[TriggerOutcome]) {
+        if triggers.is_empty() {
+            return; // The turn read no source.
+        }
+        self.troubles.resize(triggers.len(), None);
+        for (trigger, trouble) in triggers.iter().zip(&mut self.troubles) {
+            let name = &trigger.metric_name;
+            match &trigger.result {
+                Ok(_) if trouble.take().is_some() => {
+                    info!(trigger = name, "trigger {name} can be read again");
+                }
+                Err(failure) if trouble.as_ref() != Some(&failure.message) => {
+                    warn!(
+                        trigger = name,
+                        reason = failure.reason,
+                        "trigger {name} cannot be read: {}",
+                        failure.message
+                    );
+                    *trouble = Some(failure.message.clone());
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
     }
 
     async fn report(&self, identity: &Identity, turn: Turn) {
@@ -232,6 +281,11 @@ impl Object {
     }
 }
 
+/// Whether the source refused the credentials.
+fn is_refused(trigger: &TriggerOutcome) -> bool {
+    matches!(&trigger.result, Err(failure) if failure.reason == "Forbidden")
+}
+
 /// Sleeps until the moment; for ever when there is none.
 async fn sleep_until(moment: Option<Instant>) {
     match moment {
@@ -248,16 +302,6 @@ fn jitter(duration: Duration) -> Duration {
 }
 
 fn log(outcome: &Outcome) {
-    for trigger in &outcome.triggers {
-        if let Err(failure) = &trigger.result {
-            debug!(
-                trigger = trigger.metric_name,
-                reason = failure.reason,
-                "{}",
-                failure.message
-            );
-        }
-    }
     if let Some(verdict) = &outcome.verdict {
         debug!(launch = verdict.launch(), "{}", verdict.reason());
         if outcome.launched > 0 {
