@@ -124,6 +124,9 @@ pub trait Launcher: Send + Sync {
         uid: &'a str,
         propagation: Propagation,
     ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Drops what is kept for an object that is gone, by its UID.
+    fn forget(&self, uid: &str);
 }
 
 /// Why a Job could not be made, counted or removed.

@@ -47,6 +47,8 @@ pub struct Kubernetes {
     known: Mutex<Known>,
     /// Whether Jobs with KEDA's label are watched: only once an object managed in place asks.
     in_place: watch::Sender<bool>,
+    /// Tells that one more list is complete.
+    listed: watch::Sender<()>,
     ended: Mutex<BTreeSet<ObjectId>>,
     ended_more: Notify,
 }
@@ -75,6 +77,7 @@ impl Kubernetes {
                 outstanding: Outstanding::new(grace),
             }),
             in_place: watch::Sender::new(false),
+            listed: watch::Sender::new(()),
             ended: Mutex::new(BTreeSet::new()),
             ended_more: Notify::new(),
         }
@@ -92,11 +95,6 @@ impl Kubernetes {
             }
             more.await;
         }
-    }
-
-    /// Drops what is kept for an object that is gone, by its UID.
-    pub fn forget(&self, uid: &str) {
-        self.known().outstanding.forget(uid);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -198,6 +196,10 @@ impl Launcher for Kubernetes {
         propagation: Propagation,
     ) -> BoxFuture<'a, Result<(), Error>> {
         self.delete_once(job, uid, propagation).boxed()
+    }
+
+    fn forget(&self, uid: &str) {
+        self.known().outstanding.forget(uid, Instant::now());
     }
 }
 

@@ -12,6 +12,7 @@ mod architecture;
 mod cap;
 mod check;
 mod controller;
+mod cycle;
 mod jobs;
 mod kafka;
 mod launch_vectors;

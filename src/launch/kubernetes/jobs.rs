@@ -7,7 +7,7 @@
 //! too high, never too low.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::{Either, join_all, select};
 use futures::{FutureExt, StreamExt};
@@ -27,6 +27,9 @@ use crate::resource::{Api, ObjectId, ScaledJob};
 
 /// Seconds after which the server ends a watch by itself; the client then knows that the connection lives.
 const WATCH_SECONDS: u32 = 110;
+
+/// How long a count waits for the first list: as long as a call may take.
+const FIRST_LIST: Duration = Duration::from_secs(10);
 
 impl Kubernetes {
     /// Keeps the cache up to date until told to stop. Nothing is counted before it runs.
@@ -99,7 +102,10 @@ impl Kubernetes {
                 cache.listed(scope, job);
                 return;
             }
-            watcher::Event::InitDone => cache.list_ended(scope),
+            watcher::Event::InitDone => {
+                self.listed.send_replace(());
+                cache.list_ended(scope)
+            }
             watcher::Event::Apply(job) => cache.applied(job),
             watcher::Event::Delete(job) => cache.deleted(&job),
         };
@@ -117,7 +123,8 @@ impl Kubernetes {
             self.in_place
                 .send_if_modified(|wanted| !std::mem::replace(wanted, true));
         }
-        match self.look(scaled_job, &object)? {
+        self.first_list(scaled_job, &object).await?;
+        match self.look(scaled_job) {
             List::Needless => {}
             List::Needed => self.settle(scaled_job, &object).await?,
             List::Useful => {
@@ -143,17 +150,33 @@ impl Kubernetes {
         Ok(jobs)
     }
 
+    /// Waits until the watch has had its first list: objects and Jobs are listed at the same time, and whoever
+    /// is first would otherwise report a failure at each start.
+    async fn first_list(&self, scaled_job: &ScaledJob, object: &str) -> Result<(), Error> {
+        let label = label_of(scaled_job.api);
+        let mut listed = self.listed.subscribe();
+        let is_synced = || {
+            let known = self.known();
+            known.cache(label).is_synced(&scaled_job.id.namespace)
+        };
+        let synced = async {
+            while !is_synced() {
+                listed.changed().await.expect("the sender is ours");
+            }
+        };
+        tokio::time::timeout(FIRST_LIST, synced)
+            .await
+            .map_err(|_| Error::Unavailable {
+                object: object.to_owned(),
+                detail: "the first list is not complete yet".to_owned(),
+            })
+    }
+
     /// Takes note of a round that others opened; tells whether a consistent list is called for.
-    fn look(&self, scaled_job: &ScaledJob, object: &str) -> Result<List, Error> {
+    fn look(&self, scaled_job: &ScaledJob) -> List {
         let label = label_of(scaled_job.api);
         let id = &scaled_job.id;
         let mut known = self.known();
-        if !known.cache(label).is_synced(&id.namespace) {
-            return Err(Error::Unavailable {
-                object: object.to_owned(),
-                detail: "the first list is not complete yet".to_owned(),
-            });
-        }
         let now = Instant::now();
         if let Some(round) = scaled_job.round
             && known.outstanding.is_news(&scaled_job.uid, round.number)
@@ -167,7 +190,7 @@ impl Kubernetes {
                 .outstanding
                 .reserve(&scaled_job.uid, &id.namespace, round.number, names, now);
         }
-        Ok(known.outstanding.list(&scaled_job.uid, now))
+        known.outstanding.list(&scaled_job.uid, now)
     }
 
     /// One consistent list of the object's Jobs, held against the open names.
