@@ -160,3 +160,28 @@ impl Announcer {
         due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_jobs_that_a_quota_refuses_are_one_event_and_not_again_next_round() {
+        let round = |number: u32| {
+            let failure = |ordinal: u32| Failure {
+                reason: "Forbidden",
+                text: format!("job orders-{number}-{ordinal}: a quota is used up"),
+            };
+            let errors: Vec<Failure> = (0..100).map(failure).collect();
+            let mut notes = Notes::default();
+            notes.launches(0, &errors);
+            notes
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        let mut announcer = Announcer::default();
+        assert_eq!(announcer.due(round(1), now).len(), 1);
+        assert_eq!(announcer.due(round(2), now + QUIET * 2).len(), 0);
+        assert_eq!(announcer.due(Notes::default(), now).len(), 0);
+        assert_eq!(announcer.due(round(3), now + QUIET * 4).len(), 1);
+    }
+}
