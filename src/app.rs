@@ -69,7 +69,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     ));
     let shared = Shared {
         launcher: launcher.clone(),
-        pool,
+        sources: pool,
         lookup,
         reporter: Arc::new(Writer::new(cluster.clone(), config::instance())),
         metrics: metrics.clone(),

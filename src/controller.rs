@@ -6,13 +6,12 @@
 //! and what Jobs are (`launch`) are left to others.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::{mpsc, watch as latest};
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, mpsc, watch as latest};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info_span};
 
@@ -20,7 +19,7 @@ use crate::controller::status::Report;
 use crate::launch::Launcher;
 use crate::lookup::Lookup;
 use crate::resource::{Api, Fault, ObjectId, ScaledJob};
-use crate::source::pool::Pool;
+use crate::source::Connect;
 
 pub mod cleanup;
 pub mod metrics;
@@ -91,7 +90,7 @@ pub struct Shared {
     /// Makes Jobs.
     pub launcher: Arc<dyn Launcher>,
     /// Connects to sources.
-    pub pool: Arc<Pool>,
+    pub sources: Arc<dyn Connect>,
     /// Reads what triggers refer to.
     pub lookup: Arc<dyn Lookup>,
     /// Where outcomes are shown.
@@ -114,13 +113,17 @@ pub async fn run(
     mut changes: mpsc::Receiver<Change>,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let mut tasks: JoinSet<()> = JoinSet::new();
-    let mut objects: HashMap<(ObjectId, Api), Handle> = HashMap::new();
+    let mut objects = Objects {
+        shared,
+        stop: stop.clone(),
+        tasks: JoinSet::new(),
+        handles: HashMap::new(),
+    };
     loop {
         let change = tokio::select! {
             () = stop.cancelled() => break,
-            Some(ended) = tasks.join_next() => {
-                ended.map_err(|error| format!("the task of an object ended unexpectedly: {error}"))?;
+            Some(ended) = objects.tasks.join_next() => {
+                objects.ended(ended)?;
                 continue;
             }
             change = changes.recv() => match change {
@@ -128,104 +131,141 @@ pub async fn run(
                 None => break,
             },
         };
-        match change {
-            Change::Applied(value) => apply(&shared, &mut tasks, &mut objects, &value, &stop),
-            Change::Removed { id, api } => {
-                if let Some(handle) = objects.remove(&(id, api)) {
-                    handle.stop.cancel();
-                }
-            }
-            Change::ReferencesChanged(namespace) => {
-                shared.lookup.forget(namespace.as_deref());
-                let concerned = |id: &ObjectId| {
-                    namespace
-                        .as_ref()
-                        .is_none_or(|namespace| id.namespace == *namespace)
-                };
-                for (_, handle) in objects.iter().filter(|((id, _), _)| concerned(id)) {
-                    handle.edited();
-                }
-            }
-            Change::JobFinished(id) => {
-                for api in [Api::Slipway, Api::Keda] {
-                    if let Some(handle) = objects.get(&(id.clone(), api)) {
-                        handle.job_finished.notify_one();
-                    }
-                }
-            }
-            Change::Synced => shared.metrics.synced(),
-        }
+        objects.take(change);
     }
-    drop(objects);
-    while let Some(ended) = tasks.join_next().await {
-        ended.map_err(|error| format!("the task of an object ended unexpectedly: {error}"))?;
-    }
-    Ok(())
+    objects.drain().await
+}
+
+/// Which object: two of one name may come through two APIs.
+type Key = (ObjectId, Api);
+
+/// Every object that is ours, with its task.
+struct Objects {
+    shared: Shared,
+    stop: CancellationToken,
+    tasks: JoinSet<Key>,
+    handles: HashMap<Key, Handle>,
 }
 
 /// How the loop reaches an object's task.
 struct Handle {
     desired: latest::Sender<Desired>,
-    job_finished: Arc<tokio::sync::Notify>,
-    stop: CancellationToken,
+    job_finished: Arc<Notify>,
+    removed: CancellationToken,
+    /// Another object of the same name, to begin when this one's last turn has ended.
+    successor: Option<Desired>,
 }
 
-impl Handle {
-    /// Starts a turn as if the object had been edited: what it refers to changed.
-    fn edited(&self) {
-        self.desired.send_modify(|_| ());
+impl Objects {
+    fn take(&mut self, change: Change) {
+        match change {
+            Change::Applied(value) => self.apply(desired(&value)),
+            Change::Removed { id, api } => {
+                if let Some(handle) = self.handles.get_mut(&(id, api)) {
+                    handle.removed.cancel();
+                    handle.successor = None;
+                }
+            }
+            Change::ReferencesChanged(namespace) => {
+                self.shared.lookup.forget(namespace.as_deref());
+                let concerned = |id: &ObjectId| {
+                    namespace
+                        .as_ref()
+                        .is_none_or(|namespace| id.namespace == *namespace)
+                };
+                for (_, handle) in self.handles.iter().filter(|((id, _), _)| concerned(id)) {
+                    // As if the object had been edited: what it refers to changed.
+                    handle.desired.send_modify(|_| ());
+                }
+            }
+            Change::JobFinished(id) => {
+                for api in [Api::Slipway, Api::Keda] {
+                    if let Some(handle) = self.handles.get(&(id.clone(), api)) {
+                        handle.job_finished.notify_one();
+                    }
+                }
+            }
+            Change::Synced => self.shared.metrics.synced(),
+        }
     }
-}
 
-fn apply(
-    shared: &Shared,
-    tasks: &mut JoinSet<()>,
-    objects: &mut HashMap<(ObjectId, Api), Handle>,
-    value: &Value,
-    stop: &CancellationToken,
-) {
-    let desired = desired(value);
-    let key = (desired.identity.id.clone(), desired.identity.api);
-    match objects.entry(key) {
-        Entry::Occupied(entry) => {
-            // Our own status writes come back as changes; only what a person wrote starts a turn.
-            entry.get().desired.send_if_modified(|current| {
-                let edited = !same_wish(current, &desired);
-                *current = desired;
-                edited
-            });
+    fn apply(&mut self, desired: Desired) {
+        let key = (desired.identity.id.clone(), desired.identity.api);
+        let Some(handle) = self.handles.get_mut(&key) else {
+            self.begin(key, desired);
+            return;
+        };
+        // Deleted and made again, whether the deletion was seen or not: nothing of the old one holds for it.
+        let is_another = handle.desired.borrow().identity.uid != desired.identity.uid;
+        if is_another || handle.removed.is_cancelled() {
+            handle.removed.cancel();
+            handle.successor = Some(desired);
+            return;
         }
-        Entry::Vacant(entry) => {
-            let stop = stop.child_token();
-            let job_finished = Arc::new(tokio::sync::Notify::new());
-            let identity = &desired.identity;
-            let span = info_span!(
-                "object",
-                object.namespace = identity.id.namespace,
-                object.name = identity.id.name
-            );
-            let (sender, receiver) = latest::channel(desired);
-            let task = object::run(
-                shared.clone(),
-                receiver,
-                Arc::clone(&job_finished),
-                stop.clone(),
-            );
-            tasks.spawn(task.instrument(span));
-            entry.insert(Handle {
-                desired: sender,
-                job_finished,
-                stop,
-            });
+        // Our own status writes come back as changes; only what a person wrote starts a turn.
+        handle.desired.send_if_modified(|current| {
+            let edited = !same_wish(current, &desired);
+            *current = desired;
+            edited
+        });
+    }
+
+    fn begin(&mut self, key: Key, desired: Desired) {
+        let removed = CancellationToken::new();
+        let job_finished = Arc::new(Notify::new());
+        let span = info_span!(
+            "object",
+            object.namespace = key.0.namespace,
+            object.name = key.0.name
+        );
+        let (sender, receiver) = latest::channel(desired);
+        let task = object::run(
+            self.shared.clone(),
+            receiver,
+            Arc::clone(&job_finished),
+            removed.clone(),
+            self.stop.clone(),
+        );
+        let handle = Handle {
+            desired: sender,
+            job_finished,
+            removed,
+            successor: None,
+        };
+        self.handles.insert(key.clone(), handle);
+        let task = async move {
+            task.await;
+            key
+        };
+        self.tasks.spawn(task.instrument(span));
+    }
+
+    /// An object's task ended: nothing is left of it, and another of its name may begin.
+    fn ended(&mut self, ended: Result<Key, JoinError>) -> Result<(), String> {
+        let key =
+            ended.map_err(|error| format!("the task of an object ended unexpectedly: {error}"))?;
+        let successor = self
+            .handles
+            .remove(&key)
+            .and_then(|handle| handle.successor);
+        if let Some(desired) = successor {
+            self.begin(key, desired);
         }
+        Ok(())
+    }
+
+    /// Waits for the turns under way.
+    async fn drain(mut self) -> Result<(), String> {
+        self.handles.clear();
+        while let Some(ended) = self.tasks.join_next().await {
+            self.ended(ended)?;
+        }
+        Ok(())
     }
 }
 
 /// Whether two readings of an object ask for the same.
 fn same_wish(left: &Desired, right: &Desired) -> bool {
-    if left.identity.uid != right.identity.uid {
-        return false;
-    }
     match (&left.scaled_job, &right.scaled_job) {
         (Ok(left), Ok(right)) => left.asks_the_same(right),
         (Err(left), Err(right)) => left == right,

@@ -11,8 +11,8 @@ use futures::StreamExt as _;
 use futures::future::join_all;
 
 use crate::launch::{self, JobState, Launch, Launched, Launcher};
-use crate::resource::{Round, ScaledJob};
-use crate::scaling::{self, Decision, JobCounts, Measure, Reading, TopUp};
+use crate::resource::{ROUND_ANNOTATION, Round, ScaledJob, TriggerEntry};
+use crate::scaling::{self, Calculation, Decision, JobCounts, Measure, Reading, Strategy, TopUp};
 use crate::source::{Source, Taken};
 
 /// Creates in flight at once for one round. An API server on two cores takes no
@@ -61,6 +61,38 @@ pub struct Memory {
     acted_on: Option<Instant>,
     /// What the cap kept back from the last decision, and no later turn has launched.
     held_back: u32,
+    /// What that decision was about.
+    question: Option<Question>,
+}
+
+/// What a decision depends on besides numbers and bounds: what was kept back of
+/// one question is no answer to another.
+#[derive(Debug, PartialEq)]
+struct Question {
+    triggers: Vec<TriggerEntry>,
+    /// Metric name, target and activation of each trigger that could be resolved.
+    meant: Vec<Option<(String, f64, f64)>>,
+    strategy: Strategy,
+    calculation: Calculation,
+}
+
+impl Question {
+    fn of(scaled_job: &ScaledJob, triggers: &[Result<Connected, (String, Failure)>]) -> Self {
+        let meant = |trigger: &Result<Connected, _>| {
+            let trigger = trigger.as_ref().ok()?;
+            Some((
+                trigger.metric_name.clone(),
+                trigger.target,
+                trigger.activation,
+            ))
+        };
+        Self {
+            triggers: scaled_job.triggers.clone(),
+            meant: triggers.iter().map(meant).collect(),
+            strategy: scaled_job.policy.strategy,
+            calculation: scaled_job.policy.calculation,
+        }
+    }
 }
 
 impl Memory {
@@ -87,6 +119,9 @@ pub struct Outcome {
     pub launched: u32,
     /// Launches, or the opening of the round, that failed.
     pub errors: Vec<launch::Error>,
+    /// Whether the turn came to its end: the Jobs were counted and the round, if there was to be one, was opened.
+    /// If not, nothing was launched, and the next turn may act on the same readings.
+    pub acted: bool,
 }
 
 /// What a turn decided.
@@ -158,21 +193,20 @@ pub async fn turn(
     let Some(counts) = outcome.counts else {
         return outcome;
     };
+    let question = Question::of(scaled_job, triggers);
     if !fresh {
+        if memory.question.as_ref() != Some(&question) {
+            memory.held_back = 0;
+        }
         top_up(scaled_job, counts, memory, launcher, &mut outcome).await;
         return outcome;
     }
     let decision = scaling::decide(&scaled_job.policy, &measures, counts);
-    if act(
-        scaled_job,
-        Verdict::Decided(decision),
-        memory,
-        launcher,
-        &mut outcome,
-    )
-    .await
-    {
+    let verdict = Verdict::Decided(decision);
+    act(scaled_job, verdict, memory, launcher, &mut outcome).await;
+    if outcome.acted {
         memory.acted_on = newest.or(memory.acted_on);
+        memory.question = Some(question);
     }
     outcome
 }
@@ -198,14 +232,8 @@ async fn top_up(
     outcome: &mut Outcome,
 ) {
     let top_up = scaling::top_up(scaled_job.policy.bounds, memory.held_back, counts);
-    act(
-        scaled_job,
-        Verdict::ToppedUp(top_up),
-        memory,
-        launcher,
-        outcome,
-    )
-    .await;
+    let verdict = Verdict::ToppedUp(top_up);
+    act(scaled_job, verdict, memory, launcher, outcome).await;
 }
 
 async fn read(
@@ -273,32 +301,33 @@ async fn count(scaled_job: &ScaledJob, launcher: &dyn Launcher) -> Outcome {
         verdict: None,
         launched: 0,
         errors: Vec::new(),
+        acted: false,
     }
 }
 
-/// Launches what was decided, under a round of its own. False when the round
-/// could not be opened, so that nothing was done and the reading still counts.
+/// Launches what was decided, under a round of its own. When the round cannot be
+/// opened nothing is done, and the reading still counts.
 async fn act(
     scaled_job: &ScaledJob,
     verdict: Verdict,
     memory: &mut Memory,
     launcher: &dyn Launcher,
     outcome: &mut Outcome,
-) -> bool {
+) {
     let (jobs, held_back) = (verdict.launch(), verdict.held_back());
     if jobs > 0 {
         launcher.announce(scaled_job, verdict.reason());
     }
     outcome.verdict = Some(verdict);
     if jobs > 0 {
-        let written = scaled_job.round.map_or(0, |round| round.number);
+        let last = memory.round.max(last_round(scaled_job, outcome));
         let round = Round {
-            number: memory.round.max(written) + 1,
+            number: last.saturating_add(1),
             jobs,
         };
         if let Err(error) = launcher.open_round(scaled_job, round).await {
             outcome.errors.push(error);
-            return false;
+            return;
         }
         memory.round = round.number;
         let creates = Launch::counted(scaled_job, round).map(|launch| make(launch, launcher));
@@ -314,7 +343,20 @@ async fn act(
         }
     }
     memory.held_back = held_back;
-    true
+    outcome.acted = true;
+}
+
+/// The last round as far as it is written anywhere: on the object, and on its Jobs,
+/// because somebody may replace the object with one that lacks what we wrote there.
+fn last_round(scaled_job: &ScaledJob, outcome: &Outcome) -> u64 {
+    let on_jobs = outcome
+        .jobs
+        .iter()
+        .flatten()
+        .filter(|job| job.owner_uid.as_ref() == Some(&scaled_job.uid))
+        .filter_map(|job| job.annotations.get(ROUND_ANNOTATION)?.parse().ok());
+    let on_object = scaled_job.round.map(|round| round.number);
+    on_jobs.chain(on_object).max().unwrap_or(0)
 }
 
 async fn make(launch: Launch, launcher: &dyn Launcher) -> Result<Launched, launch::Error> {

@@ -5,10 +5,12 @@
 //! library each; `pool` makes triggers with the same source share one client
 //! and one poll.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 
+use crate::resource::SourceSpec;
 use crate::scaling::Reading;
 
 /// A counted source, as one trigger sees it.
@@ -22,6 +24,16 @@ pub trait Source: Send + Sync {
     /// [`Error`] when the source gave no usable answer in time. The last good
     /// reading is not served in its place.
     fn read(&self, freshness: Duration) -> BoxFuture<'_, Result<Taken, Error>>;
+}
+
+/// Makes sources for those who have nothing but a description of one.
+pub trait Connect: Send + Sync {
+    /// The source that a trigger describes. Nothing is sent before the first read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for what users may not ask for, or this build cannot do.
+    fn connect(&self, spec: &SourceSpec) -> Result<Arc<dyn Source>, Error>;
 }
 
 /// A reading and the moment it was taken.

@@ -121,7 +121,7 @@ where
     let metrics = Metrics::register(&mut registry);
     let shared = Shared {
         launcher: Arc::new(local.clone()),
-        pool: Arc::new(pool),
+        sources: Arc::new(pool),
         lookup: files.lookup.clone(),
         reporter: reports.clone(),
         metrics: metrics.clone(),

@@ -26,9 +26,12 @@ pub(crate) async fn run(scaled_job: &ScaledJob, outcome: &Outcome, launcher: &dy
         )
         .await;
     }
+    let mut surplus = history::surplus(scaled_job, jobs);
+    // The oldest first whatever their outcome: many of one never keep the other from its turn.
+    surplus.sort_by_key(|job| job.finished_at.or(job.created_at));
     delete(
         scaled_job,
-        history::surplus(scaled_job, jobs),
+        surplus,
         Propagation::Background,
         "above the history limit",
         launcher,

@@ -1,9 +1,9 @@
 //! What is counted about turns.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -13,20 +13,24 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::cycle::Outcome;
-use crate::resource::{ObjectId, ScaledJob};
+use crate::launch::{self, JobState};
+use crate::resource::{Api, ObjectId, ScaledJob};
 
 /// Counters and gauges of the loop. Cheap to clone; clones count together.
 #[derive(Clone)]
 pub struct Metrics {
     turns: Family<ByOutcome, Counter>,
     turn_seconds: Histogram,
+    late_seconds: Histogram,
     last_success: Gauge,
     launches: Family<ByResult, Counter>,
     decisions: Family<ByOutcome, Counter>,
     backlog: Family<OfTrigger, Gauge<f64, AtomicU64>>,
     running: Family<OfObject, Gauge>,
     pending: Family<OfObject, Gauge>,
-    series: Arc<Mutex<HashMap<ObjectId, Vec<OfTrigger>>>>,
+    finished: Family<Ended, Counter>,
+    job_seconds: Family<Ended, Histogram>,
+    known: Arc<Mutex<HashMap<OfObject, Known>>>,
     is_synced: Arc<AtomicBool>,
     started: Instant,
 }
@@ -45,12 +49,55 @@ struct ByResult {
 struct OfObject {
     namespace: String,
     scaled_job: String,
+    api: &'static str,
+}
+
+impl OfObject {
+    fn new(id: &ObjectId, api: Api) -> Self {
+        Self {
+            namespace: id.namespace.clone(),
+            scaled_job: id.name.clone(),
+            api: match api {
+                Api::Slipway => "slipway.dev",
+                Api::Keda => "keda.sh",
+            },
+        }
+    }
+
+    fn ended(&self, outcome: launch::Outcome) -> Ended {
+        Ended {
+            namespace: self.namespace.clone(),
+            scaled_job: self.scaled_job.clone(),
+            api: self.api,
+            outcome: match outcome {
+                launch::Outcome::Complete => "complete",
+                launch::Outcome::Failed => "failed",
+            },
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    namespace: String,
+    scaled_job: String,
+    api: &'static str,
+    outcome: &'static str,
+}
+
+/// What is remembered of one object, so that its series go when it goes.
+#[derive(Default)]
+struct Known {
+    triggers: Vec<OfTrigger>,
+    /// Finished Jobs that are still there, each counted once; none before the first look.
+    finished: Option<HashSet<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfTrigger {
     namespace: String,
     scaled_job: String,
+    api: &'static str,
     trigger: String,
 }
 
@@ -59,16 +106,23 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         // A turn is one call to a source, one count and some creates: 5 ms to 10 s.
         let turn_seconds = Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
+        let late_seconds = Histogram::new([0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]);
+        // From a script to a day's work.
+        let job_seconds =
+            || Histogram::new([1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0]);
         let metrics = Self {
             turns: Family::default(),
             turn_seconds,
+            late_seconds,
             last_success: Gauge::default(),
             launches: Family::default(),
             decisions: Family::default(),
             backlog: Family::default(),
             running: Family::default(),
             pending: Family::default(),
-            series: Arc::default(),
+            finished: Family::default(),
+            job_seconds: Family::new_with_constructor(job_seconds as fn() -> Histogram),
+            known: Arc::default(),
             is_synced: Arc::default(),
             started: Instant::now(),
         };
@@ -82,6 +136,12 @@ impl Metrics {
             "How long turns take",
             Unit::Seconds,
             metrics.turn_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "turn_late",
+            "How late turns of the timer began",
+            Unit::Seconds,
+            metrics.late_seconds.clone(),
         );
         registry.register_with_unit(
             "turn_last_success_uptime",
@@ -114,6 +174,17 @@ impl Metrics {
             "Unfinished Jobs without a running Pod, counted by strategies that look at them",
             metrics.pending.clone(),
         );
+        registry.register(
+            "jobs_finished",
+            "Jobs that finished, by outcome: complete, failed",
+            metrics.finished.clone(),
+        );
+        registry.register_with_unit(
+            "job_duration",
+            "From a Job's creation to its end",
+            Unit::Seconds,
+            metrics.job_seconds.clone(),
+        );
         metrics
     }
 
@@ -126,6 +197,11 @@ impl Metrics {
         }
     }
 
+    /// A turn of the timer began, this late.
+    pub(crate) fn late(&self, late: Duration) {
+        self.late_seconds.observe(late.as_secs_f64());
+    }
+
     /// Everything there was at the start has been read.
     pub(crate) fn synced(&self) {
         self.is_synced.store(true, Ordering::Release);
@@ -136,31 +212,27 @@ impl Metrics {
         self.is_synced.load(Ordering::Acquire)
     }
 
-    /// Drops the series of an object that is gone.
-    pub(crate) fn forget(&self, id: &ObjectId) {
-        let triggers = self
-            .series
-            .lock()
-            .expect("no panic while held")
-            .remove(id)
-            .unwrap_or_default();
-        for trigger in &triggers {
+    /// Drops the series of an object that is gone, or rests.
+    pub(crate) fn forget(&self, id: &ObjectId, api: Api) {
+        let object = OfObject::new(id, api);
+        let known = self.known().remove(&object).unwrap_or_default();
+        for trigger in &known.triggers {
             self.backlog.remove(trigger);
         }
-        let object = OfObject {
-            namespace: id.namespace.clone(),
-            scaled_job: id.name.clone(),
-        };
         self.running.remove(&object);
         self.pending.remove(&object);
+        for outcome in [launch::Outcome::Complete, launch::Outcome::Failed] {
+            self.finished.remove(&object.ended(outcome));
+            self.job_seconds.remove(&object.ended(outcome));
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<OfObject, Known>> {
+        self.known.lock().expect("no panic while held")
     }
 
     fn record(&self, scaled_job: &ScaledJob, outcome: &Outcome) {
-        let id = &scaled_job.id;
-        let object = OfObject {
-            namespace: id.namespace.clone(),
-            scaled_job: id.name.clone(),
-        };
+        let object = OfObject::new(&scaled_job.id, scaled_job.api);
         if let Some(counts) = outcome.counts {
             self.running
                 .get_or_create(&object)
@@ -171,7 +243,10 @@ impl Metrics {
                     .set(i64::from(counts.pending));
             }
         }
-        self.record_backlogs(id, outcome);
+        if let Ok(jobs) = &outcome.jobs {
+            self.record_ends(&object, jobs);
+        }
+        self.record_backlogs(&object, outcome);
         self.launches
             .get_or_create(&ByResult { result: "created" })
             .inc_by(u64::from(outcome.launched));
@@ -195,28 +270,53 @@ impl Metrics {
     }
 
     /// A trigger that cannot be read has no backlog series: an old number would look like a new one.
-    fn record_backlogs(&self, id: &ObjectId, outcome: &Outcome) {
+    fn record_backlogs(&self, object: &OfObject, outcome: &Outcome) {
         if outcome.triggers.is_empty() {
             return;
         }
-        let mut series = self.series.lock().expect("no panic while held");
         let mut now = Vec::new();
         for trigger in &outcome.triggers {
             let Ok((reading, _)) = &trigger.result else {
                 continue;
             };
             let labels = OfTrigger {
-                namespace: id.namespace.clone(),
-                scaled_job: id.name.clone(),
+                namespace: object.namespace.clone(),
+                scaled_job: object.scaled_job.clone(),
+                api: object.api,
                 trigger: trigger.metric_name.clone(),
             };
             self.backlog.get_or_create(&labels).set(reading.waiting());
             now.push(labels);
         }
-        let before = series.insert(id.clone(), now.clone()).unwrap_or_default();
-        for gone in before.iter().filter(|labels| !now.contains(labels)) {
+        let mut known = self.known();
+        let triggers = &mut known.entry(object.clone()).or_default().triggers;
+        for gone in triggers.iter().filter(|labels| !now.contains(labels)) {
             self.backlog.remove(gone);
         }
+        *triggers = now;
+    }
+
+    /// Jobs that had finished before the first look are not counted: another process has counted them.
+    fn record_ends(&self, object: &OfObject, jobs: &[JobState]) {
+        let mut known = self.known();
+        let before = &mut known.entry(object.clone()).or_default().finished;
+        let mut finished = HashSet::new();
+        for job in jobs {
+            let Some(outcome) = job.outcome else { continue };
+            if before
+                .as_ref()
+                .is_some_and(|before| !before.contains(&job.name))
+            {
+                let labels = object.ended(outcome);
+                self.finished.get_or_create(&labels).inc();
+                if let (Some(from), Some(to)) = (job.created_at, job.finished_at) {
+                    let seconds = to.duration_since(from).as_secs_f64().max(0.0);
+                    self.job_seconds.get_or_create(&labels).observe(seconds);
+                }
+            }
+            finished.insert(job.name.clone());
+        }
+        *before = Some(finished);
     }
 }
 

@@ -7,12 +7,16 @@ use tokio::sync::{Notify, watch as latest};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::wanted::WhileWanted;
 use crate::controller::status::{Report, Turn};
 use crate::controller::{Desired, Identity, Shared, cleanup, report};
 use crate::cycle::{self, Connected, Failure, Memory, Outcome, TriggerOutcome};
+use crate::launch::Launcher as _;
 use crate::lookup;
 use crate::resource::{self, ScaledJob, Trigger, TriggerEntry};
 use crate::source::Source;
+
+mod wanted;
 
 /// A reading of a timer's turn is at most this old: the ages of one herd of
 /// askers, far below any `pollingInterval` that makes sense.
@@ -22,46 +26,54 @@ const TIMER_FRESHNESS: Duration = Duration::from_secs(5);
 /// repaired something waits no longer than this.
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
-/// Runs the object's turns until `stop`, or until nobody asks for it any more.
+/// The longest wait of the first look after a turn that came to nothing for reasons
+/// of ours: Jobs not counted, no round. The reading is there still.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// Runs the object's turns until `stop`, or until it is `removed`.
+///
+/// A turn under way is finished on `stop`; after `removed` it launches nothing more.
 pub(crate) async fn run(
     shared: Shared,
     mut desired: latest::Receiver<Desired>,
     job_finished: Arc<Notify>,
+    removed: CancellationToken,
     stop: CancellationToken,
 ) {
+    let launcher = WhileWanted::new(Arc::clone(&shared.launcher), removed.clone());
     let mut object = Object {
         shared,
+        launcher,
         memory: Memory::default(),
         connections: Vec::new(),
         troubles: Vec::new(),
         failures: 0,
+        owes_a_look: true,
+        due: None,
     };
     let mut wake = Wake::Edited;
-    let mut uid = desired.borrow().identity.uid.clone();
     loop {
         let now = desired.borrow_and_update().clone();
-        if now.identity.uid != uid {
-            // Deleted and made anew while the watch was away: rounds begin at 1 again.
-            object.forget(&uid);
-            uid.clone_from(&now.identity.uid);
-        }
-        let next = object.wake(&now, wake).await;
+        object.wake(&now, wake).await;
         let refillable = object.memory.holds_back();
         wake = tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            () = removed.cancelled() => break,
             changed = desired.changed() => match changed {
                 Ok(()) => Wake::Edited,
                 Err(_) => break,
             },
             () = job_finished.notified(), if refillable => Wake::JobFinished,
-            () = sleep_until(next) => Wake::Timer,
+            () = sleep_until(object.due) => Wake::Timer,
         };
     }
-    let identity = desired.borrow().identity.clone();
-    object.shared.launcher.forget(&identity.uid);
-    object.shared.metrics.forget(&identity.id);
-    object.shared.reporter.forget(&identity);
+    if removed.is_cancelled() {
+        let identity = desired.borrow().identity.clone();
+        object.shared.metrics.forget(&identity.id, identity.api);
+        object.shared.reporter.forget(&identity);
+        object.launcher.forget(&identity.uid);
+    }
 }
 
 /// What starts a turn.
@@ -77,12 +89,17 @@ enum Wake {
 
 struct Object {
     shared: Shared,
+    launcher: WhileWanted,
     memory: Memory,
     connections: Vec<Connection>,
     /// What was said about triggers that cannot be read, by their index.
     troubles: Vec<Option<String>>,
     /// Turns that failed in a row.
     failures: u32,
+    /// The last turn acted on no reading: whatever reading is there has not been used up.
+    owes_a_look: bool,
+    /// When the timer starts the next turn; none when only an edit can help.
+    due: Option<Instant>,
 }
 
 /// A trigger's source, kept for as long as the trigger asks for the same.
@@ -92,15 +109,8 @@ struct Connection {
 }
 
 impl Object {
-    /// Begins anew for another object of the same name.
-    fn forget(&mut self, uid: &str) {
-        self.shared.launcher.forget(uid);
-        self.memory = Memory::default();
-        self.failures = 0;
-    }
-
-    /// One turn. Gives the moment of the next one; none when only an edit can help.
-    async fn wake(&mut self, desired: &Desired, wake: Wake) -> Option<Instant> {
+    /// One turn.
+    async fn wake(&mut self, desired: &Desired, wake: Wake) {
         let identity = &desired.identity;
         let scaled_job = match &desired.scaled_job {
             Ok(scaled_job) => scaled_job,
@@ -110,48 +120,62 @@ impl Object {
                     faults = texts.join("; "),
                     "{} is not valid; nothing is launched for it", identity.id
                 );
-                self.connections.clear();
-                self.report(identity, Turn::Invalid(faults.clone())).await;
-                return None;
+                self.rest(identity, Turn::Invalid(faults.clone())).await;
+                return;
             }
         };
         if scaled_job.paused {
-            self.connections.clear();
-            self.report(identity, Turn::Paused).await;
-            return None;
+            self.rest(identity, Turn::Paused).await;
+            return;
         }
         let timer = self.shared.metrics.turn();
         let outcome = if wake == Wake::JobFinished {
-            cycle::refill(scaled_job, &mut self.memory, self.shared.launcher.as_ref()).await
+            // The next poll comes when it would have come.
+            cycle::refill(scaled_job, &mut self.memory, &self.launcher).await
         } else {
-            let freshness = match wake {
-                Wake::Timer => TIMER_FRESHNESS.min(scaled_job.polling_interval / 2),
-                // Reads stay a polling interval apart: a newcomer takes the reading that is there.
-                Wake::Edited | Wake::JobFinished => scaled_job.polling_interval,
-            };
+            let freshness = self.freshness(scaled_job, wake);
             let triggers = self.connect(scaled_job).await;
-            cycle::turn(
-                scaled_job,
-                &triggers,
-                freshness,
-                &mut self.memory,
-                self.shared.launcher.as_ref(),
-            )
-            .await
+            let memory = &mut self.memory;
+            let outcome =
+                cycle::turn(scaled_job, &triggers, freshness, memory, &self.launcher).await;
+            self.due = Some(self.next_turn(scaled_job, &outcome));
+            outcome
         };
+        if !self.launcher.is_wanted() {
+            return;
+        }
         self.tell_troubles(&outcome.triggers);
         if outcome.triggers.iter().any(is_refused) {
             // A new key may be in the Secret by now: the next turn reads it anew.
             self.shared.lookup.forget(Some(&identity.id.namespace));
         }
         log(&outcome);
-        cleanup::run(scaled_job, &outcome, self.shared.launcher.as_ref()).await;
+        cleanup::run(scaled_job, &outcome, &self.launcher).await;
         timer.done(scaled_job, &outcome);
-        let next = self.next_turn(scaled_job, wake, &outcome);
         if let Some(turn) = report::of(outcome) {
             self.report(identity, turn).await;
         }
-        Some(next)
+    }
+
+    /// Nothing is read or launched until somebody edits the object.
+    async fn rest(&mut self, identity: &Identity, turn: Turn) {
+        self.connections.clear();
+        self.due = None;
+        self.shared.metrics.forget(&identity.id, identity.api);
+        self.report(identity, turn).await;
+    }
+
+    /// How old a reading may be that this turn uses.
+    fn freshness(&self, scaled_job: &ScaledJob, wake: Wake) -> Duration {
+        let interval = scaled_job.polling_interval;
+        // Reads stay a polling interval apart: whoever comes anew, or comes back, takes the reading that is there.
+        if wake != Wake::Timer || self.owes_a_look {
+            return interval;
+        }
+        let late = self.due.map_or(Duration::ZERO, |due| now() - due);
+        self.shared.metrics.late(late);
+        // Whoever is late takes the reading of those who were in time, and is one of them again.
+        (TIMER_FRESHNESS.min(interval / 2) + late).min(interval)
     }
 
     /// Logs what is wrong with a trigger when it begins, changes or ends, not at each turn.
@@ -192,28 +216,25 @@ impl Object {
     /// When to look again: a polling interval after the poll, so that objects on
     /// one source come to ask at the same moment and share one call; later, with
     /// jitter, after failures.
-    fn next_turn(&mut self, scaled_job: &ScaledJob, wake: Wake, outcome: &Outcome) -> Instant {
-        let now = Instant::now();
+    fn next_turn(&mut self, scaled_job: &ScaledJob, outcome: &Outcome) -> Instant {
+        let now = now();
         let interval = scaled_job.polling_interval;
-        let failed = outcome.jobs.is_err()
-            || !outcome.errors.is_empty()
-            || (!outcome.triggers.is_empty()
-                && outcome
-                    .triggers
-                    .iter()
-                    .all(|trigger| trigger.result.is_err()));
-        if failed {
-            self.failures = self.failures.saturating_add(1);
-            let doubled = interval.saturating_mul(1 << self.failures.saturating_sub(1).min(8));
-            return now + jitter(doubled.min(LONGEST_BACKOFF.max(interval)));
-        }
-        if wake != Wake::JobFinished {
+        self.owes_a_look = outcome.polled_at.is_none() || !outcome.acted;
+        if let Some(polled_at) = outcome.polled_at
+            && outcome.acted
+            && outcome.errors.is_empty()
+        {
             self.failures = 0;
+            return (polled_at + interval).max(now);
         }
-        match outcome.polled_at {
-            Some(polled_at) => (polled_at + interval).max(now),
-            None => now + interval,
-        }
+        let first = if outcome.polled_at.is_some() && !outcome.acted {
+            FIRST_RETRY.min(interval)
+        } else {
+            interval
+        };
+        let doubled = first.saturating_mul(1 << self.failures.min(9));
+        self.failures = self.failures.saturating_add(1);
+        now + jitter(doubled.min(LONGEST_BACKOFF.max(interval)))
     }
 
     /// Sources for the object's triggers: those at hand where the trigger still asks for the same.
@@ -269,7 +290,7 @@ impl Object {
             Some(connection) => Arc::clone(&connection.source),
             None => self
                 .shared
-                .pool
+                .sources
                 .connect(&trigger.source)
                 .map_err(|error| Failure {
                     reason: error.reason(),
@@ -292,6 +313,11 @@ async fn sleep_until(moment: Option<Instant>) {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// By the runtime's clock, which readings carry too.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// The duration, less up to a fifth: objects that failed together do not come back together.

@@ -199,7 +199,7 @@ impl Launcher for Kubernetes {
     }
 
     fn forget(&self, uid: &str) {
-        self.known().outstanding.forget(uid);
+        self.known().outstanding.forget(uid, Instant::now());
     }
 }
 

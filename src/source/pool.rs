@@ -20,7 +20,7 @@ use crate::source::address::{self, Rules};
 use crate::source::aws::{self, Login, RoleSettings};
 use crate::source::metrics::Metrics;
 use crate::source::shared::Interned;
-use crate::source::{Error, Source, kafka, sqs};
+use crate::source::{Connect, Error, Source, kafka, sqs};
 
 /// What the operator decides for all sources.
 #[derive(Debug, Clone, Default)]
@@ -246,6 +246,12 @@ impl Pool {
                 )
             },
         )
+    }
+}
+
+impl Connect for Pool {
+    fn connect(&self, spec: &SourceSpec) -> Result<Arc<dyn Source>, Error> {
+        Pool::connect(self, spec)
     }
 }
 

@@ -20,7 +20,7 @@ mod rights;
 mod topics;
 
 /// A ScaledJob on a queue: ten messages a Job, at most fifty Jobs, one poll a second.
-fn scaled_job(name: &str, queue_url: &str, changes: &Value) -> Value {
+pub(crate) fn scaled_job(name: &str, queue_url: &str, changes: &Value) -> Value {
     let mut manifest = json!({
         "apiVersion": "slipway.dev/v1alpha1",
         "kind": "ScaledJob",
@@ -85,13 +85,13 @@ async fn with_keys(cluster: &Cluster) {
         .await;
 }
 
-async fn cluster(name: &str) -> Cluster {
+pub(crate) async fn cluster(name: &str) -> Cluster {
     let cluster = Cluster::new(name).await;
     with_keys(&cluster).await;
     cluster
 }
 
-async fn slipway(cluster: &Cluster) -> Slipway {
+pub(crate) async fn slipway(cluster: &Cluster) -> Slipway {
     Slipway::run(&servers::kubeconfig(), &cluster.namespace, &[], &[]).await
 }
 

@@ -3,6 +3,7 @@
 //! Types, reasons and notes are KEDA's, so that alerts on them go on working; but
 //! `KEDAJobsCreated` counts Jobs that exist.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -36,8 +37,11 @@ pub(super) struct Notes {
     /// Something happened: said again only after [`QUIET`].
     happenings: Vec<Note>,
     /// Something is wrong: said when it begins, and again only after it was gone, and after [`QUIET`].
-    troubles: BTreeSet<Note>,
+    troubles: BTreeMap<Trouble, Note>,
 }
+
+/// Reason of the Event, and what tells this trouble from others of the reason.
+type Trouble = (&'static str, String);
 
 impl Notes {
     /// What a report has to say beyond the status that was there before it.
@@ -46,12 +50,17 @@ impl Notes {
         notes.compare(&Conditions::of(previous), &Conditions::of(wanted));
         match &report.turn {
             Turn::Accepted | Turn::Paused => {}
-            Turn::Invalid(faults) => notes.trouble("ScaledJobCheckFailed", texts(faults)),
-            Turn::Failed(failure) => notes.trouble("ScaledJobCheckFailed", failure.text.clone()),
+            Turn::Invalid(faults) => {
+                let text = texts(faults);
+                notes.trouble("ScaledJobCheckFailed", &text.clone(), text);
+            }
+            Turn::Failed(failure) => {
+                notes.trouble("ScaledJobCheckFailed", failure.reason, failure.text.clone());
+            }
             Turn::Polled(poll) => {
                 for trigger in &poll.triggers {
                     if let Err(failure) = &trigger.result {
-                        notes.trouble("KEDAScalerFailed", failure.text.clone());
+                        notes.trouble("KEDAScalerFailed", &failure.text, failure.text.clone());
                     }
                 }
                 notes.launches(poll.launched, &poll.launch_errors);
@@ -62,9 +71,14 @@ impl Notes {
     }
 
     fn launches(&mut self, launched: u32, errors: &[Failure]) {
+        // One for each reason: a hundred Jobs that a quota refuses are one thing that is wrong, each round.
+        let mut reasons: BTreeMap<&str, &Failure> = BTreeMap::new();
         for failure in errors {
+            reasons.entry(failure.reason).or_insert(failure);
+        }
+        for (reason, failure) in reasons {
             let text = format!("Failed to create job: {}", failure.text);
-            self.trouble("KEDAJobCreateFailed", text);
+            self.trouble("KEDAJobCreateFailed", reason, text);
         }
         if launched > 0 {
             self.happenings.push(Note {
@@ -103,20 +117,22 @@ impl Notes {
         });
     }
 
-    fn trouble(&mut self, reason: &'static str, text: String) {
-        self.troubles.insert(Note {
+    /// `what` tells one trouble from another; the text may name something new each time.
+    fn trouble(&mut self, reason: &'static str, what: &str, text: String) {
+        let note = Note {
             kind: "Warning",
             reason,
             text,
-        });
+        };
+        self.troubles.insert((reason, what.to_owned()), note);
     }
 }
 
 /// Remembers what was said about one object.
 #[derive(Debug, Default)]
 pub(super) struct Announcer {
-    standing: BTreeSet<Note>,
-    said: BTreeMap<Note, Timestamp>,
+    standing: BTreeSet<Trouble>,
+    said: BTreeMap<Trouble, Timestamp>,
 }
 
 impl Announcer {
@@ -125,14 +141,47 @@ impl Announcer {
         self.said
             .retain(|_, at| now.duration_since(*at).unsigned_abs() < QUIET);
         let mut due = notes.changes;
-        let begun = notes.troubles.difference(&self.standing).cloned();
-        for note in notes.happenings.into_iter().chain(begun) {
-            if !self.said.contains_key(&note) {
-                self.said.insert(note.clone(), now);
+        let happened = notes.happenings.into_iter().map(|note| {
+            let what = (note.reason, note.text.clone());
+            (what, note)
+        });
+        let standing = notes.troubles.keys().cloned().collect();
+        let begun = notes
+            .troubles
+            .into_iter()
+            .filter(|(trouble, _)| !self.standing.contains(trouble));
+        for (what, note) in happened.chain(begun) {
+            if let Entry::Vacant(unsaid) = self.said.entry(what) {
+                unsaid.insert(now);
                 due.push(note);
             }
         }
-        self.standing = notes.troubles;
+        self.standing = standing;
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_jobs_that_a_quota_refuses_are_one_event_and_not_again_next_round() {
+        let round = |number: u32| {
+            let failure = |ordinal: u32| Failure {
+                reason: "Forbidden",
+                text: format!("job orders-{number}-{ordinal}: a quota is used up"),
+            };
+            let errors: Vec<Failure> = (0..100).map(failure).collect();
+            let mut notes = Notes::default();
+            notes.launches(0, &errors);
+            notes
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        let mut announcer = Announcer::default();
+        assert_eq!(announcer.due(round(1), now).len(), 1);
+        assert_eq!(announcer.due(round(2), now + QUIET * 2).len(), 0);
+        assert_eq!(announcer.due(Notes::default(), now).len(), 0);
+        assert_eq!(announcer.due(round(3), now + QUIET * 4).len(), 1);
     }
 }

@@ -33,6 +33,9 @@ struct Object {
     listed_at: Option<Instant>,
     /// Rounds were found that others opened, and no consistent list was had since.
     unsettled: bool,
+    /// Nobody asks for the object any more. It may come back under its UID (a definition that was away for a
+    /// moment, an annotation taken off and put on again), so open names stay until no create can be under way.
+    gone_at: Option<Instant>,
 }
 
 /// One reserved name.
@@ -69,6 +72,7 @@ impl Outstanding {
     /// Takes note of the round in an object's status; tells whether it is one that this process neither opened nor knew.
     pub(super) fn is_news(&mut self, uid: &str, round: u64) -> bool {
         let object = self.objects.entry(uid.to_owned()).or_default();
+        object.gone_at = None;
         let news = round > object.round;
         // Rounds before this one may have gone by unseen, too.
         object.unsettled |= news;
@@ -85,6 +89,7 @@ impl Outstanding {
         now: Instant,
     ) {
         let object = self.objects.entry(uid.to_owned()).or_default();
+        object.gone_at = None;
         object.round = object.round.max(round);
         object.forget_settled_rounds();
         object.sent_at.entry(round).or_insert(now);
@@ -193,10 +198,19 @@ impl Outstanding {
             .flat_map(|object| &object.names)
     }
 
-    /// Drops an object that is gone.
-    pub(super) fn forget(&mut self, uid: &str) {
-        self.objects.remove(uid);
-        self.owners.retain(|_, owner| owner != uid);
+    /// Drops an object that is gone, now or once its open names are old.
+    pub(super) fn forget(&mut self, uid: &str, now: Instant) {
+        if let Some(object) = self.objects.get_mut(uid) {
+            object.gone_at = Some(now);
+        }
+        let grace = self.grace;
+        self.objects.retain(|_, object| {
+            let is_young = |at| now.saturating_duration_since(at) < grace;
+            !object.names.is_empty() && object.gone_at.is_some_and(is_young)
+                || object.gone_at.is_none()
+        });
+        let objects = &self.objects;
+        self.owners.retain(|_, owner| objects.contains_key(owner));
     }
 
     fn owner(&mut self, job: &ObjectId) -> Option<&mut Object> {

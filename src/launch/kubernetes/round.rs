@@ -56,7 +56,7 @@ pub(super) fn new_holder() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
-/// Writes the round down, if the one before it is still the last.
+/// Writes the round down, if none of its number or later is written.
 ///
 /// # Errors
 ///
@@ -83,7 +83,8 @@ pub(super) async fn open(
         if written == wanted {
             return Ok(());
         }
-        if written.number + 1 != wanted.number {
+        // Less than the round before is what somebody left who replaced the object, and our record with it.
+        if written.number >= wanted.number {
             return Err(Error::Conflict { object });
         }
         let call = patch(scaled_job, &wanted, &current.metadata.resource_version);

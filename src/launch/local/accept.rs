@@ -128,7 +128,7 @@ impl Launcher for Local {
         }))
     }
 
-    /// Everything is in the files.
+    /// Nothing is kept for an object: its Jobs and its round are on disk.
     fn forget(&self, _uid: &str) {}
 }
 

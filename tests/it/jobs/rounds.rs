@@ -112,3 +112,21 @@ async fn an_object_of_the_same_name_is_not_the_same_object() {
         .await;
     assert!(matches!(opened, Err(Error::Gone { .. })), "{opened:?}");
 }
+
+#[tokio::test]
+async fn a_record_that_somebody_removed_does_not_stop_the_rounds() {
+    let world = World::new("removed").await;
+    let resize = world.resize().await;
+    let launcher = world.launcher(LATEST_CREATE);
+    for number in 1..=2 {
+        let round = Round { number, jobs: 1 };
+        launcher.open_round(&resize, round).await.expect("a round");
+    }
+    let path = format!("{}/resize/status", world.scaled_jobs_path());
+    world.patch(&path, json!({"status": {"round": null}})).await;
+    let round = Round { number: 3, jobs: 1 };
+    launcher.open_round(&resize, round).await.expect("a round");
+    let late = Round { number: 2, jobs: 1 };
+    let error = launcher.open_round(&resize, late).await;
+    assert!(matches!(error, Err(Error::Conflict { .. })), "{error:?}");
+}

@@ -79,6 +79,13 @@ impl Cluster {
         )
     }
 
+    pub(crate) async fn delete_scaled_job(&self, name: &str) {
+        self.scaled_jobs()
+            .delete(name, &kube::api::DeleteParams::default())
+            .await
+            .unwrap();
+    }
+
     pub(crate) async fn scaled_job(&self, name: &str) -> DynamicObject {
         self.scaled_jobs().get(name).await.unwrap()
     }

@@ -140,7 +140,20 @@ fn a_status_older_than_our_own_round_is_no_news() {
 
 #[test]
 fn an_object_that_is_gone_leaves_nothing_behind() {
-    let mut outstanding = with_round(Instant::now(), &["a", "b"]);
-    outstanding.forget("uid");
+    let now = Instant::now();
+    let mut outstanding = with_round(now, &["a", "b"]);
+    outstanding.forget("uid", now);
+    assert_eq!(outstanding.of("uid").count(), 2, "it may come back");
+    outstanding.forget("another", now + MINUTE);
     assert!(outstanding.objects.is_empty() && outstanding.owners.is_empty());
+}
+
+#[test]
+fn an_object_that_comes_back_still_has_its_open_names() {
+    let now = Instant::now();
+    let mut outstanding = with_round(now, &["a"]);
+    outstanding.forget("uid", now);
+    assert!(!outstanding.is_news("uid", 1));
+    outstanding.forget("another", now + MINUTE);
+    assert_eq!(outstanding.of("uid").count(), 1);
 }

@@ -1,0 +1,104 @@
+//! What `/metrics` serves is what the README says it does.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::controller::{cluster, scaled_job, slipway};
+use crate::support::await_until;
+use crate::support::queue::Queue;
+
+const README: &str = include_str!("../../README.md");
+
+/// Names and labels in the table under `## Metrics`.
+fn table() -> BTreeMap<String, String> {
+    let section = README
+        .split("\n## ")
+        .find_map(|section| section.strip_prefix("Metrics\n"))
+        .expect("a section ## Metrics");
+    let rows = section
+        .lines()
+        .filter(|line| line.starts_with("| `slipway_"));
+    rows.map(|row| {
+        let cells: Vec<String> = row
+            .split('|')
+            .map(|cell| cell.replace('`', "").trim().to_owned())
+            .collect();
+        (cells[1].clone(), cells[2].clone())
+    })
+    .collect()
+}
+
+/// Names and labels of what is served; a histogram's bounds are no label of its own.
+fn served(text: &str) -> BTreeMap<String, String> {
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let mut families = BTreeMap::new();
+    for family in types {
+        let (family, kind) = family.split_once(' ').expect("a name and a type");
+        let name = match kind {
+            "counter" => format!("{family}_total"),
+            _ => family.to_owned(),
+        };
+        let sample = match kind {
+            "histogram" => format!("{family}_count"),
+            _ => name.clone(),
+        };
+        let labels = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(&sample))
+            .find_map(|rest| rest.strip_prefix('{')?.split_once('}'))
+            .map(|(labels, _)| {
+                labels
+                    .split(',')
+                    .filter_map(|label| label.split_once('='))
+                    .map(|(name, _)| name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            });
+        families.insert(name, labels.unwrap_or_default());
+    }
+    families
+}
+
+#[tokio::test]
+async fn the_metrics_in_the_readme_are_those_of_the_binary() {
+    let cluster = cluster("metrics").await;
+    let queue = Queue::new("metrics").await;
+    queue.send(20).await;
+    let gone = Queue::new("metrics-gone").await;
+    gone.delete().await;
+    let accurate = json!({"spec": {"scalingStrategy": {"strategy": "accurate"}}});
+    cluster
+        .create(scaled_job("orders", &queue.url, &accurate))
+        .await;
+    cluster
+        .create(scaled_job("gone", &gone.url, &json!({})))
+        .await;
+    let slipway = slipway(&cluster).await;
+    cluster.await_jobs(2).await;
+    queue.take(20).await;
+    cluster.finish_jobs().await;
+    let table = table();
+    let found = await_until("every series", Duration::from_secs(30), async || {
+        let found = served(&slipway.get("/metrics").await?);
+        (found.len() >= table.len()).then_some(found)
+    })
+    .await;
+    assert_eq!(found, table);
+    // They go with their object.
+    let namespace = cluster.namespace.clone();
+    for name in ["orders", "gone"] {
+        cluster.delete_scaled_job(name).await;
+    }
+    await_until(
+        "no series of an object",
+        Duration::from_secs(30),
+        async || {
+            let text = slipway.get("/metrics").await?;
+            (!text.contains(&namespace)).then_some(())
+        },
+    )
+    .await;
+    cluster.remove().await;
+}
