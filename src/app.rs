@@ -34,9 +34,6 @@ use crate::telemetry;
 
 pub mod local;
 
-/// How long a Job of the last round that nobody has seen counts as unfinished (the contract's minute).
-const UNSEEN_GRACE: Duration = Duration::from_mins(1);
-
 /// Runs in a cluster until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -63,7 +60,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let launcher = Arc::new(Kubernetes::new(
         cluster.clone(),
         scope.clone(),
-        UNSEEN_GRACE,
+        config.unseen_grace,
     ));
     let cluster_namespace = config.cluster_namespace.clone().unwrap_or(own_namespace);
     let lookup = Arc::new(lookup::kubernetes::Kubernetes::new(

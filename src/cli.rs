@@ -72,6 +72,10 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::DemoWorker(args) => demo::work(&args),
     };
     result.unwrap_or_else(|failure| {
+        // `slipway crd | head` is no failure.
+        if is_closed_pipe(&failure) {
+            return ExitCode::SUCCESS;
+        }
         error!("{failure:#}");
         ExitCode::FAILURE
     })
@@ -93,16 +97,23 @@ pub(crate) fn wrong_usage(message: &str) -> ExitCode {
 fn print(run: impl FnOnce(&mut dyn Write) -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
     // Not locked: `demo` has a task that writes too.
     let mut out = std::io::stdout();
-    match run(&mut out) {
-        // `slipway crd | head` is no failure.
-        Err(error) if is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
-        result => result,
-    }
+    run(&mut out)
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let cause = error.downcast_ref::<std::io::Error>();
-    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    let mut causes = error.chain();
+    causes.any(|cause| {
+        let cause = cause.downcast_ref::<std::io::Error>();
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// `1 Job`, `2 Jobs`.
+pub(crate) fn counted(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
 }
 
 /// The runtime of the commands that wait for the outside world.

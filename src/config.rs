@@ -50,6 +50,11 @@ pub struct Config {
     /// How long to wait for turns under way after the first SIGTERM
     #[arg(long, env = "SLIPWAY_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub drain_timeout: Duration,
+
+    /// How long a Job of the last round that nobody has seen counts as unfinished. Less than a minute
+    /// is for tests: the API server may still make a Job whose create it was sent that long ago.
+    #[arg(long, env = "SLIPWAY_UNSEEN_GRACE", value_name = "DURATION", default_value = "1m", value_parser = duration, hide = true)]
+    pub unseen_grace: Duration,
 }
 
 /// How the program speaks, for every command.
@@ -60,12 +65,19 @@ pub struct Speech {
         long,
         env = "SLIPWAY_LOG_FORMAT",
         value_name = "json|text",
-        global = true
+        global = true,
+        help_heading = "Logging"
     )]
     pub log_format: Option<LogFormat>,
 
     /// What to log: error, warn, info, debug, trace, or a filter such as `info,slipway=debug`
-    #[arg(long, env = "SLIPWAY_LOG", value_name = "FILTER", global = true)]
+    #[arg(
+        long,
+        env = "SLIPWAY_LOG",
+        value_name = "FILTER",
+        global = true,
+        help_heading = "Logging"
+    )]
     pub log: Option<String>,
 }
 

@@ -315,6 +315,9 @@ async fn act(
     outcome: &mut Outcome,
 ) {
     let (jobs, held_back) = (verdict.launch(), verdict.held_back());
+    if jobs > 0 {
+        launcher.announce(scaled_job, verdict.reason());
+    }
     outcome.verdict = Some(verdict);
     if jobs > 0 {
         let last = memory.round.max(last_round(scaled_job, outcome));

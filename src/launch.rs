@@ -95,6 +95,9 @@ pub trait Launcher: Send + Sync {
     fn jobs<'a>(&'a self, scaled_job: &'a ScaledJob)
     -> BoxFuture<'a, Result<Vec<JobState>, Error>>;
 
+    /// Hears why Jobs are about to be made, before their round is opened. For launchers that people watch.
+    fn announce(&self, _scaled_job: &ScaledJob, _reason: &str) {}
+
     /// Writes a round down where it outlives this process, before its first Job.
     ///
     /// # Errors
@@ -125,7 +128,7 @@ pub trait Launcher: Send + Sync {
         propagation: Propagation,
     ) -> BoxFuture<'a, Result<(), Error>>;
 
-    /// Drops what is kept for an object that is gone, by its UID.
+    /// Drops what is kept for an object that is gone, or not ours any more, by its UID.
     fn forget(&self, uid: &str);
 }
 

@@ -9,9 +9,12 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::lookup::files::{Files, secret_data};
 use crate::resource::document::{self, Document, Position};
 use crate::resource::scaled_job::{self, KEDA_API_VERSION, SLIPWAY_API_VERSION};
+use crate::resource::template::is_label;
 use crate::resource::{Fault, ObjectId, ScaledJob, authentication};
 
 /// Where standard input is read from, and what it is called.
@@ -220,7 +223,8 @@ impl Manifests {
             let api = document.api_version.as_str();
             let group = api.rsplit_once('/').map_or("", |(group, _)| group);
             let key = (group.to_owned(), document.kind.clone(), document.id.clone());
-            if let Some(before) = first.get(&key) {
+            let is_named = document.value.pointer("/metadata/name").is_some();
+            if is_named && let Some(before) = first.get(&key) {
                 let before = &self.entries[*before];
                 let place = format!("{}:{}", before.file, before.document.position());
                 let fault = Fault::at("metadata.name", format!("is in {place} already"));
@@ -228,7 +232,15 @@ impl Manifests {
                 continue;
             }
             first.insert(key, index);
-            match read(document) {
+            let meaning = match (misnamed(document), read(document)) {
+                (Some(fault), Meaning::Wrong(mut faults)) => {
+                    faults.insert(0, fault);
+                    Meaning::Wrong(faults)
+                }
+                (None, meaning) | (Some(_), meaning @ Meaning::Foreign) => meaning,
+                (Some(fault), _) => Meaning::Wrong(vec![fault]),
+            };
+            match meaning {
                 Meaning::ScaledJob(scaled_job) => self.scaled_jobs.push((index, *scaled_job)),
                 Meaning::Job => self.jobs.push(index),
                 Meaning::Reference => {}
@@ -258,6 +270,24 @@ impl Manifests {
 
 const START: Position = Position { line: 1, column: 1 };
 
+/// The API server's rules for names: DNS labels, with dots between them but for namespaces.
+fn misnamed(document: &Document) -> Option<Fault> {
+    let ObjectId { namespace, name } = &document.id;
+    if !is_label(namespace) {
+        let message = "must be lower-case letters, digits and dashes, at most 63";
+        return Some(Fault::at("metadata.namespace", message));
+    }
+    // What is generated ends with more.
+    let name = name.trim_end_matches(['-', '.']);
+    let longest = if document.kind == "Job" { 63 } else { 253 };
+    let is_right = name.len() <= longest && name.split('.').all(is_label);
+    (!is_right).then(|| {
+        let message =
+            format!("must be lower-case letters, digits, dashes and dots, at most {longest}");
+        Fault::at("metadata.name", message)
+    })
+}
+
 /// What a document is to us.
 enum Meaning {
     ScaledJob(Box<ScaledJob>),
@@ -286,7 +316,8 @@ fn read(document: &Document) -> Meaning {
         ),
         ("batch/v1", "Job") => Meaning::Job,
         ("v1", "Secret") => or_reference(secret_data(&document.value).err().unwrap_or_default()),
-        ("v1", "ConfigMap" | "ServiceAccount") => Meaning::Reference,
+        ("v1", "ConfigMap") => or_reference(no_texts(&document.value["data"])),
+        ("v1", "ServiceAccount") => Meaning::Reference,
         (api, kind) if api.starts_with("slipway.dev/") => Meaning::Wrong(vec![Fault::at(
             "kind",
             format!(
@@ -295,6 +326,15 @@ fn read(document: &Document) -> Meaning {
         )]),
         _ => Meaning::Foreign,
     }
+}
+
+/// The values of a ConfigMap that are no texts.
+fn no_texts(data: &Value) -> Vec<Fault> {
+    let values = data.as_object().into_iter().flatten();
+    values
+        .filter(|(_, value)| !value.is_string() && !value.is_null())
+        .map(|(key, _)| Fault::at(format!("data[\"{key}\"]"), "must be text: put it in quotes"))
+        .collect()
 }
 
 fn or_reference(faults: Vec<Fault>) -> Meaning {

@@ -303,4 +303,5 @@ mod fields;
 pub mod metadata;
 pub mod rollout;
 pub mod scaled_job;
+pub mod template;
 pub mod traps;

@@ -4,34 +4,29 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use futures::future::BoxFuture;
-use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::app::{Signals, Tasks, clock, listen, run_turns, serve_health};
 use crate::controller::metrics::Metrics;
-use crate::controller::status::{self, Report, Turn};
-use crate::controller::{Change, Identity, Reporter, Shared, WAITING_CHANGES};
+use crate::controller::{Change, Shared, WAITING_CHANGES};
 use crate::launch::Outcome;
-use crate::launch::local::{Fact, JobPhase, Local, Submitted};
+use crate::launch::local::{Fact, JobPhase, Local};
 use crate::lookup::files::Current;
-use crate::manifest::{self, Finding};
-use crate::resource::{Api, Fault, ObjectId};
 use crate::source::pool::{self, Pool};
 use crate::telemetry;
 
-/// How often files are looked at for changes. A look is a `stat` a file.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+use self::files::Files;
 
-/// How often `--until-idle` asks whether anything is left to do.
-const IDLE_EVERY: Duration = Duration::from_millis(100);
+pub use self::reports::{News, Reports, Standing};
+
+mod files;
+mod reports;
 
 /// How long processes get to end when `slipway local` is told to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(40);
@@ -60,110 +55,27 @@ pub struct Engine {
     pub reports: Arc<Reports>,
 }
 
-/// The latest report of each object.
-#[derive(Default)]
-pub struct Reports {
-    latest: Mutex<HashMap<(ObjectId, Api), Report>>,
+/// What came of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ended {
+    /// Jobs that succeeded, those of earlier runs that are remembered included.
+    pub succeeded: usize,
+    /// Jobs that failed, likewise.
+    pub failed: usize,
+    /// Jobs that are not finished.
+    pub unfinished: usize,
+    /// Things that were wrong in the files at the end, and ScaledJobs whose sources cannot be read.
+    pub faults: usize,
 }
 
-impl Reports {
-    /// Every object as it stands, by namespace and name.
-    ///
-    /// # Panics
-    ///
-    /// Never: nothing panics while the lock is held.
-    pub fn all(&self) -> Vec<Standing> {
-        let latest = self.latest.lock().expect("no panic while held");
-        let mut all: Vec<_> = latest
-            .iter()
-            .map(|((id, _), report)| standing(id, report))
-            .collect();
-        all.sort_by(|left, right| left.id.cmp(&right.id));
-        all
-    }
-
-    fn drop_report(&self, id: &ObjectId, api: Api) {
-        self.latest
-            .lock()
-            .expect("no panic while held")
-            .remove(&(id.clone(), api));
-    }
-
-    /// Whether an object's last turn found nothing to do and no Job unfinished.
-    fn is_idle(&self, id: &ObjectId, api: Api) -> bool {
-        let latest = self.latest.lock().expect("no panic while held");
-        match latest.get(&(id.clone(), api)).map(|report| &report.turn) {
-            Some(Turn::Polled(poll)) => {
-                poll.counts.unfinished == 0
-                    && poll.decision.launch == 0
-                    && poll.decision.held_back == 0
-                    && poll.triggers.iter().all(|trigger| trigger.result.is_ok())
-            }
-            Some(Turn::Paused | Turn::Invalid(_)) => true,
-            _ => false,
-        }
-    }
-}
-
-/// How an object stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
-    /// Namespace and name.
-    pub id: ObjectId,
-    /// Units of work waiting; `None` when it is not known.
-    pub backlog: Option<f64>,
-    /// The last decision's reason, or why there is none.
-    pub reason: String,
-}
-
-fn standing(id: &ObjectId, report: &Report) -> Standing {
-    let (backlog, reason) = match &report.turn {
-        Turn::Polled(poll) => {
-            let failure = poll
-                .triggers
-                .iter()
-                .find_map(|trigger| trigger.result.as_ref().err());
-            let reason = failure.map_or(&poll.decision.reason, |failure| &failure.text);
-            (status::backlog(&poll.triggers), reason.clone())
-        }
-        Turn::ToppedUp(top_up) => (None, top_up.reason.clone()),
-        Turn::Failed(failure) => (None, failure.text.clone()),
-        Turn::Invalid(faults) => (
-            None,
-            faults
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("; "),
-        ),
-        Turn::Paused => (None, "paused".to_owned()),
-        Turn::Accepted => (None, "not read yet".to_owned()),
-    };
-    Standing {
-        id: id.clone(),
-        backlog,
-        reason,
-    }
-}
-
-impl Reporter for Reports {
-    fn report<'a>(&'a self, object: &'a Identity, report: Report) -> BoxFuture<'a, ()> {
-        let key = (object.id.clone(), object.api);
-        self.latest
-            .lock()
-            .expect("no panic while held")
-            .insert(key, report);
-        Box::pin(std::future::ready(()))
-    }
-
-    fn forget(&self, object: &Identity) {
-        self.drop_report(&object.id, object.api);
+impl Ended {
+    /// Was everything right, and did every Job that ended succeed?
+    pub fn is_success(&self) -> bool {
+        self.failed == 0 && self.faults == 0
     }
 }
 
 /// Runs until a signal, or until nothing is left to do; meanwhile `show` runs, until its token is cancelled.
-///
-/// True when every Job succeeded and everything in the files was right.
 ///
 /// # Errors
 ///
@@ -172,7 +84,7 @@ pub async fn run<Show>(
     settings: Settings,
     local: Local,
     show: impl FnOnce(Engine, CancellationToken) -> Show,
-) -> anyhow::Result<bool>
+) -> anyhow::Result<Ended>
 where
     Show: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
@@ -185,16 +97,26 @@ where
         sts_endpoint: None,
     });
     pool.register(registry.sub_registry_with_prefix("source"));
-    let reports = Arc::new(Reports::default());
+    let stop = CancellationToken::new();
+    let reports = Arc::new(Reports::new(stop.clone()));
     let (changes, received) = mpsc::channel(WAITING_CHANGES);
-    let failures = Arc::new(AtomicUsize::new(0));
+    let before = local.views();
+    let ended_before = |phase| before.iter().filter(|job| job.phase == phase).count();
+    let tally = Arc::new(Tally {
+        succeeded: AtomicUsize::new(ended_before(JobPhase::Complete)),
+        failed: AtomicUsize::new(ended_before(JobPhase::Failed)),
+        faults: AtomicUsize::new(0),
+    });
     let mut files = Files {
         local: local.clone(),
         lookup: Arc::new(Current::default()),
         reports: reports.clone(),
         changes: changes.clone(),
         applied: HashMap::new(),
-        failures: failures.clone(),
+        faults: HashSet::new(),
+        ignored: HashSet::new(),
+        is_read: false,
+        tally: tally.clone(),
     };
     let metrics = Metrics::register(&mut registry);
     let shared = Shared {
@@ -210,7 +132,6 @@ where
         None => None,
     };
 
-    let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     if let Some(listener) = listener {
         tasks.spawn(
@@ -224,7 +145,7 @@ where
         show(
             Engine {
                 local: local.clone(),
-                reports,
+                reports: reports.clone(),
             },
             stop.clone(),
         ),
@@ -238,7 +159,7 @@ where
     });
     tasks.spawn(
         "finished jobs",
-        forward_finished(facts, changes, failures.clone(), stop.clone()),
+        forward_finished(facts, changes, tally.clone(), stop.clone()),
     );
     tasks.spawn("turns", run_turns(shared, received, stop.clone()));
     tasks.spawn("files", async move {
@@ -251,18 +172,32 @@ where
     let finished = tasks.finish(&mut signals, DRAIN_TIMEOUT).await;
     local.terminate().await;
     finished?;
-    let failed_before = local
+    let unfinished = local
         .views()
         .iter()
-        .any(|job| job.phase == JobPhase::Failed);
-    Ok(failures.load(Ordering::Relaxed) == 0 && !failed_before)
+        .filter(|job| job.finished_at.is_none())
+        .count();
+    Ok(Ended {
+        succeeded: tally.succeeded.load(Ordering::Relaxed),
+        failed: tally.failed.load(Ordering::Relaxed),
+        unfinished,
+        faults: tally.faults.load(Ordering::Relaxed) + reports.stuck(),
+    })
 }
 
-/// Tells the loop about Jobs that finished, and counts those that failed.
+/// What is counted on the way.
+struct Tally {
+    succeeded: AtomicUsize,
+    failed: AtomicUsize,
+    /// Of the last look at the files.
+    faults: AtomicUsize,
+}
+
+/// Tells the loop about Jobs that finished, and counts them.
 async fn forward_finished(
     mut facts: broadcast::Receiver<Fact>,
     changes: mpsc::Sender<Change>,
-    failures: Arc<AtomicUsize>,
+    tally: Arc<Tally>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     loop {
@@ -280,169 +215,15 @@ async fn forward_finished(
             Ok(_) | Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return Ok(()),
         };
-        if outcome == Outcome::Failed {
-            failures.fetch_add(1, Ordering::Relaxed);
+        match outcome {
+            Outcome::Complete => &tally.succeeded,
+            Outcome::Failed => &tally.failed,
         }
+        .fetch_add(1, Ordering::Relaxed);
         if let Some(id) = scaled_job
             && changes.send(Change::JobFinished(id)).await.is_err()
         {
             return Ok(());
         }
     }
-}
-
-/// The files, and what has been made of them.
-struct Files {
-    local: Local,
-    lookup: Arc<Current>,
-    reports: Arc<Reports>,
-    changes: mpsc::Sender<Change>,
-    /// ScaledJobs that the loop knows, as they are written.
-    applied: HashMap<(ObjectId, Api), Value>,
-    /// Things that were wrong, in the files or with Jobs.
-    failures: Arc<AtomicUsize>,
-}
-
-impl Files {
-    /// Reads the files now and whenever they change. Ends when nothing is left to do, if that is asked for.
-    async fn follow(&mut self, paths: &[PathBuf], until_idle: bool) {
-        let once = paths.iter().any(|path| path.as_os_str() == "-");
-        let mut seen = None;
-        loop {
-            let now = stamps(paths);
-            if seen.is_none() || (!once && seen.as_ref() != Some(&now)) {
-                seen = Some(now);
-                self.reload(paths).await;
-            }
-            if until_idle && self.is_idle() {
-                return;
-            }
-            tokio::time::sleep(if until_idle { IDLE_EVERY } else { LOOK_EVERY }).await;
-        }
-    }
-
-    /// An object that became wrong, or whose file cannot be read now, goes on as it last was right.
-    async fn reload(&mut self, paths: &[PathBuf]) {
-        let manifests = manifest::load(paths).await;
-        for finding in &manifests.faults {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-            warn!("{finding}");
-        }
-        let unreadable = manifests
-            .faults
-            .iter()
-            .any(|finding| finding.object.is_none());
-        let written: HashSet<ObjectId> = manifests
-            .entries
-            .iter()
-            .map(|entry| entry.document.id.clone())
-            .collect();
-        let mut objects = Vec::new();
-        for (index, scaled_job) in &manifests.scaled_jobs {
-            objects.push((
-                (scaled_job.id.clone(), scaled_job.api),
-                manifests.entries[*index].document.value.clone(),
-            ));
-        }
-        let jobs: Vec<(Finding, Value)> = manifests
-            .jobs
-            .iter()
-            .map(|index| &manifests.entries[*index])
-            .map(|entry| {
-                (
-                    entry.finding(Fault::at("", "")),
-                    entry.document.value.clone(),
-                )
-            })
-            .collect();
-        let is_first = self.applied.is_empty();
-        self.lookup.set(manifests.files);
-        self.local.set_lookup(self.lookup.clone());
-        for (place, job) in jobs {
-            self.submit(place, job).await;
-        }
-        let gone: Vec<_> = self
-            .applied
-            .keys()
-            .filter(|(id, _)| !unreadable && !written.contains(id))
-            .cloned()
-            .collect();
-        for (id, api) in gone {
-            self.applied.remove(&(id.clone(), api));
-            self.reports.drop_report(&id, api);
-            self.tell(Change::Removed { id, api }).await;
-        }
-        for (key, value) in objects {
-            self.apply(key, value, is_first).await;
-        }
-        self.tell(Change::Synced).await;
-    }
-
-    async fn apply(&mut self, key: (ObjectId, Api), value: Value, is_first: bool) {
-        if self.applied.get(&key) == Some(&value) {
-            if !is_first {
-                self.tell(Change::ReferencesChanged(Some(key.0.namespace)))
-                    .await;
-            }
-            return;
-        }
-        let mut applied = value.clone();
-        match self.local.round(&key.0) {
-            Ok(Some(round)) => {
-                applied["status"] = json!({"round": {"number": round.number, "jobs": round.jobs}});
-            }
-            Ok(None) => {}
-            Err(error) => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                warn!("{error}; nothing is launched for {}", key.0);
-                return;
-            }
-        }
-        self.applied.insert(key, value);
-        self.tell(Change::Applied(applied)).await;
-    }
-
-    async fn submit(&self, mut place: Finding, job: Value) {
-        match self.local.submit(job).await {
-            Ok(Submitted::Created | Submitted::AlreadyThere | Submitted::Updated) => {}
-            Err(error) => {
-                self.failures.fetch_add(1, Ordering::Relaxed);
-                place.fault.message = error.to_string();
-                warn!("{place}");
-            }
-        }
-    }
-
-    async fn tell(&self, change: Change) {
-        // The loop ends only when everything does.
-        drop(self.changes.send(change).await);
-    }
-
-    fn is_idle(&self) -> bool {
-        self.local.is_idle()
-            && self
-                .applied
-                .keys()
-                .all(|(id, api)| self.reports.is_idle(id, *api))
-    }
-}
-
-/// What tells that a file changed: when it was written, and its length.
-fn stamps(paths: &[PathBuf]) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
-    let mut files = Vec::new();
-    for path in paths {
-        match std::fs::read_dir(path) {
-            Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
-            Err(_) => files.push(path.clone()),
-        }
-    }
-    files.sort();
-    let stamp = |path: &PathBuf| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
-    };
-    files
-        .into_iter()
-        .map(|path| (path.clone(), stamp(&path)))
-        .collect()
 }

@@ -6,18 +6,30 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::cli::counted;
 use crate::lookup::{self, Lookup as _};
 use crate::manifest::{self, Entry, Finding, Manifests};
-use crate::resource::{self, traps};
+use crate::resource::{self, template, traps};
 use crate::resource::{Fault, ObjectId, ScaledJob, TriggerEntry};
+
+/// Shown below the options.
+const EXAMPLES: &str = "\
+EXAMPLES:
+  # Everything that is wrong, and what surprises people
+  slipway check scaledjob.yaml
+  # In CI: warnings count too
+  slipway check --strict deploy/
+  # What a chart renders, for a program
+  helm template ./chart | slipway check - --output json";
 
 /// Finds what is wrong in files before they are deployed
 ///
 /// Every fault is printed with its file, line and column. Exit code 0: nothing
 /// wrong; 1: a fault (or, with --strict, a warning); 2: wrong usage.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// Files, folders (their *.yaml, *.yml and *.json), or - for standard input
     #[arg(required = true, value_name = "FILE")]
@@ -81,6 +93,9 @@ pub async fn check(manifests: &Manifests) -> Findings {
             findings.warnings.extend(at(entry, warnings));
         }
     }
+    for entry in &manifests.entries {
+        check_template(entry, &mut findings);
+    }
     for (index, scaled_job) in &manifests.scaled_jobs {
         let entry = &manifests.entries[*index];
         let warnings = traps::warnings(scaled_job, &entry.document.value);
@@ -93,6 +108,37 @@ pub async fn check(manifests: &Manifests) -> Findings {
     manifests.sort(&mut findings.warnings);
     manifests.sort(&mut findings.notes);
     findings
+}
+
+/// The Job's spec in a document, beside what reading the document has said already.
+fn check_template(entry: &Entry, findings: &mut Findings) {
+    let value = &entry.document.value;
+    let (spec, path, of) = match entry.document.kind.as_str() {
+        "ScaledJob" => (
+            value.pointer("/spec/jobTargetRef"),
+            "spec.jobTargetRef",
+            template::Of::ScaledJob,
+        ),
+        "Job" if entry.document.api_version == "batch/v1" => {
+            (value.get("spec"), "spec", template::Of::Job)
+        }
+        _ => return,
+    };
+    let opinion = match spec {
+        Some(spec) => template::check(spec, path, of),
+        None if of == template::Of::Job => template::check(&Value::Null, path, of),
+        None => return,
+    };
+    for fault in opinion.faults {
+        let finding = entry.finding(fault);
+        let said = |earlier: &Finding| {
+            earlier.object == finding.object && earlier.fault.field == finding.fault.field
+        };
+        if !findings.faults.iter().any(said) {
+            findings.faults.push(finding);
+        }
+    }
+    findings.warnings.extend(at(entry, opinion.warnings));
 }
 
 /// One trigger, with what it refers to if that is in the files.
@@ -197,12 +243,5 @@ impl Findings {
         serde_json::to_writer_pretty(&mut *out, &answer)?;
         writeln!(out)?;
         Ok(())
-    }
-}
-
-fn counted(number: usize, noun: &str) -> String {
-    match number {
-        1 => format!("1 {noun}"),
-        _ => format!("{number} {noun}s"),
     }
 }

@@ -5,8 +5,14 @@ use std::process::ExitCode;
 
 use crate::resource::definitions;
 
+/// Shown below the options.
+const EXAMPLES: &str = "\
+EXAMPLES:
+  slipway crd | kubectl apply --filename -";
+
 /// Prints the CustomResourceDefinitions as YAML
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Args {}
 
 /// Prints the definitions.

@@ -20,18 +20,33 @@ use self::cluster::Cluster;
 /// Orders waiting when the demo begins.
 const MESSAGES: u32 = 60;
 /// Partitions they are spread over; no more workers than that can share them.
-const PARTITIONS: i32 = 3;
+const PARTITIONS: i32 = 6;
 /// Orders one Job takes.
 const PER_JOB: u32 = 5;
 /// Jobs at most.
 const MAX_JOBS: u32 = 6;
 /// How long an order takes, in milliseconds.
 const WORK_MILLISECONDS: u64 = 150;
+/// What to do after it.
+const NEXT: &str = "\
+Next, with files of your own:
+  slipway check FILE                what is wrong with a ScaledJob before it is deployed
+  slipway local FILE --until-idle   its Jobs as processes on this machine
+  slipway run                       in a cluster, after `slipway crd | kubectl apply -f -`
+The repository's examples/ has files to begin with.";
 const TOPIC: &str = "orders";
 const GROUP: &str = "order-workers";
 
+/// Shown below the options.
+const EXAMPLES: &str = "\
+EXAMPLES:
+  slipway demo
+
+It listens on loopback, writes to a folder of its own under TMPDIR, and removes it at the end.";
+
 /// Watch a backlog become Jobs: an embedded Kafka, a ScaledJob, and real processes.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Args {}
 
 /// Runs the demo and prints its summary. Exit code 0: every order was done, and every Job succeeded.
@@ -43,7 +58,7 @@ pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         let program = std::env::current_exe().context("this program's own path is not known")?;
         let folder = std::env::temp_dir().join(format!("slipway-demo-{}", std::process::id()));
-        writeln!(out, "An embedded Kafka gets {MESSAGES} orders; one Job takes {PER_JOB}, {MAX_JOBS} Jobs at most.")?;
+        writeln!(out, "An embedded Kafka gets {MESSAGES} orders; one Job takes {PER_JOB}, {MAX_JOBS} Jobs at most run at once.")?;
         let stage = Stage::set_up(&folder, &program).await?;
         let args = local::Args {
             files: vec![stage.manifest()],
@@ -57,7 +72,7 @@ pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         let started = Instant::now();
         let (_, jobs) = local::engine(&args, Screen::Lines, Local::views).await?;
         let summary = stage.summary(&jobs, started.elapsed())?;
-        writeln!(out, "{summary}")?;
+        writeln!(out, "\n{summary}\n\n{NEXT}")?;
         Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
 }
@@ -218,6 +233,7 @@ spec:
       consumerGroup: {GROUP}
       lagThreshold: "{PER_JOB}"
       offsetResetPolicy: earliest
+      allowIdleConsumers: "true"
   jobTargetRef:
     backoffLimit: 3
     template:

@@ -6,8 +6,19 @@ use crate::app;
 use crate::cli::runtime;
 use crate::config::Config;
 
+/// Shown below the options.
+const EXAMPLES: &str = "\
+EXAMPLES:
+  # In a Pod, or with the kubeconfig's own namespace
+  slipway run
+  # Two namespaces of another cluster
+  slipway run --kubeconfig ~/.kube/stage --namespaces orders,billing
+  # Every namespace, with health and metrics on loopback only
+  slipway run --all-namespaces --health 127.0.0.1:9090";
+
 /// Arguments of `slipway run`.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
     config: Config,

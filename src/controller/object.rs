@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use self::wanted::WhileWanted;
 use crate::controller::status::{Report, Turn};
 use crate::controller::{Desired, Identity, Shared, cleanup, report};
-use crate::cycle::{self, Connected, Failure, Memory, Outcome};
+use crate::cycle::{self, Connected, Failure, Memory, Outcome, TriggerOutcome};
 use crate::launch::Launcher as _;
 use crate::lookup;
 use crate::resource::{self, ScaledJob, Trigger, TriggerEntry};
@@ -22,8 +22,9 @@ mod wanted;
 /// askers, far below any `pollingInterval` that makes sense.
 const TIMER_FRESHNESS: Duration = Duration::from_secs(5);
 
-/// The longest wait between two turns that fail.
-const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
+/// The longest wait between two turns that fail, unless the polling interval is longer: who has
+/// repaired something waits no longer than this.
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// The longest wait of the first look after a turn that came to nothing for reasons
 /// of ours: Jobs not counted, no round. The reading is there still.
@@ -45,6 +46,7 @@ pub(crate) async fn run(
         launcher,
         memory: Memory::default(),
         connections: Vec::new(),
+        troubles: Vec::new(),
         failures: 0,
         owes_a_look: true,
         due: None,
@@ -90,6 +92,8 @@ struct Object {
     launcher: WhileWanted,
     memory: Memory,
     connections: Vec<Connection>,
+    /// What was said about triggers that cannot be read, by their index.
+    troubles: Vec<Option<String>>,
     /// Turns that failed in a row.
     failures: u32,
     /// The last turn acted on no reading: whatever reading is there has not been used up.
@@ -140,6 +144,11 @@ impl Object {
         if !self.launcher.is_wanted() {
             return;
         }
+        self.tell_troubles(&outcome.triggers);
+        if outcome.triggers.iter().any(is_refused) {
+            // A new key may be in the Secret by now: the next turn reads it anew.
+            self.shared.lookup.forget(Some(&identity.id.namespace));
+        }
         log(&outcome);
         cleanup::run(scaled_job, &outcome, &self.launcher).await;
         timer.done(scaled_job, &outcome);
@@ -167,6 +176,32 @@ impl Object {
         self.shared.metrics.late(late);
         // Whoever is late takes the reading of those who were in time, and is one of them again.
         (TIMER_FRESHNESS.min(interval / 2) + late).min(interval)
+    }
+
+    /// Logs what is wrong with a trigger when it begins, changes or ends, not at each turn.
+    fn tell_troubles(&mut self, triggers: &[TriggerOutcome]) {
+        if triggers.is_empty() {
+            return; // The turn read no source.
+        }
+        self.troubles.resize(triggers.len(), None);
+        for (trigger, trouble) in triggers.iter().zip(&mut self.troubles) {
+            let name = &trigger.metric_name;
+            match &trigger.result {
+                Ok(_) if trouble.take().is_some() => {
+                    info!(trigger = name, "trigger {name} can be read again");
+                }
+                Err(failure) if trouble.as_ref() != Some(&failure.message) => {
+                    warn!(
+                        trigger = name,
+                        reason = failure.reason,
+                        "trigger {name} cannot be read: {}",
+                        failure.message
+                    );
+                    *trouble = Some(failure.message.clone());
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
     }
 
     async fn report(&self, identity: &Identity, turn: Turn) {
@@ -267,6 +302,11 @@ impl Object {
     }
 }
 
+/// Whether the source refused the credentials.
+fn is_refused(trigger: &TriggerOutcome) -> bool {
+    matches!(&trigger.result, Err(failure) if failure.reason == "Forbidden")
+}
+
 /// Sleeps until the moment; for ever when there is none.
 async fn sleep_until(moment: Option<Instant>) {
     match moment {
@@ -288,16 +328,6 @@ fn jitter(duration: Duration) -> Duration {
 }
 
 fn log(outcome: &Outcome) {
-    for trigger in &outcome.triggers {
-        if let Err(failure) = &trigger.result {
-            debug!(
-                trigger = trigger.metric_name,
-                reason = failure.reason,
-                "{}",
-                failure.message
-            );
-        }
-    }
     if let Some(verdict) = &outcome.verdict {
         debug!(launch = verdict.launch(), "{}", verdict.reason());
         if outcome.launched > 0 {

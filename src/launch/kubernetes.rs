@@ -47,7 +47,7 @@ pub struct Kubernetes {
     known: Mutex<Known>,
     /// Whether Jobs with KEDA's label are watched: only once an object managed in place asks.
     in_place: watch::Sender<bool>,
-    /// Tells that one more list is complete.
+    /// Told when a list is complete, or failed.
     listed: watch::Sender<()>,
     ended: Mutex<BTreeSet<ObjectId>>,
     ended_more: Notify,

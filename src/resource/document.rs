@@ -38,7 +38,7 @@ pub struct Document {
     pub api_version: String,
     /// `kind`.
     pub kind: String,
-    /// `metadata.namespace` (`default` when absent) and `metadata.name`.
+    /// `metadata.namespace` (`default` when absent) and `metadata.name`; a Job's `generateName` when it has no name.
     pub id: ObjectId,
     /// The whole object, fields in the order they were written.
     pub value: Value,
@@ -106,8 +106,11 @@ impl Document {
             .ok_or_else(|| missing("apiVersion"))?;
         let kind = node.text("kind").ok_or_else(|| missing("kind"))?;
         let metadata = node.child("metadata").ok_or_else(|| missing("metadata"))?;
+        // The API server makes names for all kinds; here only Jobs are told apart without one.
+        let generated = (kind == "Job").then(|| metadata.text("generateName"));
         let name = metadata
             .text("name")
+            .or(generated.flatten())
             .ok_or_else(|| missing("metadata.name"))?;
         let namespace = metadata.text("namespace").unwrap_or("default");
         Ok(Self {
@@ -279,7 +282,7 @@ mod tests {
     fn mistakes_have_a_line_and_leave_what_stands_before_them() {
         for (broken, line, words) in [
             ("a: [1\n", 6, "unclosed"),
-            ("a: 1\na: 2\n", 7, "duplicate"),
+            ("a: 1\na: 2\n", 7, "written twice"),
             ("apiVersion: v1\nkind: Pod\n", 6, "metadata is missing"),
             (
                 "kind: Pod\nmetadata: {name: x}\n",
@@ -300,6 +303,46 @@ mod tests {
             assert!(misread[0].message.contains(words), "{misread:?}");
             assert!(!misread[0].message.contains("line"), "{misread:?}");
         }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_and_what_is_allowed_fits_the_stack() {
+        let nested = |levels: usize| format!("{}1{}", "{a: ".repeat(levels), "}".repeat(levels));
+        let (documents, misread) = read(&format!("{OBJECT}data: {}\n", nested(60)));
+        assert_eq!((documents.len(), misread), (1, vec![]));
+        for levels in [70, 5_000] {
+            let (documents, misread) = read(&format!("{OBJECT}data: {}\n", nested(levels)));
+            assert!(documents.is_empty());
+            assert_eq!(
+                misread[0].message,
+                "mappings and lists are nested too deeply: 64 levels are the most"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_library_says_of_its_options_is_not_repeated() {
+        for (broken, message) in [
+            (
+                "data: {a: 1, a: 2}\n",
+                "a is written twice in one mapping: keep one of them",
+            ),
+            (
+                "data: &x {a: *x}\n",
+                "an alias (*name) stands inside of its own anchor (&name)",
+            ),
+        ] {
+            let (_, misread) = read(&format!("{OBJECT}{broken}"));
+            assert_eq!(misread[0].message, message);
+        }
+    }
+
+    #[test]
+    fn a_job_may_have_its_name_generated() {
+        let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: load-}\n";
+        assert_eq!(only(job).id.name, "load-");
+        let (documents, _) = read(&job.replace("Job", "ConfigMap"));
+        assert!(documents.is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 )]
 
 mod cluster;
+mod mistakes;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@ mod cap;
 mod check;
 mod controller;
 mod cycle;
+mod help;
 mod jobs;
 mod kafka;
 mod launch_vectors;

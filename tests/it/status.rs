@@ -222,7 +222,7 @@ impl Written {
 }
 
 #[tokio::test]
-async fn activity_events_are_those_of_the_vectors() {
+async fn activity_events_are_those_that_keda_sends() {
     for (index, row) in vectors::rows("conditions", "pollEvents").iter().enumerate() {
         let written = Written::new(&format!("activity-{index}")).await;
         let flag = |name: &str| row[name].as_bool().expect("a flag");

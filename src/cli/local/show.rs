@@ -9,7 +9,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::app::local::News;
 use crate::launch::local::Fact;
+use crate::telemetry;
 
 use super::table::{self, Snapshot};
 
@@ -32,6 +34,7 @@ pub enum Screen {
 /// The output cannot be written: it was closed.
 pub async fn show(
     mut facts: Receiver<Fact>,
+    mut news: Receiver<News>,
     snapshot: impl Fn() -> Snapshot,
     screen: Screen,
     out: &mut impl Write,
@@ -39,7 +42,7 @@ pub async fn show(
 ) -> io::Result<()> {
     match screen {
         Screen::Table => tables(&snapshot, out, &stop).await,
-        Screen::Lines => lines(&mut facts, out, &stop).await,
+        Screen::Lines => lines(&mut facts, &mut news, out, &stop).await,
     }
 }
 
@@ -50,6 +53,8 @@ async fn tables(
 ) -> io::Result<()> {
     let mut ticks = tokio::time::interval(REDRAW_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Logs on the same terminal stand above the table, and not in it.
+    let logs = telemetry::hold();
     let mut drawn = 0;
     let mut last = String::new();
     loop {
@@ -60,8 +65,9 @@ async fn tables(
         let (width, height) = size();
         // The cursor's own line stays free, or the terminal would scroll.
         let table = table::render(&snapshot(), width, height.saturating_sub(1).max(1));
-        if table != last {
-            out.write_all(table::redraw(&table, drawn).as_bytes())?;
+        let above = logs.take();
+        if table != last || !above.is_empty() {
+            out.write_all(table::redraw(&table, drawn, &above).as_bytes())?;
             out.flush()?;
             drawn = table.lines().count();
             last = table;
@@ -74,17 +80,19 @@ async fn tables(
 
 async fn lines(
     facts: &mut Receiver<Fact>,
+    news: &mut Receiver<News>,
     out: &mut impl Write,
     stop: &CancellationToken,
 ) -> io::Result<()> {
     loop {
-        let fact = tokio::select! {
+        let line = tokio::select! {
             biased;
-            fact = facts.recv() => fact,
+            fact = facts.recv() => fact.map(|fact| table::line(&fact)),
+            news = news.recv() => news.map(|news| table::news(&news)),
             () = stop.cancelled() => return Ok(()),
         };
-        match fact {
-            Ok(fact) => writeln!(out, "{}", table::line(&fact))?,
+        match line {
+            Ok(line) => writeln!(out, "{line}")?,
             Err(RecvError::Lagged(missed)) => writeln!(out, "({missed} lines left out)")?,
             Err(RecvError::Closed) => return Ok(()),
         }

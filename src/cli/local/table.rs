@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::app::local::Standing;
+use crate::app::local::{News, Standing};
 use crate::launch::Outcome;
 use crate::launch::local::{Fact, JobPhase, JobView, PodEnd};
 use crate::resource::ObjectId;
@@ -73,6 +73,9 @@ pub fn render(snapshot: &Snapshot, width: usize, height: usize) -> String {
 /// One fact, as one line without its end.
 pub fn line(fact: &Fact) -> String {
     match fact {
+        Fact::Decided { scaled_job, reason } => {
+            format!("scaledjob {scaled_job}: {}", clean(reason))
+        }
         Fact::Accepted { job } => format!("job {job} launched"),
         Fact::PodStarted { job, pod } => format!("job {job} pod {pod} started"),
         Fact::PodEnded { job, pod, end, log } => match end {
@@ -101,12 +104,18 @@ pub fn line(fact: &Fact) -> String {
     }
 }
 
-/// Text that draws `table` over the one of `drawn` lines before it.
-pub fn redraw(table: &str, drawn: usize) -> String {
+/// What became known about an object, as one line without its end.
+pub fn news(news: &News) -> String {
+    let News { id, text } = news;
+    format!("scaledjob {id}: {}", clean(text))
+}
+
+/// Text that draws `table` over the one of `drawn` lines before it, and leaves `above` standing above it.
+pub fn redraw(table: &str, drawn: usize, above: &str) -> String {
     // Up to the first line, clear to the end of the screen.
     match drawn {
-        0 => table.to_owned(),
-        lines => format!("\x1b[{lines}F\x1b[J{table}"),
+        0 => format!("{above}{table}"),
+        lines => format!("\x1b[{lines}F\x1b[J{above}{table}"),
     }
 }
 

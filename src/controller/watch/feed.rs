@@ -153,7 +153,17 @@ impl Health {
             }
             return Next::LookLater(feed.next_look());
         }
-        if !std::mem::replace(&mut self.failing, true) {
+        let was_failing = std::mem::replace(&mut self.failing, true);
+        if feed.api == Api::Keda && is_forbidden(error) {
+            // Who wants nothing of KEDA's grants nothing on it.
+            if !was_failing {
+                info!(
+                    "no rights on {resource}.{group} in {place}: none of KEDA's are managed in place"
+                );
+            }
+            return Next::GoOn;
+        }
+        if !was_failing {
             warn!(
                 error = error as &dyn std::error::Error,
                 "cannot list or watch {resource}.{group} in {place}; trying again"
@@ -164,10 +174,18 @@ impl Health {
 }
 
 fn is_not_found(error: &watcher::Error) -> bool {
+    code(error) == Some(404)
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    code(error) == Some(403)
+}
+
+fn code(error: &watcher::Error) -> Option<u16> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
-        _ => false,
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.code),
+        _ => None,
     }
 }
 

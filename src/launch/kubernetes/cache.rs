@@ -49,6 +49,8 @@ pub(super) struct Cache {
     listing: HashMap<Option<String>, Vec<WatchedJob>>,
     /// Scopes whose first list is complete.
     synced: HashSet<Option<String>>,
+    /// Why scopes cannot be watched at the moment: the server's code, if there was one, and words.
+    troubles: HashMap<Option<String>, (Option<u16>, String)>,
 }
 
 /// What an event of the watch means to others.
@@ -68,7 +70,28 @@ impl Cache {
             filed: HashMap::new(),
             listing: HashMap::new(),
             synced: HashSet::new(),
+            troubles: HashMap::new(),
         }
+    }
+
+    /// The watch of a scope failed, or works again.
+    pub(super) fn set_trouble(
+        &mut self,
+        scope: Option<&str>,
+        trouble: Option<(Option<u16>, String)>,
+    ) {
+        let scope = scope.map(str::to_owned);
+        match trouble {
+            Some(trouble) => self.troubles.insert(scope, trouble),
+            None => self.troubles.remove(&scope),
+        };
+    }
+
+    /// Why the Jobs of a namespace are not known yet.
+    pub(super) fn trouble(&self, namespace: &str) -> Option<&(Option<u16>, String)> {
+        self.troubles
+            .get(&Some(namespace.to_owned()))
+            .or_else(|| self.troubles.get(&None))
     }
 
     /// Whether the Jobs of a namespace are known, all of them.

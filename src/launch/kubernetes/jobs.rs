@@ -25,11 +25,10 @@ use crate::launch::{
 };
 use crate::resource::{Api, ObjectId, ScaledJob};
 
+/// A count waits this long for the first list: objects are often read before it is complete.
+const FIRST_LIST: Duration = Duration::from_secs(10);
 /// Seconds after which the server ends a watch by itself; the client then knows that the connection lives.
 const WATCH_SECONDS: u32 = 110;
-
-/// How long a count waits for the first list: as long as a call may take.
-const FIRST_LIST: Duration = Duration::from_secs(10);
 
 impl Kubernetes {
     /// Keeps the cache up to date until told to stop. Nothing is counted before it runs.
@@ -73,10 +72,17 @@ impl Kubernetes {
                     let works = !matches!(event, watcher::Event::Init);
                     if works && std::mem::take(&mut failing) {
                         info!(label, "jobs in {place} can be watched again");
+                        let mut known = self.known();
+                        known.cache_mut(label).set_trouble(scope.as_deref(), None);
                     }
                     self.take(label, scope.as_deref(), event);
                 }
                 Err(error) => {
+                    let trouble = Some(trouble(&error));
+                    self.known()
+                        .cache_mut(label)
+                        .set_trouble(scope.as_deref(), trouble);
+                    self.listed.send_replace(());
                     // Once per change of state; the watcher goes on, with a back-off.
                     if !std::mem::replace(&mut failing, true) {
                         warn!(
@@ -91,6 +97,7 @@ impl Kubernetes {
     }
 
     fn take(&self, label: &'static str, scope: Option<&str>, event: watcher::Event<WatchedJob>) {
+        let is_list = matches!(event, watcher::Event::InitDone);
         let mut known = self.known();
         let cache = known.cache_mut(label);
         let seen = match event {
@@ -102,10 +109,7 @@ impl Kubernetes {
                 cache.listed(scope, job);
                 return;
             }
-            watcher::Event::InitDone => {
-                self.listed.send_replace(());
-                cache.list_ended(scope)
-            }
+            watcher::Event::InitDone => cache.list_ended(scope),
             watcher::Event::Apply(job) => cache.applied(job),
             watcher::Event::Delete(job) => cache.deleted(&job),
         };
@@ -113,6 +117,9 @@ impl Kubernetes {
             known.outstanding.seen(job);
         }
         drop(known);
+        if is_list {
+            self.listed.send_replace(());
+        }
         self.tell(seen);
     }
 
@@ -123,8 +130,9 @@ impl Kubernetes {
             self.in_place
                 .send_if_modified(|wanted| !std::mem::replace(wanted, true));
         }
-        self.first_list(scaled_job, &object).await?;
-        match self.look(scaled_job) {
+        self.first_list(label_of(scaled_job.api), &scaled_job.id.namespace)
+            .await;
+        match self.look(scaled_job, &object)? {
             List::Needless => {}
             List::Needed => self.settle(scaled_job, &object).await?,
             List::Useful => {
@@ -150,33 +158,29 @@ impl Kubernetes {
         Ok(jobs)
     }
 
-    /// Waits until the watch has had its first list: objects and Jobs are listed at the same time, and whoever
-    /// is first would otherwise report a failure at each start.
-    async fn first_list(&self, scaled_job: &ScaledJob, object: &str) -> Result<(), Error> {
-        let label = label_of(scaled_job.api);
+    /// Waits until the Jobs of a namespace are known, or cannot be.
+    async fn first_list(&self, label: &str, namespace: &str) {
         let mut listed = self.listed.subscribe();
-        let is_synced = || {
+        let known = listed.wait_for(|()| {
             let known = self.known();
-            known.cache(label).is_synced(&scaled_job.id.namespace)
-        };
-        let synced = async {
-            while !is_synced() {
-                listed.changed().await.expect("the sender is ours");
-            }
-        };
-        tokio::time::timeout(FIRST_LIST, synced)
-            .await
-            .map_err(|_| Error::Unavailable {
-                object: object.to_owned(),
-                detail: "the first list is not complete yet".to_owned(),
-            })
+            let cache = known.cache(label);
+            cache.is_synced(namespace) || cache.trouble(namespace).is_some()
+        });
+        // Whether it is known now is looked at afterwards, either way.
+        drop(tokio::time::timeout(FIRST_LIST, known).await);
     }
 
     /// Takes note of a round that others opened; tells whether a consistent list is called for.
-    fn look(&self, scaled_job: &ScaledJob) -> List {
+    fn look(&self, scaled_job: &ScaledJob, object: &str) -> Result<List, Error> {
         let label = label_of(scaled_job.api);
         let id = &scaled_job.id;
         let mut known = self.known();
+        if !known.cache(label).is_synced(&id.namespace) {
+            return Err(not_synced(
+                object,
+                known.cache(label).trouble(&id.namespace),
+            ));
+        }
         let now = Instant::now();
         if let Some(round) = scaled_job.round
             && known.outstanding.is_news(&scaled_job.uid, round.number)
@@ -190,7 +194,7 @@ impl Kubernetes {
                 .outstanding
                 .reserve(&scaled_job.uid, &id.namespace, round.number, names, now);
         }
-        known.outstanding.list(&scaled_job.uid, now)
+        Ok(known.outstanding.list(&scaled_job.uid, now))
     }
 
     /// One consistent list of the object's Jobs, held against the open names.
@@ -257,6 +261,41 @@ impl super::Known {
             return &mut self.keda;
         }
         &mut self.slipway
+    }
+}
+
+/// Nothing can be counted before the first list is complete.
+fn not_synced(object: &str, trouble: Option<&(Option<u16>, String)>) -> Error {
+    let object = object.to_owned();
+    match trouble {
+        Some((Some(401 | 403), detail)) => Error::Forbidden {
+            object,
+            detail: detail.clone(),
+        },
+        Some((_, detail)) => Error::Unavailable {
+            object,
+            detail: detail.clone(),
+        },
+        None => Error::Unavailable {
+            object,
+            detail: "the first list is not complete yet".to_owned(),
+        },
+    }
+}
+
+/// The server's code and words, or the innermost cause.
+fn trouble(error: &watcher::Error) -> (Option<u16>, String) {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => (Some(status.code), status.message.clone()),
+        other => {
+            let mut cause: &dyn std::error::Error = other;
+            while let Some(deeper) = cause.source() {
+                cause = deeper;
+            }
+            (None, cause.to_string())
+        }
     }
 }
 

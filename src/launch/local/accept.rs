@@ -54,6 +54,13 @@ impl Launcher for Local {
         Box::pin(std::future::ready(Ok(states)))
     }
 
+    fn announce(&self, scaled_job: &ScaledJob, reason: &str) {
+        self.shared.tell(Fact::Decided {
+            scaled_job: scaled_job.id.clone(),
+            reason: reason.to_owned(),
+        });
+    }
+
     fn open_round<'a>(
         &'a self,
         scaled_job: &'a ScaledJob,
@@ -121,7 +128,7 @@ impl Launcher for Local {
         }))
     }
 
-    /// Nothing is kept for an object: its Jobs and its round are on disk.
+    /// Everything is in the files.
     fn forget(&self, _uid: &str) {}
 }
 
@@ -152,9 +159,10 @@ impl Shared {
             };
             let entry = Entry::restore(stored, &self.store.folder(id))
                 .map_err(|error| unavailable(&object(), &error))?;
+            // Told before anybody can start it.
+            self.tell(Fact::Accepted { job: id.clone() });
             self.lock().insert(id.clone(), entry);
             self.wake.notify_one();
-            self.tell(Fact::Accepted { job: id.clone() });
         }
         Ok(created)
     }

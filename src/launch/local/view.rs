@@ -10,6 +10,13 @@ use crate::resource::ObjectId;
 /// Something that happened to a local Job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
+    /// Jobs are about to be made for a ScaledJob.
+    Decided {
+        /// The ScaledJob.
+        scaled_job: ObjectId,
+        /// The decision, in words and numbers.
+        reason: String,
+    },
     /// A Job was accepted.
     Accepted {
         /// The Job.

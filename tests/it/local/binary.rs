@@ -1,10 +1,11 @@
 //! `slipway local` as people run it: the built binary, killed at any moment.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::{Bench, SOON, display, job};
+use super::{Bench, SOON, display, job, main_container};
 use crate::support::await_until;
 
 impl Bench {
@@ -79,4 +80,117 @@ async fn a_job_that_failed_makes_the_exit_code_one() {
     ]);
     let status = bench.command(&file).status().unwrap();
     assert_eq!(status.code(), Some(1));
+}
+
+/// What a command printed, and how it ended.
+fn outcome(command: &mut Command) -> (String, Option<i32>) {
+    let output = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (text, output.status.code())
+}
+
+#[tokio::test]
+async fn the_example_jobs_succeed_on_this_machine() {
+    for (name, pods) in [("migration", 1), ("image-resize", 20), ("s3-chunks", 10)] {
+        let bench = Bench::new(name);
+        let file = format!("{}/examples/jobs/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let (text, code) = outcome(&mut bench.command(&file));
+        assert_eq!(code, Some(0), "{text}");
+        let succeeded = text
+            .lines()
+            .filter(|line| line.contains(" pod ") && line.ends_with(" succeeded"));
+        assert_eq!(succeeded.count(), pods, "{text}");
+        let summary = text.lines().last().unwrap();
+        assert!(
+            summary.starts_with("1 Job succeeded, 0 failed in "),
+            "{summary}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_told_as_launched_before_its_pods_and_a_failure_with_its_log() {
+    let bench = Bench::new("told");
+    let file = bench.file(&[job("bad", "exit 3", &json!({"backoffLimit": 0}))]);
+    let (text, code) = outcome(&mut bench.command(&file));
+    assert_eq!(code, Some(1));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "job default/bad launched");
+    assert!(lines[1].ends_with(" started"), "{text}");
+    assert!(lines[2].contains(" failed: exit code 3, Error: "), "{text}");
+    let (_, log) = lines[2].rsplit_once("; log ").unwrap();
+    assert!(Path::new(log).is_file(), "{log}");
+    assert!(
+        lines[4].starts_with("0 Jobs succeeded, 1 failed in "),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_source_that_somebody_has_to_repair_ends_until_idle_with_one_and_is_told_once() {
+    let bench = Bench::new("stuck");
+    let scaled_job = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "ScaledJob",
+        "metadata": {"name": "orders", "namespace": "demo"},
+        "spec": {
+            "pollingInterval": 1,
+            "jobTargetRef": {"template": {"spec": {"containers": [{"name": "main", "image": "x", "command": ["true"]}]}}},
+            "triggers": [{
+                "type": "kafka",
+                "metadata": {"bootstrapServers": "127.0.0.1:1", "topic": "t", "consumerGroup": "g"},
+                "authenticationRef": {"name": "absent"},
+            }],
+        },
+    });
+    let file = bench.file(&[scaled_job]);
+    let (text, code) = outcome(&mut bench.command(&file));
+    assert_eq!(code, Some(1), "{text}");
+    let told: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("scaledjob demo/orders: "))
+        .collect();
+    assert_eq!(told.len(), 1, "{text}");
+    assert!(told[0].contains("absent"), "{text}");
+    assert!(text.ends_with("; 1 fault above\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_file_that_breaks_in_the_middle_of_an_edit_keeps_its_secrets_until_it_is_whole() {
+    let bench = Bench::new("broken");
+    let out = display(&bench.path("out"));
+    let mut needy = job(
+        "needy",
+        &format!("echo \"$PASSWORD\" >>{out}; test -e {out}.go"),
+        &json!({"backoffLimit": 100}),
+    );
+    main_container(&mut needy)["env"] = json!([
+        {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "p"}}},
+    ]);
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"p": "word"},
+    });
+    let file = bench.file(&[needy.clone(), secret]);
+    let mut guard = Guard(bench.command(&file).spawn().unwrap());
+    await_until("the first try", SOON, async || {
+        (!bench.lines("out").is_empty()).then_some(())
+    })
+    .await;
+    let whole = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{needy}\n---\nkind: [\n")).unwrap();
+    // Each try takes a pause twice as long as the one before it: these come after the edit.
+    let seen = bench.lines("out").len();
+    await_until("five more tries", SOON, async || {
+        (bench.lines("out").len() >= seen + 5).then_some(())
+    })
+    .await;
+    std::fs::write(&file, whole).unwrap();
+    std::fs::write(format!("{out}.go"), "").unwrap();
+    let status = await_until("the end", SOON, async || guard.0.try_wait().unwrap()).await;
+    // What was wrong and is right again is no failure.
+    assert!(status.success(), "{status}");
+    assert!(bench.lines("out").iter().all(|line| line == "word"));
 }

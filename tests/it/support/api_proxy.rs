@@ -114,6 +114,8 @@ struct Shared {
     calls: Mutex<Vec<(Method, String)>>,
     /// Whether watches pass nothing on.
     silent: watch::Sender<bool>,
+    /// Told when watches are to end.
+    cut: watch::Sender<()>,
     /// Calls to be forwarded later.
     late: Mutex<JoinSet<()>>,
 }
@@ -141,6 +143,7 @@ impl ApiProxy {
             }),
             calls: Mutex::default(),
             silent: watch::Sender::new(false),
+            cut: watch::Sender::new(()),
             late: Mutex::default(),
         });
         let router = Router::new()
@@ -181,6 +184,11 @@ impl ApiProxy {
     /// Whether watches, running and new ones, pass nothing on. What they would have said comes after the silence.
     pub(crate) fn silence(&self, silent: bool) {
         self.shared.silent.send_replace(silent);
+    }
+
+    /// Ends every watch that is running.
+    pub(crate) fn cut_watches(&self) {
+        self.shared.cut.send_replace(());
     }
 
     /// How many calls with this method came whose path contains `path`.
@@ -326,14 +334,20 @@ impl Shared {
     /// A watch's body that waits while there is silence.
     fn audible(&self, body: Body) -> Body {
         let silent = self.silent.subscribe();
-        Body::from_stream(body.into_data_stream().then(move |piece| {
+        let mut cut = self.cut.subscribe();
+        let end = async move {
+            // The sender lives as long as the proxy: nobody listens after the proxy.
+            drop(cut.changed().await);
+        };
+        let pieces = body.into_data_stream().then(move |piece| {
             let mut silent = silent.clone();
             async move {
                 // The sender lives as long as the proxy; after it nobody listens.
                 let _ended = silent.wait_for(|silent| !silent).await.is_err();
                 piece
             }
-        }))
+        });
+        Body::from_stream(pieces.take_until(Box::pin(end)))
     }
 }
 

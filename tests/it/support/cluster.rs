@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionCondition,
 };
@@ -45,6 +46,21 @@ impl Cluster {
             .create(&PostParams::default(), &object)
             .await
             .unwrap()
+    }
+
+    /// Creates an object of the core group, by its plural.
+    pub(crate) async fn create_core(&self, plural: &str, manifest: Value) {
+        let object: DynamicObject = serde_json::from_value(manifest).unwrap();
+        let resource = ApiResource {
+            group: String::new(),
+            version: "v1".to_owned(),
+            api_version: "v1".to_owned(),
+            kind: object.types.clone().unwrap().kind,
+            plural: plural.to_owned(),
+        };
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+        api.create(&PostParams::default(), &object).await.unwrap();
     }
 
     /// Merges into the ScaledJob of that name.
@@ -101,6 +117,68 @@ impl Cluster {
             .create(&PostParams::default(), &secret)
             .await
             .unwrap();
+    }
+
+    /// Every object that people look at, and every Event about them, as one text.
+    pub(crate) async fn everything_shown(&self) -> String {
+        let mut shown = String::new();
+        for scaled_job in self
+            .scaled_jobs()
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+        {
+            shown.push_str(&scaled_job.data["status"].to_string());
+        }
+        for event in self.events().await {
+            shown.push_str(&event);
+        }
+        shown
+    }
+
+    /// Reasons and notes of the namespace's Events.
+    pub(crate) async fn events(&self) -> Vec<String> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let text = |event: Event| {
+            let words = [event.reason, event.note].into_iter().flatten();
+            words.collect::<Vec<_>>().join(": ")
+        };
+        let events = events.list(&ListParams::default()).await.unwrap();
+        events.into_iter().map(text).collect()
+    }
+
+    /// The errors of the last decision's triggers.
+    pub(crate) async fn trigger_errors(&self, name: &str) -> String {
+        let status = self.status(name).await;
+        let triggers = status["lastDecision"]["triggers"].as_array().cloned();
+        let error = |trigger: Value| trigger["error"].as_str().map(str::to_owned);
+        let errors = triggers.unwrap_or_default().into_iter().filter_map(error);
+        errors.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Replaces the values of a Secret.
+    pub(crate) async fn rotate(&self, name: &str, values: &[(&str, &str)]) {
+        let data: BTreeMap<&str, &str> = values.iter().copied().collect();
+        let patch = Patch::Merge(json!({"stringData": data}));
+        Api::<Secret>::namespaced(self.client.clone(), &self.namespace)
+            .patch(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap();
+    }
+
+    /// Every Job with this ScaledJob's label.
+    pub(crate) async fn jobs_of(&self, name: &str) -> Vec<Job> {
+        let labels = ListParams::default().labels(&format!("slipway.dev/scaledjob={name}"));
+        self.job_api().list(&labels).await.unwrap().items
+    }
+
+    /// Waits until the ScaledJob has exactly so many Jobs.
+    pub(crate) async fn await_jobs_of(&self, name: &str, count: usize) {
+        let what = format!("{count} Jobs of {name} in {}", self.namespace);
+        await_until(&what, Duration::from_mins(1), async || {
+            (self.jobs_of(name).await.len() == count).then_some(())
+        })
+        .await;
     }
 
     /// Every Job of the namespace, by a consistent list.

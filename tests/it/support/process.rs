@@ -57,14 +57,13 @@ impl Slipway {
             .args([
                 "--allow-address",
                 "127.0.0.1,localhost",
-                "--log",
-                "info,slipway=debug",
                 "--log-format",
                 "text",
             ])
             .args(arguments)
             .env_remove("KUBECONFIG")
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("SLIPWAY_LOG", "info,slipway=debug")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -16,13 +16,19 @@ pub(crate) struct Queue {
 impl Queue {
     /// A new, empty queue on ElasticMQ.
     pub(crate) async fn new(name: &str) -> Self {
+        let anybody = Credentials::new("test", "test", None, None, "tests");
+        Self::at(&servers::sqs_endpoint(), anybody, name).await
+    }
+
+    /// A new, empty queue at an endpoint, in the account that the credentials belong to.
+    pub(crate) async fn at(endpoint: &str, credentials: Credentials, name: &str) -> Self {
         let http = aws_smithy_http_client::Builder::new().build_http();
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(http)
             .region(Region::new("eu-west-1"))
-            .endpoint_url(servers::sqs_endpoint())
-            .credentials_provider(Credentials::new("test", "test", None, None, "tests"))
+            .endpoint_url(endpoint)
+            .credentials_provider(credentials)
             .build();
         let client = Client::from_conf(config);
         let created = client

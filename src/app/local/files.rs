@@ -1,0 +1,225 @@
+//! The files of `slipway local`, read again when they change, and what becomes of what they say.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use crate::controller::Change;
+use crate::launch;
+use crate::launch::local::{Local, Submitted};
+use crate::lookup::files::Current;
+use crate::manifest::{self, Finding, Manifests};
+use crate::resource::{Api, Fault, ObjectId};
+
+use super::Tally;
+use super::reports::Reports;
+
+/// How often files are looked at for changes. A look is a `stat` a file.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often `--until-idle` asks whether anything is left to do.
+const IDLE_EVERY: Duration = Duration::from_millis(100);
+
+/// The files, and what has been made of them.
+pub(super) struct Files {
+    pub(super) local: Local,
+    pub(super) lookup: Arc<Current>,
+    pub(super) reports: Arc<Reports>,
+    pub(super) changes: mpsc::Sender<Change>,
+    /// ScaledJobs that the loop knows, as they are written.
+    pub(super) applied: HashMap<(ObjectId, Api), Value>,
+    /// What was wrong at the last look: it is told once.
+    pub(super) faults: HashSet<String>,
+    /// Objects whose volumes were said to be ignored.
+    pub(super) ignored: HashSet<String>,
+    /// Whether they were read before.
+    pub(super) is_read: bool,
+    pub(super) tally: Arc<Tally>,
+}
+
+impl Files {
+    /// Reads the files now and whenever they change. Ends when nothing is left to do, if that is asked for.
+    pub(super) async fn follow(&mut self, paths: &[PathBuf], until_idle: bool) {
+        let once = paths.iter().any(|path| path.as_os_str() == "-");
+        let mut seen = None;
+        loop {
+            let now = stamps(paths);
+            if seen.is_none() || (!once && seen.as_ref() != Some(&now)) {
+                seen = Some(now);
+                self.reload(paths).await;
+            }
+            if until_idle && self.is_idle() {
+                return;
+            }
+            tokio::time::sleep(if until_idle { IDLE_EVERY } else { LOOK_EVERY }).await;
+        }
+    }
+
+    /// An object that became wrong, or whose file cannot be read now, goes on as it last was right.
+    async fn reload(&mut self, paths: &[PathBuf]) {
+        let manifests = manifest::load(paths).await;
+        let mut faults: Vec<String> = manifests.faults.iter().map(ToString::to_string).collect();
+        self.say_what_is_ignored(&manifests);
+        let unreadable = manifests
+            .faults
+            .iter()
+            .any(|finding| finding.object.is_none());
+        let written: HashSet<ObjectId> = manifests
+            .entries
+            .iter()
+            .map(|entry| entry.document.id.clone())
+            .collect();
+        let mut objects = Vec::new();
+        for (index, scaled_job) in &manifests.scaled_jobs {
+            objects.push((
+                (scaled_job.id.clone(), scaled_job.api),
+                manifests.entries[*index].document.value.clone(),
+            ));
+        }
+        let jobs: Vec<(Finding, Value)> = manifests
+            .jobs
+            .iter()
+            .map(|index| &manifests.entries[*index])
+            .map(|entry| {
+                (
+                    entry.finding(Fault::at("", "")),
+                    entry.document.value.clone(),
+                )
+            })
+            .collect();
+        let is_first = !std::mem::replace(&mut self.is_read, true);
+        // What stands behind a mistake is not seen now, and is not gone.
+        if is_first || !unreadable {
+            self.lookup.set(manifests.files);
+            self.local.set_lookup(self.lookup.clone());
+        }
+        for (place, job) in jobs {
+            faults.extend(self.submit(place, job).await);
+        }
+        let gone: Vec<_> = self
+            .applied
+            .keys()
+            .filter(|(id, _)| !unreadable && !written.contains(id))
+            .cloned()
+            .collect();
+        for (id, api) in gone {
+            self.applied.remove(&(id.clone(), api));
+            self.reports.drop_report(&id, api);
+            self.tell(Change::Removed { id, api }).await;
+        }
+        for (key, value) in objects {
+            faults.extend(self.apply(key, value, is_first).await);
+        }
+        for fault in faults.iter().filter(|fault| !self.faults.contains(*fault)) {
+            warn!("{fault}");
+        }
+        self.tally.faults.store(faults.len(), Ordering::Relaxed);
+        self.faults = faults.into_iter().collect();
+        self.tell(Change::Synced).await;
+    }
+
+    /// Volumes are the one thing that a template says and a process does not get, and cannot do without.
+    fn say_what_is_ignored(&mut self, manifests: &Manifests) {
+        for entry in &manifests.entries {
+            let pod = ["/spec/jobTargetRef/template/spec", "/spec/template/spec"];
+            let mut pods = pod
+                .iter()
+                .filter_map(|path| entry.document.value.pointer(path));
+            let has_volumes = pods.any(|pod| {
+                pod["volumes"]
+                    .as_array()
+                    .is_some_and(|list| !list.is_empty())
+            });
+            let object = format!("{} {}", entry.document.kind, entry.document.id);
+            if has_volumes && self.ignored.insert(object.clone()) {
+                warn!(
+                    "{}: {object}: volumes are not mounted here: its processes see the files of this machine",
+                    entry.file
+                );
+            }
+        }
+    }
+
+    /// What is wrong, if something is.
+    async fn apply(
+        &mut self,
+        key: (ObjectId, Api),
+        value: Value,
+        is_first: bool,
+    ) -> Option<String> {
+        if self.applied.get(&key) == Some(&value) {
+            if !is_first {
+                self.tell(Change::ReferencesChanged(Some(key.0.namespace)))
+                    .await;
+            }
+            return None;
+        }
+        let mut applied = value.clone();
+        match self.local.round(&key.0) {
+            Ok(Some(round)) => {
+                applied["status"] = json!({"round": {"number": round.number, "jobs": round.jobs}});
+            }
+            Ok(None) => {}
+            Err(error) => {
+                return Some(format!("{error}; nothing is launched for {}", key.0));
+            }
+        }
+        self.applied.insert(key, value);
+        self.tell(Change::Applied(applied)).await;
+        None
+    }
+
+    /// What is wrong, if something is.
+    async fn submit(&self, mut place: Finding, job: Value) -> Option<String> {
+        match self.local.submit(job).await {
+            Ok(Submitted::Created | Submitted::AlreadyThere | Submitted::Updated) => None,
+            Err(error) => {
+                place.fault.message = match error {
+                    // The place names the Job already.
+                    launch::Error::Rejected { detail, .. } => detail,
+                    error => error.to_string(),
+                };
+                Some(place.to_string())
+            }
+        }
+    }
+
+    async fn tell(&self, change: Change) {
+        // The loop ends only when everything does.
+        drop(self.changes.send(change).await);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.local.is_idle()
+            && self
+                .applied
+                .keys()
+                .all(|(id, api)| self.reports.is_idle(id, *api))
+    }
+}
+
+/// What tells that a file changed: when it was written, and its length.
+fn stamps(paths: &[PathBuf]) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
+    let mut files = Vec::new();
+    for path in paths {
+        match std::fs::read_dir(path) {
+            Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
+            Err(_) => files.push(path.clone()),
+        }
+    }
+    files.sort();
+    let stamp = |path: &PathBuf| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    files
+        .into_iter()
+        .map(|path| (path.clone(), stamp(&path)))
+        .collect()
+}

@@ -1,0 +1,153 @@
+//! The rights that the README lists are enough, and a missing one is named.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{Api, PostParams};
+use serde_json::{Value, json};
+
+use super::faults::ready_message;
+use super::{cluster, scaled_job};
+use crate::support::await_until;
+use crate::support::cluster::Cluster;
+use crate::support::process::Slipway;
+use crate::support::queue::Queue;
+use crate::support::servers;
+
+/// Group, resource, verbs: the README's list.
+const RIGHTS: [(&str, &str, &str); 9] = [
+    ("batch", "jobs", "get list watch create delete"),
+    ("", "pods", "list"),
+    ("", "secrets", "get"),
+    ("", "configmaps", "get"),
+    ("", "serviceaccounts", "get"),
+    ("slipway.dev", "scaledjobs", "get list watch"),
+    ("slipway.dev", "triggerauthentications", "get list watch"),
+    ("slipway.dev", "scaledjobs/status", "patch"),
+    ("events.k8s.io", "events", "create"),
+];
+
+/// Grants the list, less one right, to the user without rights.
+async fn grant(cluster: &Cluster, without: Option<(&str, &str)>) {
+    let granted: Vec<Value> = RIGHTS
+        .iter()
+        .map(|(group, resource, verbs)| {
+            let verbs: Vec<&str> = verbs
+                .split(' ')
+                .filter(|verb| without != Some((*verb, *resource)))
+                .collect();
+            json!({"apiGroups": [group], "resources": [resource], "verbs": verbs})
+        })
+        .filter(|rule| rule["verbs"] != json!([]))
+        .collect();
+    let role: Role =
+        serde_json::from_value(json!({"metadata": {"name": "slipway"}, "rules": granted})).unwrap();
+    let binding: RoleBinding = serde_json::from_value(json!({
+        "metadata": {"name": "slipway"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "slipway"},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "slipway-limited"}],
+    }))
+    .unwrap();
+    let params = PostParams::default();
+    let (client, namespace) = (&cluster.client, &cluster.namespace);
+    let roles: Api<Role> = Api::namespaced(client.clone(), namespace);
+    roles.create(&params, &role).await.unwrap();
+    let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), namespace);
+    bindings.create(&params, &binding).await.unwrap();
+}
+
+async fn slipway(cluster: &Cluster) -> Slipway {
+    let kubeconfig = servers::named("KUBECONFIG_LIMITED");
+    Slipway::run(&kubeconfig, &cluster.namespace, &[], &[]).await
+}
+
+/// `accurate` reads Pods, and a history limit deletes: every right is used.
+fn demanding() -> Value {
+    json!({"spec": {"scalingStrategy": {"strategy": "accurate"}, "successfulJobsHistoryLimit": 0}})
+}
+
+#[tokio::test]
+async fn the_rights_of_the_readme_are_enough() {
+    let readme = include_str!("../../../README.md");
+    let (_, list) = readme.split_once("Rights it needs").unwrap();
+    for (_, resource, _) in RIGHTS {
+        assert!(list.contains(&format!("`{resource}`")), "{resource}");
+    }
+    let cluster = cluster("rights").await;
+    grant(&cluster, None).await;
+    let queue = Queue::new("rights").await;
+    queue.send(30).await;
+    cluster
+        .create(scaled_job("orders", &queue.url, &demanding()))
+        .await;
+    let slipway = slipway(&cluster).await;
+    cluster.await_jobs(3).await;
+    queue.take(30).await;
+    cluster.finish_jobs().await;
+    cluster.await_jobs(0).await;
+    await_until("Ready", Duration::from_secs(20), async || {
+        (cluster.condition("orders", "Ready").await.0 == "True").then_some(())
+    })
+    .await;
+    let events = cluster.events().await;
+    assert!(
+        events
+            .iter()
+            .any(|event| event.starts_with("KEDAJobsCreated")),
+        "{events:?}"
+    );
+    let log = slipway.log();
+    assert!(!log.contains("WARN"), "{log}");
+    cluster.remove().await;
+}
+
+/// Where the server's words about a missing right are found.
+#[derive(Clone, Copy)]
+enum Where {
+    Ready,
+    Trigger,
+    Event,
+    Log,
+}
+
+async fn check(verb: &str, resource: &str, place: Where) {
+    let cluster = cluster("right").await;
+    grant(&cluster, Some((verb, resource))).await;
+    let queue = Queue::new("right").await;
+    queue.send(30).await;
+    cluster
+        .create(scaled_job("orders", &queue.url, &demanding()))
+        .await;
+    let slipway = slipway(&cluster).await;
+    let words = format!("cannot {verb} resource \"{resource}\"");
+    let what = format!("{words} is said");
+    await_until(&what, Duration::from_secs(30), async || {
+        cluster.pods_become("Succeeded", 1).await;
+        let said = match place {
+            Where::Ready => ready_message(&cluster, "orders").await,
+            Where::Trigger => cluster.trigger_errors("orders").await,
+            Where::Event => cluster.events().await.join("\n"),
+            Where::Log => slipway.log(),
+        };
+        said.contains(&words).then_some(())
+    })
+    .await;
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn a_missing_right_is_named_with_verb_and_resource() {
+    let rows = [
+        ("create", "jobs", Where::Event),
+        ("list", "jobs", Where::Ready),
+        ("delete", "jobs", Where::Log),
+        ("list", "pods", Where::Ready),
+        ("get", "secrets", Where::Trigger),
+        ("get", "triggerauthentications", Where::Trigger),
+        ("list", "scaledjobs", Where::Log),
+        ("patch", "scaledjobs/status", Where::Log),
+        ("create", "events", Where::Log),
+    ];
+    join_all(rows.map(|(verb, resource, place)| check(verb, resource, place))).await;
+}
