@@ -128,7 +128,7 @@ impl Launcher for Local {
         }))
     }
 
-    /// Nothing is kept for an object: its Jobs and its round are on disk.
+    /// Everything is in the files.
     fn forget(&self, _uid: &str) {}
 }
 
