@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 
 use self::cache::{Cache, Seen};
 use self::create::Gate;
-use self::outstanding::Outstanding;
+use self::outstanding::{Outstanding, Standing};
 use crate::cluster::{Answer, Call, Cluster, NoAnswer, Scope};
 use crate::launch::{
     Error, JobState, KEDA_SCALED_JOB_LABEL, Launch, Launched, Launcher, SCALED_JOB_LABEL,
@@ -122,10 +122,32 @@ impl Kubernetes {
         })
         .await;
         match &result {
-            Ok(_) | Err(Error::Unknown { .. }) => {}
+            Ok(_) => self.known().outstanding.made(&launch.id),
+            Err(Error::Unknown { .. }) => {}
             Err(_) => self.known().outstanding.refused(&launch.id),
         }
         result
+    }
+
+    /// What is written down names one round only, so that whoever comes after us
+    /// counts the open names of one round only: no new one while an earlier one has any.
+    async fn account_for_earlier_rounds(&self, scaled_job: &ScaledJob) -> Result<(), Error> {
+        let unclear = || self.known().outstanding.unclear(&scaled_job.uid);
+        if unclear() == 0 {
+            return Ok(());
+        }
+        let object = format!("jobs of {}", scaled_job.id);
+        self.settle(scaled_job, &object).await?;
+        match unclear() {
+            0 => Ok(()),
+            left => Err(Error::Unavailable {
+                object,
+                detail: format!(
+                    "nobody knows yet whether {left} of an earlier round exist; \
+                     nothing is launched until they are seen, or cannot come any more"
+                ),
+            }),
+        }
     }
 
     async fn delete_once(
@@ -172,12 +194,17 @@ impl Launcher for Kubernetes {
         round: Round,
     ) -> BoxFuture<'a, Result<(), Error>> {
         async move {
-            round::open(&self.cluster, &self.holder, scaled_job, round).await?;
+            self.account_for_earlier_rounds(scaled_job).await?;
+            // The rounds that the count behind this one knew: those of this process, and what the object told.
+            let told = scaled_job.round.map_or(0, |round| round.number);
+            let known = self.known().outstanding.round(&scaled_job.uid).max(told);
+            round::open(&self.cluster, &self.holder, scaled_job, known, round).await?;
             self.known().outstanding.reserve(
                 &scaled_job.uid,
                 &scaled_job.id.namespace,
                 round.number,
                 names::reserved_names(scaled_job, round),
+                Standing::Unsent,
                 Instant::now(),
             );
             Ok(())

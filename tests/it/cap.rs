@@ -81,9 +81,11 @@ async fn disturbed(name: &str, strategy: Value, rules: Vec<Rule>) {
     let kubeconfig = std::env::temp_dir().join(format!("{}.kubeconfig", cluster.namespace));
     std::fs::write(&kubeconfig, proxy.kubeconfig()).unwrap();
     let kubeconfig = kubeconfig.to_str().unwrap().to_owned();
+    // Longer than the latest create of this test, and shorter than a minute.
+    let grace = ["--unseen-grace", "10s"];
     let (finished, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let disturb = async {
-        let mut slipway = Slipway::start(&kubeconfig, &cluster.namespace, &[], &[]);
+        let mut slipway = Slipway::start(&kubeconfig, &cluster.namespace, &grace, &[]);
         await_until("the first Jobs", Duration::from_mins(1), async || {
             (cluster.unfinished().await > 0).then_some(())
         })
@@ -96,10 +98,10 @@ async fn disturbed(name: &str, strategy: Value, rules: Vec<Rule>) {
             .await;
             slipway.kill();
             proxy.silence(pause == 5);
-            slipway = Slipway::start(&kubeconfig, &cluster.namespace, &[], &[]);
+            slipway = Slipway::start(&kubeconfig, &cluster.namespace, &grace, &[]);
         }
         proxy.silence(false);
-        // What a killed process left unknown counts for a minute; after it, work goes on.
+        // Nothing is launched while nobody knows what a killed process left behind; after it, work goes on.
         await_until("work goes on", Duration::from_mins(2), async || {
             (finished.load(Ordering::Relaxed) > 40).then_some(())
         })

@@ -17,7 +17,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use tracing::{info, warn};
 
 use super::cache::{Cache, WatchedJob, state_of};
-use super::outstanding::{List, Reserved};
+use super::outstanding::{List, Reserved, Standing};
 use super::{Kubernetes, jobs_path, label_of, names};
 use crate::launch::{
     Error, JobState, KEDA_SCALED_JOB_LABEL, OCCURRENCE_ANNOTATION, ROUND_ANNOTATION,
@@ -190,28 +190,36 @@ impl Kubernetes {
                 let job = ObjectId::new(&id.namespace, name);
                 !known.cache(label).contains(&job)
             });
-            known
-                .outstanding
-                .reserve(&scaled_job.uid, &id.namespace, round.number, names, now);
+            known.outstanding.reserve(
+                &scaled_job.uid,
+                &id.namespace,
+                round.number,
+                names,
+                Standing::Unclear,
+                now,
+            );
         }
         Ok(known.outstanding.list(&scaled_job.uid, now))
     }
 
     /// One consistent list of the object's Jobs, held against the open names.
-    async fn settle(&self, scaled_job: &ScaledJob, object: &str) -> Result<(), Error> {
+    pub(super) async fn settle(&self, scaled_job: &ScaledJob, object: &str) -> Result<(), Error> {
         let namespace = &scaled_job.id.namespace;
         let asked_at = Instant::now();
         let jobs: Vec<WatchedJob> = self.list(&jobs_path(namespace), scaled_job, object).await?;
+        let jobs: Vec<JobState> = jobs.into_iter().map(state_of).collect();
+        let names = |jobs: &[JobState]| -> BTreeSet<String> {
+            jobs.iter().map(|job| job.name.clone()).collect()
+        };
+        let listed = names(&jobs);
         let unfinished: Vec<JobState> = jobs
             .into_iter()
-            .map(state_of)
             .filter(|job| job.outcome.is_none())
             .collect();
-        let names: BTreeSet<String> = unfinished.iter().map(|job| job.name.clone()).collect();
         let mut known = self.known();
         known
             .outstanding
-            .settle(&scaled_job.uid, namespace, &names, asked_at);
+            .settle(&scaled_job.uid, namespace, &names(&unfinished), asked_at);
         // Jobs of the rounds before somebody else's, which the watch does not show yet.
         let label = label_of(scaled_job.api);
         let unseen: Vec<_> = unfinished
@@ -227,9 +235,17 @@ impl Kubernetes {
             })
             .collect();
         let round = scaled_job.round.map_or(0, |round| round.number);
-        known
-            .outstanding
-            .reserve(&scaled_job.uid, namespace, round, unseen, asked_at);
+        known.outstanding.reserve(
+            &scaled_job.uid,
+            namespace,
+            round,
+            unseen,
+            Standing::Made,
+            asked_at,
+        );
+        for name in listed {
+            known.outstanding.made(&ObjectId::new(namespace, name));
+        }
         Ok(())
     }
 

@@ -47,6 +47,18 @@ pub(super) struct Reserved {
     pub(super) round: u64,
     /// Launches of this name that began.
     begun: u32,
+    standing: Standing,
+}
+
+/// What is known of the Job of a reserved name, before the watch shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// This process reserved it, and has sent no create yet.
+    Unsent,
+    /// A create was sent, by whomever, and its outcome is not known.
+    Unclear,
+    /// The server has said that it is there.
+    Made,
 }
 
 /// Whether a consistent list of an object's Jobs is called for.
@@ -79,13 +91,14 @@ impl Outstanding {
         news
     }
 
-    /// Names of a round that may have Jobs from now on.
+    /// Names of a round that may have Jobs from now on, all of one standing.
     pub(super) fn reserve(
         &mut self,
         uid: &str,
         namespace: &str,
         round: u64,
         names: impl IntoIterator<Item = (String, String)>,
+        standing: Standing,
         now: Instant,
     ) {
         let object = self.objects.entry(uid.to_owned()).or_default();
@@ -100,6 +113,7 @@ impl Outstanding {
                 occurrence,
                 round,
                 begun: 0,
+                standing,
             });
         }
     }
@@ -111,6 +125,9 @@ impl Outstanding {
             .and_then(|object| object.names.get_mut(&job.name))
         {
             reserved.begun += 1;
+            if reserved.standing == Standing::Unsent {
+                reserved.standing = Standing::Unclear;
+            }
         }
     }
 
@@ -122,6 +139,28 @@ impl Outstanding {
         if let Some(reserved) = object.names.get(&job.name) {
             object.sent_at.insert(reserved.round, now);
         }
+    }
+
+    /// The server has said that the name's Job is there.
+    pub(super) fn made(&mut self, job: &ObjectId) {
+        if let Some(reserved) = self
+            .owner(job)
+            .and_then(|object| object.names.get_mut(&job.name))
+        {
+            reserved.standing = Standing::Made;
+        }
+    }
+
+    /// The newest round of an object that this process has counted with; 0 before the first.
+    pub(super) fn round(&self, uid: &str) -> u64 {
+        self.objects.get(uid).map_or(0, |object| object.round)
+    }
+
+    /// Names of an object of which nobody can say whether their Jobs are there, or will be.
+    pub(super) fn unclear(&self, uid: &str) -> usize {
+        self.of(uid)
+            .filter(|(_, reserved)| reserved.standing == Standing::Unclear)
+            .count()
     }
 
     /// The server refused the name's create for good. An earlier launch of the

@@ -56,7 +56,8 @@ pub(super) fn new_holder() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
-/// Writes the round down, if none of its number or later is written.
+/// Writes the round down, if nobody has written one since `known`: the newest
+/// round that the decision behind this one counted with.
 ///
 /// # Errors
 ///
@@ -66,6 +67,7 @@ pub(super) async fn open(
     cluster: &Cluster,
     holder: &str,
     scaled_job: &ScaledJob,
+    known: u64,
     round: Round,
 ) -> Result<(), Error> {
     let object = format!("scaledjob {}", scaled_job.id);
@@ -83,8 +85,8 @@ pub(super) async fn open(
         if written == wanted {
             return Ok(());
         }
-        // Less than the round before is what somebody left who replaced the object, and our record with it.
-        if written.number >= wanted.number {
+        // Less than what is known is what somebody left who replaced the object, and our record with it.
+        if written.number > known || written.number >= wanted.number {
             return Err(Error::Conflict { object });
         }
         let call = patch(scaled_job, &wanted, &current.metadata.resource_version);

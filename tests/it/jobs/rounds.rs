@@ -5,9 +5,10 @@ use super::*;
 #[tokio::test]
 async fn of_two_writers_of_a_round_one_wins() {
     let world = World::new("round").await;
-    let resize = world.resize().await;
+    let mut resize = world.resize().await;
     let (one, other) = (world.launcher(LATEST_CREATE), world.launcher(LATEST_CREATE));
     for number in 1..=10 {
+        // Both have seen the round before.
         let round = Round { number, jobs: 2 };
         let (one, other) = join(
             one.open_round(&resize, round),
@@ -19,7 +20,23 @@ async fn of_two_writers_of_a_round_one_wins() {
             results => panic!("round {number}: {results:?}"),
         };
         assert!(matches!(lost, Error::Conflict { .. }), "{lost}");
+        resize.round = Some(round);
     }
+}
+
+#[tokio::test]
+async fn who_has_not_counted_the_last_round_opens_none_after_it() {
+    let world = World::new("behind").await;
+    let mut resize = world.resize().await;
+    let (one, other) = (world.launcher(LATEST_CREATE), world.launcher(LATEST_CREATE));
+    let first = Round { number: 1, jobs: 2 };
+    one.open_round(&resize, first).await.expect("a round");
+    // It may have learnt the number from a Job of that round, and not counted its others.
+    let second = Round { number: 2, jobs: 2 };
+    let error = other.open_round(&resize, second).await;
+    assert!(matches!(error, Err(Error::Conflict { .. })), "{error:?}");
+    resize.round = Some(first);
+    other.open_round(&resize, second).await.expect("a round");
 }
 
 #[tokio::test]

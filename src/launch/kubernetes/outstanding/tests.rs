@@ -11,7 +11,7 @@ fn with_round(now: Instant, names: &[&str]) -> Outstanding {
     let names = names
         .iter()
         .map(|name| ((*name).to_owned(), format!("hash of {name}")));
-    outstanding.reserve("uid", "production", 1, names, now);
+    outstanding.reserve("uid", "production", 1, names, Standing::Unsent, now);
     outstanding
 }
 
@@ -122,7 +122,7 @@ fn a_round_of_somebody_else_needs_a_list_until_there_was_one() {
     let now = Instant::now();
     let mut outstanding = Outstanding::new(MINUTE);
     assert!(outstanding.is_news("uid", 3));
-    outstanding.reserve("uid", "production", 3, [], now);
+    outstanding.reserve("uid", "production", 3, [], Standing::Unsent, now);
     assert_eq!(outstanding.list("uid", now), List::Needed);
     assert!(!outstanding.is_news("uid", 3));
     assert_eq!(outstanding.list("uid", now), List::Needed);
@@ -156,4 +156,26 @@ fn an_object_that_comes_back_still_has_its_open_names() {
     assert!(!outstanding.is_news("uid", 1));
     outstanding.forget("another", now + MINUTE);
     assert_eq!(outstanding.of("uid").count(), 1);
+}
+
+#[test]
+fn a_name_is_unclear_until_its_job_is_known_to_be_there_or_not_to_come() {
+    let now = Instant::now();
+    let mut outstanding = with_round(now, &["a", "b", "c"]);
+    assert_eq!(outstanding.round("uid"), 1);
+    assert_eq!(outstanding.unclear("uid"), 0, "nothing was sent");
+    for name in ["a", "b", "c"] {
+        outstanding.begun(&job(name));
+    }
+    assert_eq!(outstanding.unclear("uid"), 3);
+    // Its create was answered, but the watch has not shown it: it counts, and is clear.
+    outstanding.made(&job("a"));
+    assert_eq!(
+        (outstanding.unclear("uid"), open(&outstanding).len()),
+        (2, 3)
+    );
+    outstanding.seen(&job("b"));
+    assert_eq!(outstanding.unclear("uid"), 1);
+    outstanding.settle("uid", "production", &BTreeSet::new(), now + MINUTE);
+    assert_eq!(outstanding.unclear("uid"), 0);
 }
