@@ -6,11 +6,13 @@
 
 use std::error::Error as _;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use url::form_urlencoded;
 
 /// How long a call may take when it says nothing else.
@@ -19,6 +21,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const LONGEST_SILENCE: Duration = Duration::from_secs(130);
 /// A server that cannot be connected to in this time is down for this attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Calls under way at once. Each has a connection of its own, of some 60 kB; a server on
+/// two cores makes no more Jobs a second with more of them.
+const CALLS_AT_ONCE: usize = 48;
 /// Bytes of the server's words that are passed on: a status or an Event has room for about this much.
 const LONGEST_WORDS: usize = 1024;
 
@@ -58,6 +63,8 @@ pub fn client(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
 #[derive(Clone)]
 pub struct Cluster {
     client: kube::Client,
+    /// One for each call that may be under way.
+    room: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Cluster {
@@ -168,7 +175,10 @@ impl Call {
 impl Cluster {
     /// Calls through a client, which should come from [`client`].
     pub fn new(client: kube::Client) -> Self {
-        Self { client }
+        Self {
+            client,
+            room: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+        }
     }
 
     /// The client, for watches.
@@ -194,6 +204,10 @@ impl Cluster {
     }
 
     async fn exchange(&self, request: Request<kube::client::Body>) -> Result<Answer, NoAnswer> {
+        // Within the deadline, so that nothing reaches the wire later than its caller thinks.
+        let _room = self.room.acquire().await.map_err(|error| NoAnswer {
+            detail: error.to_string(),
+        })?;
         let response = self
             .client
             .send(request)

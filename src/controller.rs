@@ -79,7 +79,7 @@ pub struct Identity {
 #[derive(Debug, Clone)]
 pub struct Desired {
     /// Whose it is.
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
     /// The valid object, or what is wrong with it.
     pub scaled_job: Result<Arc<ScaledJob>, Vec<Fault>>,
 }
@@ -302,7 +302,7 @@ fn desired(value: &Value) -> Desired {
         api,
     };
     Desired {
-        identity,
+        identity: Arc::new(identity),
         scaled_job: crate::resource::scaled_job::parse(value).map(Arc::new),
     }
 }
