@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::resource::{Fault, Inputs, Trigger, TriggerEntry};
+use crate::resource::{Fault, Inputs, Trigger, TriggerEntry, fields};
 use text::Expected;
 
 /// Where a parameter may stand.
@@ -203,13 +203,13 @@ impl<'a> Parameters<'a> {
         let entry = self.entry;
         for key in entry.metadata.keys() {
             if !self.known.contains(key) {
-                self.warn(
-                    key,
-                    format!(
-                        "{} does not use this parameter; it is ignored",
-                        entry.kind.name()
-                    ),
+                let mut message = format!(
+                    "{} does not use this parameter; it is ignored",
+                    entry.kind.name()
                 );
+                let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
+                fields::suggest(&mut message, key, &known);
+                self.warn(key, message);
             }
         }
         let mut trigger = trigger.expect("a reader that gives nothing has noted a fault");

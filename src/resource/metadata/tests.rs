@@ -106,6 +106,10 @@ fn keys_nobody_asks_for_and_variables_without_value_are_warnings() {
             "spec.triggers[2].metadata.lagTreshold",
         ]
     );
+    assert_eq!(
+        trigger.warnings[2].message,
+        "kafka does not use this parameter; it is ignored; did you mean lagThreshold?"
+    );
     let SourceSpec::Kafka(group) = trigger.source else {
         panic!("not a group");
     };
