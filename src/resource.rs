@@ -299,6 +299,7 @@ pub mod sqs;
 pub mod authentication;
 pub mod definitions;
 pub mod document;
+pub mod expansion;
 mod fields;
 pub mod metadata;
 pub mod rollout;

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::resource::{Fault, Inputs, Trigger, TriggerEntry, fields};
+use crate::scaling::encode;
 use text::Expected;
 
 /// Where a parameter may stand.
@@ -315,12 +316,11 @@ fn holds_secret(name: &str) -> bool {
         .any(|word| name.contains(word))
 }
 
-/// A trigger's metric name: `s{index}-` and the base, with `/ . : % ( )` as dashes.
+/// A trigger's metric name: its position and the base, in the characters KEDA allows.
 ///
 /// Source: KEDA's `GenerateMetricNameWithIndex` and `NormalizeString`.
 pub(super) fn metric_name(index: usize, base: &str) -> String {
-    let base = base.replace(['/', '.', ':', '%', '(', ')'], "-");
-    format!("s{index}-{base}")
+    encode::with_index(index, &encode::normalize(base))
 }
 
 /// A threshold as the number that decisions are made with.

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::lookup::{Error, Lookup};
 use crate::resource::ObjectId;
+use crate::resource::expansion::expand;
 
 use super::spec::{Command, Container, EnvEntry, EnvFrom, PodSpec, is_variable};
 
@@ -60,7 +61,10 @@ pub(super) async fn invocation(
             .or_insert_with(|| index.to_string());
     }
     let words = match &container.command {
-        Command::Words(words) => words.iter().map(|word| expand(word, &env)).collect(),
+        Command::Words(words) => words
+            .iter()
+            .map(|word| expand(word, |name| env.get(name).cloned()))
+            .collect(),
         Command::Shell(line) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
     };
     Ok(Invocation { words, env })
@@ -102,7 +106,9 @@ async fn entry_value(
     env: &BTreeMap<String, String>,
 ) -> Result<Option<String>, Error> {
     let Some(from) = &entry.value_from else {
-        return Ok(Some(expand(entry.value.as_deref().unwrap_or(""), env)));
+        return Ok(Some(expand(entry.value.as_deref().unwrap_or(""), |name| {
+            env.get(name).cloned()
+        })));
     };
     if let Some(reference) = &from.field_ref {
         return field(&reference.field_path, pod, identity).map(Some);
@@ -194,61 +200,5 @@ fn pod_label(key: &str, pod: &PodSpec, identity: &Identity) -> Option<String> {
         "controller-uid" | "batch.kubernetes.io/controller-uid" => Some(identity.job_uid.clone()),
         "batch.kubernetes.io/job-completion-index" => identity.index.map(|index| index.to_string()),
         _ => pod.labels.get(key).cloned(),
-    }
-}
-
-/// Expands `$(NAME)` where the name is known; `$$` is a dollar.
-///
-/// Source: Kubernetes, `third_party/forked/golang/expansion/expand.go`.
-fn expand(text: &str, env: &BTreeMap<String, String>) -> String {
-    let mut expanded = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(dollar) = rest.find('$') {
-        expanded.push_str(&rest[..dollar]);
-        rest = &rest[dollar + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
-            expanded.push('$');
-            rest = after;
-        } else if let Some((name, after)) = rest
-            .strip_prefix('(')
-            .and_then(|inner| inner.split_once(')'))
-        {
-            match env.get(name) {
-                Some(value) => expanded.push_str(value),
-                None => expanded.extend(["$(", name, ")"]),
-            }
-            rest = after;
-        } else {
-            expanded.push('$');
-        }
-    }
-    expanded.push_str(rest);
-    expanded
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn references_are_expanded_as_kubernetes_expands_them() {
-        let env = BTreeMap::from([
-            ("A".to_owned(), "one".to_owned()),
-            ("B".to_owned(), "$(A)".to_owned()),
-        ]);
-        let cases = [
-            ("$(A)-$(A)", "one-one"),
-            ("$(B)", "$(A)"),
-            ("$(UNKNOWN)", "$(UNKNOWN)"),
-            ("$$(A)", "$(A)"),
-            ("$$$(A)", "$one"),
-            ("$A ${A} 5$", "$A ${A} 5$"),
-            ("$(A", "$(A"),
-            ("$(A$(A)", "$(A$(A)"),
-            ("é$(A)é", "éoneé"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(expand(text, &env), expected, "{text}");
-        }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::lookup::inputs::objects::{Kind, Objects, Referrer, Values};
 use crate::lookup::{Error, Lookup};
+use crate::resource::expansion::expand;
 use crate::resource::{ObjectId, ScaledJob};
 
 /// The Pods that a ScaledJob's Jobs will run, and what was read for them.
@@ -244,62 +245,4 @@ fn expanded(variable: &EnvVar, values: &Values) -> SecretString {
             .get(name)
             .map(|value| value.expose_secret().to_owned())
     }))
-}
-
-/// Kubernetes' expansion: `$(NAME)` becomes its value, or stays when it has none; `$$` becomes `$`.
-///
-/// Source: `third_party/forked/golang/expansion` in Kubernetes.
-fn expand(text: &str, mut value_of: impl FnMut(&str) -> Option<String>) -> String {
-    let mut expanded = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        expanded.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
-            expanded.push('$');
-            rest = after;
-            continue;
-        }
-        match rest
-            .strip_prefix('(')
-            .and_then(|inner| inner.split_once(')'))
-        {
-            Some((name, after)) => {
-                let value = value_of(name).unwrap_or_else(|| format!("$({name})"));
-                expanded.push_str(&value);
-                rest = after;
-            }
-            None => expanded.push('$'),
-        }
-    }
-    expanded.push_str(rest);
-    expanded
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    #[test]
-    fn references_expand_as_in_kubernetes() {
-        let values = BTreeMap::from([("A", "1"), ("B", "$(A)")]);
-        for (text, wanted) in [
-            ("$(A)", "1"),
-            ("x$(A)y$(B)z", "x1y$(A)z"),
-            ("$$(A)", "$(A)"),
-            ("$$$(A)", "$1"),
-            ("$(MISSING)", "$(MISSING)"),
-            ("$(A", "$(A"),
-            ("$A $", "$A $"),
-            ("$", "$"),
-            ("$$", "$"),
-            ("$()", "$()"),
-            ("no", "no"),
-        ] {
-            let expanded = expand(text, |name| values.get(name).map(|&value| value.to_owned()));
-            assert_eq!(expanded, wanted, "{text}");
-        }
-    }
 }
