@@ -1,7 +1,6 @@
 //! Jobs in the real API server, through a proxy that breaks what it is told to:
 //! a name is made once, and what may exist is counted.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::{join, join_all};
@@ -12,11 +11,12 @@ use slipway::launch::{
     Error, JobState, Launch, Launched, Launcher, OCCURRENCE_ANNOTATION, ROUND_ANNOTATION,
     SCALED_JOB_LABEL,
 };
-use slipway::resource::{Api, HistoryLimits, ObjectId, Propagation, Rollout, Round, ScaledJob};
-use slipway::scaling::{Bounds, Calculation, Policy, Strategy};
+use slipway::resource::{Api, ObjectId, Propagation, Round, ScaledJob};
+use slipway::scaling::Strategy;
 
 use crate::support::api_proxy::{Fault, Rule};
 use crate::support::await_until;
+use crate::support::objects::scaled_job;
 use crate::support::world::World;
 
 mod counts;
@@ -49,34 +49,6 @@ impl World {
     async fn resize(&self) -> ScaledJob {
         let uid = self.scaled_job("resize").await;
         scaled_job(&self.namespace, "resize", &uid)
-    }
-}
-
-fn scaled_job(namespace: &str, name: &str, uid: &str) -> ScaledJob {
-    ScaledJob {
-        id: ObjectId::new(namespace, name),
-        uid: uid.to_owned(),
-        generation: 1,
-        api: Api::Slipway,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        job_target: json!({}),
-        polling_interval: Duration::from_secs(30),
-        history: HistoryLimits {
-            successful: 100,
-            failed: 100,
-        },
-        rollout: Rollout::Gradual,
-        policy: Policy {
-            strategy: Strategy::Default,
-            calculation: Calculation::Max,
-            bounds: Bounds::default(),
-        },
-        pending_pod_conditions: Vec::new(),
-        env_source_container: None,
-        triggers: Vec::new(),
-        paused: false,
-        round: None,
     }
 }
 

@@ -2,7 +2,6 @@
 //! like, which go. Whole scenarios stand in `scenarios`.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use slipway::launch::count::counts;
@@ -11,11 +10,10 @@ use slipway::launch::{
     Outcome, PodState, ROUND_ANNOTATION, SCALED_JOB_LABEL, history,
 };
 use slipway::resource::rollout::{Written, propagation};
-use slipway::resource::{Api, HistoryLimits, ObjectId, Propagation, Rollout, Round, ScaledJob};
-use slipway::scaling::{
-    Bounds, Calculation, JobCounts, Measure, Policy, Reading, Strategy, decide,
-};
+use slipway::resource::{Api, HistoryLimits, ObjectId, Propagation, Round, ScaledJob};
+use slipway::scaling::{JobCounts, Measure, Reading, decide};
 
+use crate::support::objects;
 use crate::support::vectors::{assert_keys, assert_lists, count, list, optional_count, rows, text};
 
 mod names;
@@ -37,29 +35,12 @@ fn texts(value: &Value) -> BTreeMap<String, String> {
 /// An object managed in place: the one whose Jobs are to look like KEDA's.
 fn scaled_job(name: &str) -> ScaledJob {
     ScaledJob {
-        id: ObjectId::new("production", name),
-        uid: "3f1c".to_owned(),
-        generation: 1,
         api: Api::Keda,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        job_target: json!({}),
-        polling_interval: Duration::from_secs(30),
         history: HistoryLimits {
             successful: DEFAULT_LIMIT,
             failed: DEFAULT_LIMIT,
         },
-        rollout: Rollout::Gradual,
-        policy: Policy {
-            strategy: Strategy::Default,
-            calculation: Calculation::Max,
-            bounds: Bounds::default(),
-        },
-        pending_pod_conditions: Vec::new(),
-        env_source_container: None,
-        triggers: Vec::new(),
-        paused: false,
-        round: None,
+        ..objects::scaled_job("production", name, "3f1c")
     }
 }
 

@@ -16,8 +16,7 @@ use serde_json::{Value, json};
 use slipway::launch::local::{Fact, JobPhase, JobView, Local, OpenError, Settings, Submitted};
 use slipway::launch::{Error, Launch, Launched, Launcher, Outcome};
 use slipway::lookup::{self, Authentication, Lookup};
-use slipway::resource::{Api, HistoryLimits, ObjectId, Propagation, Rollout, Round, ScaledJob};
-use slipway::scaling::{Bounds, Calculation, Policy, Strategy};
+use slipway::resource::{Api, ObjectId, Propagation, Round, ScaledJob};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

@@ -1,6 +1,7 @@
 //! The port that the controller of ScaledJobs uses: names, rounds, lists, removal.
 
 use super::*;
+use crate::support::objects;
 
 fn launch(name: &str, occurrence: &str, script: &str) -> Launch {
     let mut manifest = job(name, script, &json!({}));
@@ -72,31 +73,7 @@ async fn a_deleted_job_is_gone_at_once_and_its_processes_soon_after() {
 }
 
 fn scaled_job(name: &str) -> ScaledJob {
-    ScaledJob {
-        id: ObjectId::new("default", name),
-        uid: format!("default/{name}"),
-        generation: 0,
-        api: Api::Slipway,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
-        job_target: json!({}),
-        polling_interval: Duration::from_secs(1),
-        history: HistoryLimits {
-            successful: 100,
-            failed: 100,
-        },
-        rollout: Rollout::Gradual,
-        policy: Policy {
-            strategy: Strategy::Default,
-            calculation: Calculation::Max,
-            bounds: Bounds::default(),
-        },
-        pending_pod_conditions: Vec::new(),
-        env_source_container: None,
-        triggers: Vec::new(),
-        paused: false,
-        round: None,
-    }
+    objects::scaled_job("default", name, &format!("default/{name}"))
 }
 
 #[tokio::test]
