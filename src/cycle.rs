@@ -3,6 +3,8 @@
 //! This room owns the order of the steps and what a turn remembers for the next
 //! one. Thinking is `scaling`'s, reading is a [`Source`]'s, making Jobs is the
 //! [`Launcher`]'s. Nothing is retried here: the next turn reads the world again.
+//!
+//! A delivered event has an order of its own: `delivery`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -362,3 +364,6 @@ fn last_round(scaled_job: &ScaledJob, outcome: &Outcome) -> u64 {
 async fn make(launch: Launch, launcher: &dyn Launcher) -> Result<Launched, launch::Error> {
     launcher.launch(&launch).await
 }
+
+pub mod delivery;
+pub mod rate;

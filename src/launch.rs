@@ -187,6 +187,20 @@ pub enum Error {
         /// What it is about.
         object: String,
     },
+    /// Nothing was done: a quota of the namespace is used up.
+    #[error("no room for {object}: {detail}")]
+    Quota {
+        /// What it is about.
+        object: String,
+        /// The server's words.
+        detail: String,
+    },
+    /// Nothing was done: the ledger of the namespace takes no more keys.
+    #[error("the ledger of {namespace} is full")]
+    LedgerFull {
+        /// The namespace.
+        namespace: String,
+    },
     /// The object, or its namespace, is gone or going.
     #[error("{object} is gone")]
     Gone {
@@ -203,6 +217,8 @@ impl Error {
             Self::Unknown { .. }
                 | Self::Unavailable { .. }
                 | Self::Throttled { .. }
+                | Self::Quota { .. }
+                | Self::LedgerFull { .. }
                 | Self::Conflict { .. }
         )
     }
@@ -217,15 +233,22 @@ impl Error {
             Self::Rejected { .. } => "Rejected",
             Self::NameTaken { .. } => "NameTaken",
             Self::Conflict { .. } => "Conflict",
+            Self::Quota { .. } => "Quota",
+            Self::LedgerFull { .. } => "LedgerFull",
             Self::Gone { .. } => "Gone",
         }
     }
 }
 
+pub mod admission;
 pub mod count;
+pub mod delivered;
+pub mod event_launcher;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod history;
 pub mod job;
 pub mod kubernetes;
 pub mod local;
+pub mod once;
+pub mod retention;

@@ -1,14 +1,20 @@
 //! Slipway turns waiting work into Kubernetes Jobs, once each.
 //!
 //! ```text
-//! counted   SQS depth, Kafka lag ─► source ─► Reading ─► scaling ─► Decision ─► launch ─► Job
+//! counted    SQS depth, Kafka lag ─► source ─► Reading ─► scaling ─► Decision ─┐
+//!                                                                             ├─► launch ─► Job
+//! delivered  webhook ─► intake ─► event ─► pattern ─► bind ───────────────────┘
 //! ```
 //!
 //! Data flows one way; the next turn reads the world again. Modules in reading order:
 
 pub mod scaling;
 
+pub mod pattern;
+
 pub mod resource;
+
+pub mod event;
 
 pub mod source;
 
@@ -19,6 +25,12 @@ pub mod lookup;
 pub mod manifest;
 
 pub mod cluster;
+
+pub mod address;
+
+pub mod catalog;
+
+pub mod intake;
 
 pub mod app;
 pub mod cli;

@@ -130,7 +130,6 @@ impl Error {
     }
 }
 
-pub mod address;
 mod aws;
 pub mod kafka;
 pub mod metrics;

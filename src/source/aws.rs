@@ -21,8 +21,8 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use secrecy::ExposeSecret;
 use tokio::sync::OnceCell;
 
+use crate::address;
 use crate::resource::aws::Identity;
-use crate::source::address;
 
 pub(super) mod resolver;
 mod role;

@@ -12,11 +12,11 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use prometheus_client::registry::Registry;
 use url::Url;
 
+use crate::address::{self, Rules};
 use crate::resource::SourceSpec;
 use crate::resource::aws::Identity;
 use crate::resource::kafka::{Group, Sasl};
 use crate::resource::sqs::Queue;
-use crate::source::address::{self, Rules};
 use crate::source::aws::{self, Login, RoleSettings};
 use crate::source::metrics::Metrics;
 use crate::source::shared::Interned;

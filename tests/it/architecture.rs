@@ -9,26 +9,45 @@ const BELOW: &[(&str, &[&str])] = &[
     ("scaling", &[]),
     ("config", &[]),
     ("telemetry", &["config"]),
-    ("resource", &["scaling"]),
+    ("pattern", &[]),
+    ("resource", &["pattern", "scaling"]),
+    ("event", &["resource"]),
     ("cluster", &[]),
-    ("source", &["resource", "scaling"]),
-    ("launch", &["cluster", "lookup", "resource", "scaling"]),
+    ("address", &[]),
+    ("source", &["address", "resource", "scaling"]),
+    ("catalog", &["pattern", "resource"]),
+    (
+        "launch",
+        &["cluster", "event", "lookup", "resource", "scaling"],
+    ),
     ("lookup", &["cluster", "resource"]),
     ("manifest", &["lookup", "resource"]),
-    ("cycle", &["launch", "resource", "scaling", "source"]),
+    (
+        "cycle",
+        &["event", "launch", "resource", "scaling", "source"],
+    ),
+    (
+        "intake",
+        &[
+            "address", "catalog", "cycle", "event", "launch", "lookup", "pattern", "resource",
+        ],
+    ),
     (
         "controller",
         &[
-            "cluster", "cycle", "launch", "lookup", "resource", "scaling", "source",
+            "catalog", "cluster", "cycle", "launch", "lookup", "resource", "scaling", "source",
         ],
     ),
-    ("serve", &[]),
+    ("serve", &["intake"]),
     (
         "app",
         &[
+            "address",
+            "catalog",
             "cluster",
             "config",
             "controller",
+            "intake",
             "launch",
             "lookup",
             "manifest",
@@ -43,9 +62,11 @@ const BELOW: &[(&str, &[&str])] = &[
         &[
             "app",
             "config",
+            "event",
             "launch",
             "lookup",
             "manifest",
+            "pattern",
             "resource",
             "scaling",
             "telemetry",
@@ -57,6 +78,8 @@ const BELOW: &[(&str, &[&str])] = &[
 /// Library → the only places that may name it.
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("axum", &["serve"]),
+    ("hyper", &["serve", "intake/fetch"]),
+    ("ring", &["intake/auth"]),
     ("aws_sdk_sqs", &["source/sqs"]),
     ("aws_sdk_sts", &["source/sqs", "source/aws"]),
     ("rdkafka", &["source/kafka", "cli/demo"]),
@@ -70,8 +93,14 @@ const LIBRARIES: &[(&str, &[&str])] = &[
 /// Rooms and files that do no I/O, hold no lock, know no clock and are not async.
 const PURE: &[&str] = &[
     "scaling",
+    "pattern",
     "resource",
+    "event",
     "launch/job.rs",
+    "launch/delivered.rs",
+    "launch/admission.rs",
+    "launch/once.rs",
+    "launch/retention.rs",
     "launch/count.rs",
     "launch/history.rs",
     "controller/status.rs",

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 
-use crate::source::address::Rules;
+use crate::address::Rules;
 
 /// The system's resolver behind the address rules.
 #[derive(Debug, Clone)]

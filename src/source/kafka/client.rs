@@ -16,9 +16,9 @@ use super::Wanted;
 use super::connection::Connection;
 use super::lag::{Offsets, Partition};
 use super::token::Issuer;
+use crate::address::Rules;
 use crate::resource::kafka::Cluster;
 use crate::source::Error;
-use crate::source::address::Rules;
 use crate::source::aws::Login;
 
 /// The blocking calls of one poll end within this: before the poll's own deadline, so that their error is the one reported.

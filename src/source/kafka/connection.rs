@@ -15,9 +15,9 @@ use super::context::Context;
 use super::lag::{Committed, Offsets, Partition};
 use super::token::Issuer;
 use super::{Wanted, partitions_of};
+use crate::address::Rules;
 use crate::resource::kafka::{Cluster, Topics};
 use crate::source::Error;
-use crate::source::address::Rules;
 
 /// After this a call without an answer is looked at: has anybody refused us meanwhile?
 const LOOK: Duration = Duration::from_secs(2);

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::client::OAuthToken;
 
+use crate::address::Rules;
 use crate::resource::kafka::Sasl;
-use crate::source::address::Rules;
 use crate::source::aws::Login;
 
 mod msk;

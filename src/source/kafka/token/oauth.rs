@@ -14,8 +14,8 @@ use serde::Deserialize;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::{Error, FETCH, refused, unreachable};
+use crate::address::Rules;
 use crate::resource::kafka::Credentials;
-use crate::source::address::Rules;
 use crate::source::aws::resolver::Guarded;
 use crate::source::aws::root_cause;
 

@@ -1,0 +1,522 @@
+//! One request to the door for events: who is meant, who sends, what is in it, what came of it.
+//!
+//! The order is what keeps the door safe: the path selects, credentials in headers
+//! are looked at before the body is read, and nothing of a request is believed
+//! before that. Every way out is an [`Answer`].
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use http::HeaderMap;
+use jiff::Timestamp;
+use tracing::{debug, info, warn};
+
+use self::answer::{Answer, Reason, Report};
+use self::metrics::Metrics;
+use super::auth::{Authenticator, Verdict};
+use super::{Body, BodyError, attributes};
+use crate::catalog::{Catalog, Entry, Listed, Shared};
+use crate::cycle::delivery::{Deliveries, Error, Made, Outcome};
+use crate::cycle::rate::Rates;
+use crate::event::{self, Attributes, Event, Opened, Refusal};
+use crate::launch;
+use crate::launch::event_launcher::EventLauncher;
+use crate::resource::ObjectId;
+use crate::resource::event_job::{Auth, EventJob, Format};
+
+pub mod answer;
+pub mod metrics;
+
+/// All that is done for one request, but for waiting for its body: EventBridge hangs up after 5 s, body and network included.
+const BUDGET: Duration = Duration::from_millis(3_600);
+/// What a body leaves at least, however long it took.
+const LEAST: Duration = Duration::from_millis(1_500);
+/// EventJobs of one event that are launched at once.
+const AT_ONCE: usize = 16;
+/// Reads of names that the catalog does not know, under way at once: strangers cause them.
+const LOOKS_AT_ONCE: usize = 8;
+
+/// Looks for EventJobs where they are kept, past the catalog.
+pub trait Look: Send + Sync {
+    /// Whether there is an EventJob of this name, by a consistent read.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be told.
+    fn exists<'a>(&'a self, id: &'a ObjectId) -> BoxFuture<'a, Result<bool, String>>;
+
+    /// Whether a namespace has a `shared` EventJob, by a consistent read.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be told.
+    fn any_shared<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<bool, String>>;
+}
+
+/// What a request is to the door.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// `{namespace}` of the path.
+    pub namespace: &'a str,
+    /// `{name}` of the path; without it, every `shared` EventJob of the namespace is meant.
+    pub name: Option<&'a str>,
+    /// Every header.
+    pub headers: &'a HeaderMap,
+}
+
+/// The door for events.
+pub struct Webhook {
+    catalog: Arc<Catalog>,
+    authenticator: Authenticator,
+    launcher: Arc<dyn EventLauncher>,
+    look: Arc<dyn Look>,
+    looks: tokio::sync::Semaphore,
+    rates: Rates,
+    metrics: Metrics,
+    clock: fn() -> Timestamp,
+}
+
+/// When the answer must be there.
+struct Clock {
+    deadline: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self {
+            deadline: Instant::now() + BUDGET,
+        }
+    }
+
+    /// Waiting for a body is the sender's time.
+    fn body_came(&mut self, waited: Duration) {
+        let latest = Instant::now() + BUDGET;
+        let least = Instant::now() + LEAST;
+        self.deadline = (self.deadline + waited).clamp(least, latest);
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The verdict, if it comes in time.
+    async fn verdict(&self, verdict: BoxFuture<'_, Verdict>) -> Verdict {
+        let late = || {
+            Verdict::Unavailable("the credentials' Secrets or keys did not come in time".to_owned())
+        };
+        tokio::time::timeout(self.left(), verdict)
+            .await
+            .unwrap_or_else(|_| late())
+    }
+}
+
+impl Webhook {
+    /// A door to the EventJobs of a catalog.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        authenticator: Authenticator,
+        launcher: Arc<dyn EventLauncher>,
+        look: Arc<dyn Look>,
+        metrics: Metrics,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        Self {
+            catalog,
+            authenticator,
+            launcher,
+            look,
+            looks: tokio::sync::Semaphore::new(LOOKS_AT_ONCE),
+            rates: Rates::default(),
+            metrics,
+            clock,
+        }
+    }
+
+    /// Answers a request. Never later than 4 s after its body came.
+    pub async fn answer(&self, request: Request<'_>, body: &mut dyn Body) -> Answer {
+        let timer = self.metrics.request();
+        let answer = match request.name {
+            Some(name) => {
+                let id = ObjectId::new(request.namespace, name);
+                self.answer_one(&id, request, body).await
+            }
+            None => self.answer_shared(request, body).await,
+        };
+        timer.answered(answer.status());
+        answer
+    }
+
+    async fn answer_one(&self, id: &ObjectId, request: Request<'_>, body: &mut dyn Body) -> Answer {
+        let mut clock = Clock::start();
+        let entry = match self.catalog.get(id) {
+            Some(Listed::Valid(entry)) => entry,
+            Some(Listed::Invalid) => {
+                return Answer::error(
+                    Reason::NotReady,
+                    format!("EventJob {id} is not valid; its status says why"),
+                );
+            }
+            None => return self.unknown(self.look.exists(id), &clock).await,
+        };
+        let webhook = &entry.event_job.webhook;
+        let verdict =
+            self.authenticator
+                .with_headers(&id.namespace, &webhook.auth, request.headers);
+        let verdict = clock.verdict(verdict).await;
+        if let Some(refused) = refused(id, &verdict) {
+            return refused;
+        }
+        let bytes = match read(body, request.headers, &mut clock).await {
+            Ok(bytes) => bytes,
+            Err(answer) => return answer,
+        };
+        if verdict == Verdict::NeedsBody {
+            let verdict =
+                self.authenticator
+                    .with_body(&id.namespace, &webhook.auth, request.headers, &bytes);
+            if let Some(refused) = refused(id, &clock.verdict(verdict).await) {
+                return refused;
+            }
+        }
+        let attributes = attributes(request.headers);
+        match event::open(webhook.format, &attributes, &bytes) {
+            Err(refusal) => Answer::refused(&refusal),
+            Ok(Opened::One(event)) => self
+                .deliver(&entry, &event, false, &clock)
+                .await
+                .into_answer(),
+            Ok(Opened::Many(events)) => {
+                let mut reports = Vec::with_capacity(events.len());
+                // In order: who sends a list may mean it.
+                for event in events {
+                    reports.push(self.deliver_item(&entry, event, &clock).await);
+                }
+                Answer::many(reports)
+            }
+            Ok(Opened::Confirmation {
+                topic_arn,
+                subscribe_url,
+            }) => {
+                self.confirm(id, &webhook.auth, &topic_arn, &subscribe_url, &clock)
+                    .await
+            }
+            Ok(Opened::Unsubscribed) => {
+                warn!(
+                    "SNS ended the subscription of EventJob {id}: no more events come from that topic"
+                );
+                Answer::noted("Unsubscribed")
+            }
+        }
+    }
+
+    async fn answer_shared(&self, request: Request<'_>, body: &mut dyn Body) -> Answer {
+        let mut clock = Clock::start();
+        let namespace = request.namespace;
+        let Some(shared) = self.catalog.shared(namespace) else {
+            return self.unknown(self.look.any_shared(namespace), &clock).await;
+        };
+        let mut senders = Senders::of(&shared);
+        for (auth, verdict) in &mut senders.verdicts {
+            let asked = self
+                .authenticator
+                .with_headers(namespace, auth, request.headers);
+            *verdict = clock.verdict(asked).await;
+        }
+        if let Some(answer) = senders.refused(namespace) {
+            return answer;
+        }
+        let bytes = match read(body, request.headers, &mut clock).await {
+            Ok(bytes) => bytes,
+            Err(answer) => return answer,
+        };
+        for (auth, verdict) in &mut senders.verdicts {
+            if *verdict == Verdict::NeedsBody {
+                let asked = self
+                    .authenticator
+                    .with_body(namespace, auth, request.headers, &bytes);
+                *verdict = clock.verdict(asked).await;
+            }
+        }
+        if let Some(answer) = senders.refused(namespace) {
+            return answer;
+        }
+        let attributes = attributes(request.headers);
+        let mut reports = Vec::new();
+        for format in [
+            Format::EventBridge,
+            Format::Sns,
+            Format::CloudEvents,
+            Format::Json,
+        ] {
+            let heard = |entry: &Entry| {
+                entry.event_job.webhook.format == format
+                    && senders.has_passed(&entry.event_job.webhook.auth)
+            };
+            if !shared.entries.values().any(heard) {
+                continue;
+            }
+            let told = self
+                .tell(&shared, format, &attributes, &bytes, &heard, &clock)
+                .await;
+            match told {
+                Ok(told) => reports.extend(told),
+                Err(refusal) => reports.push(Report::refused(&refusal)),
+            }
+        }
+        Answer::many(reports)
+    }
+
+    /// Delivers a body to every EventJob that hears it and matches.
+    async fn tell(
+        &self,
+        shared: &Shared,
+        format: Format,
+        attributes: &Attributes,
+        bytes: &[u8],
+        heard: &(dyn Fn(&Entry) -> bool + Sync),
+        clock: &Clock,
+    ) -> Result<Vec<Report>, Refusal> {
+        let events = match event::open(format, attributes, bytes)? {
+            Opened::One(event) => vec![Ok(*event)],
+            Opened::Many(events) => events,
+            // Subscriptions are confirmed where they are made: at the EventJob's own address.
+            Opened::Confirmation { .. } | Opened::Unsubscribed => Vec::new(),
+        };
+        let mut reports = Vec::new();
+        for event in events {
+            let event = match event {
+                Ok(event) => event,
+                Err(refusal) => {
+                    reports.push(Report::refused(&refusal));
+                    continue;
+                }
+            };
+            let mut matching = shared.matcher.matches(&event.text);
+            matching.extend(shared.every.iter().cloned());
+            let entries: Vec<&Entry> = matching
+                .iter()
+                .filter_map(|id| shared.entries.get(id))
+                .filter(|entry| heard(entry))
+                .collect();
+            if entries.is_empty() {
+                reports.push(Report::unmatched());
+                continue;
+            }
+            let deliveries = entries
+                .into_iter()
+                .map(|entry| self.deliver(entry, &event, true, clock));
+            let mut told = futures::stream::iter(deliveries).buffered(AT_ONCE);
+            while let Some(report) = told.next().await {
+                reports.push(report);
+            }
+        }
+        Ok(reports)
+    }
+
+    async fn deliver_item(
+        &self,
+        entry: &Entry,
+        event: Result<Event, Refusal>,
+        clock: &Clock,
+    ) -> Report {
+        match event {
+            Ok(event) => self.deliver(entry, &event, false, clock).await,
+            Err(refusal) => Report::refused(&refusal),
+        }
+    }
+
+    async fn deliver(&self, entry: &Entry, event: &Event, matches: bool, clock: &Clock) -> Report {
+        let event_job: &EventJob = &entry.event_job;
+        let id = &event_job.id;
+        if let Some(why) = &entry.not_ready {
+            return Report::error(
+                Reason::NotReady,
+                format!("EventJob {id} is not ready: {why}"),
+            )
+            .of(id);
+        }
+        let deliveries = Deliveries {
+            launcher: &*self.launcher,
+            rates: &self.rates,
+            clock: self.clock,
+        };
+        let timer = self.metrics.delivery();
+        let result = if matches {
+            deliveries
+                .deliver_matching(event_job, event, clock.deadline)
+                .await
+        } else {
+            deliveries.deliver(event_job, event, clock.deadline).await
+        };
+        match &result {
+            Ok(Outcome::Job {
+                name,
+                result,
+                payload_differs,
+                ..
+            }) => {
+                timer.has_job(*result);
+                match result {
+                    Made::Created | Made::Waiting => {
+                        info!("event of EventJob {id}: job {name} created");
+                    }
+                    Made::Duplicate => debug!("event of EventJob {id}: job {name} was there"),
+                }
+                if *payload_differs {
+                    self.metrics.payload_differs();
+                    warn!(
+                        "an event of EventJob {id} came again with another payload; job {name} has the first"
+                    );
+                }
+            }
+            Ok(Outcome::Filtered { field, .. }) => {
+                debug!("event of EventJob {id}: filtered by {field}");
+            }
+            // The server's words about a Job that it refuses may quote the event.
+            Err(Error::Launch(error @ launch::Error::Rejected { .. })) => warn!(
+                reason = error.reason(),
+                "the API server refuses the Job of an event of EventJob {id}; its sender is told why"
+            ),
+            Err(Error::Launch(error)) => warn!(
+                error = error as &dyn std::error::Error,
+                "an event of EventJob {id} has no Job that is known of; its sender is told to try again"
+            ),
+            Err(error) => debug!("event of EventJob {id}: {error}"),
+        }
+        Report::of_delivery(result).of(id)
+    }
+
+    async fn confirm(
+        &self,
+        id: &ObjectId,
+        auth: &[Auth],
+        topic_arn: &str,
+        subscribe_url: &str,
+        clock: &Clock,
+    ) -> Answer {
+        let verdict = self.authenticator.confirm(auth, topic_arn, subscribe_url);
+        match clock.verdict(verdict).await {
+            Verdict::Passed => {
+                info!("subscription of EventJob {id} to its SNS topic confirmed");
+                Answer::noted("Confirmed")
+            }
+            verdict => refused(id, &verdict).unwrap_or_else(Answer::unauthorized),
+        }
+    }
+
+    /// A name that the catalog does not know: nowhere, or not read yet.
+    async fn unknown(&self, exists: BoxFuture<'_, Result<bool, String>>, clock: &Clock) -> Answer {
+        let not_yet = || {
+            Answer::error(
+                Reason::NotSynced,
+                "the EventJobs have not all been read yet",
+            )
+        };
+        let Ok(_turn) = self.looks.try_acquire() else {
+            return not_yet();
+        };
+        match tokio::time::timeout(clock.left(), exists).await {
+            Ok(Ok(false)) => Answer::error(
+                Reason::NotFound,
+                "there is no EventJob at this path: POST /events/{namespace}/{name}, or /events/{namespace} for shared ones",
+            ),
+            Ok(Ok(true)) => not_yet(),
+            Ok(Err(why)) => {
+                warn!("an EventJob that was asked for cannot be looked up: {why}");
+                Answer::error(
+                    Reason::Unavailable,
+                    "it cannot be told now whether there is an EventJob at this path",
+                )
+            }
+            Err(_) => Answer::error(
+                Reason::Unavailable,
+                "it cannot be told now whether there is an EventJob at this path",
+            ),
+        }
+    }
+}
+
+/// Each way in of the shared EventJobs, asked once.
+struct Senders<'a> {
+    verdicts: Vec<(&'a [Auth], Verdict)>,
+}
+
+impl<'a> Senders<'a> {
+    fn of(shared: &'a Shared) -> Self {
+        let mut verdicts: Vec<(&[Auth], Verdict)> = Vec::new();
+        for entry in shared.entries.values() {
+            let auth = entry.event_job.webhook.auth.as_slice();
+            if verdicts.iter().all(|(known, _)| *known != auth) {
+                verdicts.push((auth, Verdict::Refused));
+            }
+        }
+        Self { verdicts }
+    }
+
+    fn has_passed(&self, auth: &[Auth]) -> bool {
+        self.verdicts
+            .iter()
+            .any(|(known, verdict)| *known == auth && *verdict == Verdict::Passed)
+    }
+
+    /// The answer when nobody lets the request in. When somebody could not tell, a sender that
+    /// others let in would miss an EventJob for good: it is told to come again.
+    fn refused(&self, namespace: &str) -> Option<Answer> {
+        let unavailable = self.verdicts.iter().find_map(|(_, verdict)| match verdict {
+            Verdict::Unavailable(why) => Some(why),
+            _ => None,
+        });
+        if let Some(why) = unavailable {
+            warn!("who posts to /events/{namespace} cannot be told: {why}");
+            return Some(Answer::error(
+                Reason::Unavailable,
+                "credentials cannot be checked now",
+            ));
+        }
+        let refused = |(_, verdict): &(&[Auth], Verdict)| *verdict == Verdict::Refused;
+        self.verdicts.iter().all(refused).then(Answer::unauthorized)
+    }
+}
+
+/// The answer to a request that is not let in; `None` when it may go on.
+fn refused(id: &ObjectId, verdict: &Verdict) -> Option<Answer> {
+    match verdict {
+        Verdict::Passed | Verdict::NeedsBody => None,
+        Verdict::Refused => Some(Answer::unauthorized()),
+        Verdict::Unavailable(why) => {
+            warn!("who sends to EventJob {id} cannot be told: {why}");
+            Some(Answer::error(
+                Reason::Unavailable,
+                "credentials cannot be checked now",
+            ))
+        }
+    }
+}
+
+async fn read(
+    body: &mut dyn Body,
+    headers: &HeaderMap,
+    clock: &mut Clock,
+) -> Result<Vec<u8>, Answer> {
+    let encodings = headers.get_all(http::header::CONTENT_ENCODING);
+    if encodings.iter().any(|encoding| encoding != "identity") {
+        return Err(Answer::error(
+            Reason::BadRequest,
+            "content-encoding: compressed bodies are not taken; send the JSON as it is",
+        ));
+    }
+    let started = Instant::now();
+    let read = body.read().await;
+    clock.body_came(started.elapsed());
+    read.map_err(|error| {
+        let reason = match error {
+            BodyError::TooLarge => Reason::TooLarge,
+            BodyError::TooSlow => Reason::TooSlow,
+            BodyError::Broken => Reason::BadRequest,
+            BodyError::Busy => Reason::Busy,
+        };
+        Answer::error(reason, error.to_string())
+    })
+}

@@ -1,0 +1,488 @@
+//! What the sender hears: a status and a JSON body, for errors too.
+//!
+//! A 4xx means "this request is wrong" and is never sent again, so a passing
+//! trouble is a 503 or a 429. Nothing of the request but the event's id is in it.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::cycle::delivery::{Error, Made, Outcome};
+use crate::event::Refusal;
+use crate::launch;
+use crate::resource::ObjectId;
+
+/// An answer to one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer(Report);
+
+/// What is said of one event, or of one EventJob that heard it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    status: u16,
+    retry_after: Option<Duration>,
+    body: Map<String, Value>,
+}
+
+/// Why there is no Job: `reason` of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// 400.
+    BadRequest,
+    /// 401.
+    Unauthorized,
+    /// 404.
+    NotFound,
+    /// 405.
+    MethodNotAllowed,
+    /// 408.
+    TooSlow,
+    /// 413.
+    TooLarge,
+    /// 422.
+    Rejected,
+    /// 429: `rateLimit`.
+    RateLimited,
+    /// 429: a quota of the namespace.
+    QuotaExceeded,
+    /// 429: `concurrency.maxWaiting`.
+    WaitingListFull,
+    /// 503: the object is suspended.
+    Suspended,
+    /// 503: the object is not valid, or its template is not proved.
+    NotReady,
+    /// 503: objects have not been read yet.
+    NotSynced,
+    /// 503: Slipway may not do it.
+    Forbidden,
+    /// 503: the ledger takes no more.
+    LedgerFull,
+    /// 503: no clear answer from the API server, or none of a kind that helps.
+    Unavailable,
+    /// 503: too much at once.
+    Busy,
+    /// 503: the process ends.
+    ShuttingDown,
+}
+
+impl Reason {
+    /// Status, and after how many seconds to come again.
+    fn status(self) -> (u16, Option<u64>) {
+        match self {
+            Self::BadRequest => (400, None),
+            Self::Unauthorized => (401, None),
+            Self::NotFound => (404, None),
+            Self::MethodNotAllowed => (405, None),
+            Self::TooSlow => (408, None),
+            Self::TooLarge => (413, None),
+            Self::Rejected => (422, None),
+            Self::RateLimited => (429, Some(1)),
+            Self::QuotaExceeded | Self::WaitingListFull => (429, Some(5)),
+            Self::Suspended | Self::NotReady | Self::Forbidden | Self::LedgerFull => {
+                (503, Some(30))
+            }
+            Self::NotSynced | Self::Unavailable => (503, Some(2)),
+            Self::Busy | Self::ShuttingDown => (503, Some(1)),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BadRequest",
+            Self::Unauthorized => "Unauthorized",
+            Self::NotFound => "NotFound",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::TooSlow => "TooSlow",
+            Self::TooLarge => "TooLarge",
+            Self::Rejected => "Rejected",
+            Self::RateLimited => "RateLimited",
+            Self::QuotaExceeded => "QuotaExceeded",
+            Self::WaitingListFull => "WaitingListFull",
+            Self::Suspended => "Suspended",
+            Self::NotReady => "NotReady",
+            Self::NotSynced => "NotSynced",
+            Self::Forbidden => "Forbidden",
+            Self::LedgerFull => "LedgerFull",
+            Self::Unavailable => "Unavailable",
+            Self::Busy => "Busy",
+            Self::ShuttingDown => "ShuttingDown",
+        }
+    }
+}
+
+impl Report {
+    fn new(status: u16, body: Value) -> Self {
+        let Value::Object(mut body) = body else {
+            unreachable!("bodies are written as objects here");
+        };
+        body.shift_insert(0, "statusCode".to_owned(), status.into());
+        Self {
+            status,
+            retry_after: None,
+            body,
+        }
+    }
+
+    /// No Job, and why.
+    pub fn error(reason: Reason, message: impl Into<String>) -> Self {
+        let (status, seconds) = reason.status();
+        Self::error_after(reason, status, message, seconds.map(Duration::from_secs))
+    }
+
+    fn error_after(
+        reason: Reason,
+        status: u16,
+        message: impl Into<String>,
+        wait: Option<Duration>,
+    ) -> Self {
+        let mut report = Self::new(
+            status,
+            json!({"reason": reason.name(), "message": message.into()}),
+        );
+        if let Some(wait) = wait {
+            let seconds = whole_seconds(wait);
+            report
+                .body
+                .insert("retryAfterSeconds".to_owned(), seconds.into());
+            report.retry_after = Some(wait);
+        }
+        report
+    }
+
+    /// The event is wrong, now and ever.
+    pub fn refused(refusal: &Refusal) -> Self {
+        let mut report = Self::error(Reason::BadRequest, refusal.to_string());
+        report
+            .body
+            .insert("field".to_owned(), refusal.field.clone().into());
+        report
+    }
+
+    /// No `shared` EventJob matches.
+    pub fn unmatched() -> Self {
+        Self::new(
+            200,
+            json!({
+                "result": "Filtered",
+                "jobName": null,
+                "message": "no shared EventJob that lets this sender in matches the event",
+            }),
+        )
+    }
+
+    /// What a delivery came to.
+    pub fn of_delivery(result: Result<Outcome, Error>) -> Self {
+        match result {
+            Ok(Outcome::Filtered { field, reason }) => Self::new(
+                200,
+                json!({"result": "Filtered", "jobName": null, "field": field, "message": reason}),
+            ),
+            Ok(Outcome::Job {
+                name,
+                event_id,
+                result,
+                payload_differs,
+            }) => {
+                let result = match result {
+                    Made::Created => "Created",
+                    Made::Waiting => "Waiting",
+                    Made::Duplicate => "Duplicate",
+                };
+                let mut report = Self::new(
+                    200,
+                    json!({"result": result, "jobName": name, "eventId": event_id}),
+                );
+                if payload_differs {
+                    report.body.insert("payloadDiffers".to_owned(), true.into());
+                }
+                report
+            }
+            Err(error) => Self::of_error(&error),
+        }
+    }
+
+    fn of_error(error: &Error) -> Self {
+        let reason = match error {
+            Error::Refused(refusal) => return Self::refused(refusal),
+            Error::RateLimited { retry_after } => {
+                let reason = Reason::RateLimited;
+                return Self::error_after(reason, 429, error.to_string(), Some(*retry_after));
+            }
+            Error::Suspended => Reason::Suspended,
+            Error::WaitingListFull { .. } => Reason::WaitingListFull,
+            Error::Launch(error) => match error {
+                launch::Error::Rejected { .. } => Reason::Rejected,
+                launch::Error::Quota { .. } => Reason::QuotaExceeded,
+                launch::Error::Forbidden { .. } => Reason::Forbidden,
+                launch::Error::LedgerFull { .. } => Reason::LedgerFull,
+                launch::Error::Unknown { .. }
+                | launch::Error::Unavailable { .. }
+                | launch::Error::Throttled { .. }
+                | launch::Error::NameTaken { .. }
+                | launch::Error::Conflict { .. }
+                | launch::Error::Gone { .. } => Reason::Unavailable,
+            },
+        };
+        Self::error(reason, error.to_string())
+    }
+
+    /// Whose report it is.
+    #[must_use]
+    pub fn of(mut self, event_job: &ObjectId) -> Self {
+        let namespace = event_job.namespace.clone().into();
+        self.body.insert("namespace".to_owned(), namespace);
+        let name = event_job.name.clone().into();
+        self.body.insert("eventJob".to_owned(), name);
+        self
+    }
+
+    /// The report as the whole answer.
+    pub fn into_answer(self) -> Answer {
+        Answer(self)
+    }
+
+    /// How much it matters beside others: who is told to come again comes again with all of them.
+    fn weight(&self) -> (u8, u16) {
+        match self.status {
+            500.. => (3, self.status),
+            429 => (2, self.status),
+            400.. => (1, self.status),
+            status => (0, status),
+        }
+    }
+}
+
+impl Answer {
+    /// No Job, and why.
+    pub fn error(reason: Reason, message: impl Into<String>) -> Self {
+        Self(Report::error(reason, message))
+    }
+
+    /// The event is wrong, now and ever.
+    pub fn refused(refusal: &Refusal) -> Self {
+        Self(Report::refused(refusal))
+    }
+
+    /// Unknown credentials: the same for every cause.
+    pub fn unauthorized() -> Self {
+        Self::error(Reason::Unauthorized, "the credentials are not known here")
+    }
+
+    /// Something that is not an event was taken note of.
+    pub fn noted(result: &str) -> Self {
+        Self(Report::new(200, json!({"result": result, "jobName": null})))
+    }
+
+    /// Several events, or one that several EventJobs heard: 2xx only when each has what it should.
+    pub fn many(reports: Vec<Report>) -> Self {
+        let heaviest = reports.iter().max_by_key(|report| report.weight());
+        let status = heaviest.map_or(200, |report| report.status);
+        let mut whole = match heaviest.filter(|report| report.status >= 300) {
+            Some(report) => {
+                let mut body = Map::new();
+                for field in ["reason", "message"] {
+                    let value = report.body.get(field).cloned().unwrap_or_default();
+                    body.insert(field.to_owned(), value);
+                }
+                Report::new(status, Value::Object(body))
+            }
+            None => Report::new(status, json!({})),
+        };
+        let wait = reports.iter().filter_map(|report| report.retry_after).max();
+        if let Some(wait) = wait.filter(|_| matches!(status, 429 | 500..)) {
+            let seconds = whole_seconds(wait);
+            whole
+                .body
+                .insert("retryAfterSeconds".to_owned(), seconds.into());
+            whole.retry_after = Some(wait);
+        }
+        let results: Vec<Value> = reports
+            .into_iter()
+            .map(|report| Value::Object(report.body))
+            .collect();
+        whole.body.insert("results".to_owned(), results.into());
+        Self(whole)
+    }
+
+    /// HTTP status code.
+    pub fn status(&self) -> u16 {
+        self.0.status
+    }
+
+    /// `Retry-After`, in whole seconds.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.0.retry_after.map(whole_seconds)
+    }
+
+    /// The JSON body.
+    pub fn body(&self) -> String {
+        serde_json::to_string(&self.0.body).expect("a JSON object is written as one")
+    }
+}
+
+/// Rounded up: who comes too early comes twice.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(result: Made) -> Report {
+        Report::of_delivery(Ok(Outcome::Job {
+            name: "invoice-x".to_owned(),
+            event_id: "e-1".to_owned(),
+            result,
+            payload_differs: false,
+        }))
+        .of(&ObjectId::new("production", "invoice"))
+    }
+
+    #[test]
+    fn every_error_has_the_status_that_makes_its_sender_do_the_right_thing() {
+        let object = || "job a/b".to_owned();
+        let detail = || "words".to_owned();
+        let launch = |error: launch::Error| Error::Launch(error);
+        let rows = [
+            (Error::Suspended, 503, "Suspended"),
+            (
+                Error::WaitingListFull { waiting: 3 },
+                429,
+                "WaitingListFull",
+            ),
+            (
+                Error::RateLimited {
+                    retry_after: Duration::from_millis(1_200),
+                },
+                429,
+                "RateLimited",
+            ),
+            (
+                Error::Refused(Refusal {
+                    field: "$.id".to_owned(),
+                    message: "is missing".to_owned(),
+                }),
+                400,
+                "BadRequest",
+            ),
+            (
+                launch(launch::Error::Rejected {
+                    object: object(),
+                    detail: detail(),
+                }),
+                422,
+                "Rejected",
+            ),
+            (
+                launch(launch::Error::Quota {
+                    object: object(),
+                    detail: detail(),
+                }),
+                429,
+                "QuotaExceeded",
+            ),
+            (
+                launch(launch::Error::Forbidden {
+                    object: object(),
+                    detail: detail(),
+                }),
+                503,
+                "Forbidden",
+            ),
+            (
+                launch(launch::Error::LedgerFull {
+                    namespace: object(),
+                }),
+                503,
+                "LedgerFull",
+            ),
+            (
+                launch(launch::Error::Unknown {
+                    object: object(),
+                    detail: detail(),
+                }),
+                503,
+                "Unavailable",
+            ),
+            (
+                launch(launch::Error::Unavailable {
+                    object: object(),
+                    detail: detail(),
+                }),
+                503,
+                "Unavailable",
+            ),
+            (
+                launch(launch::Error::Throttled {
+                    object: object(),
+                    detail: detail(),
+                }),
+                503,
+                "Unavailable",
+            ),
+            (
+                launch(launch::Error::NameTaken { object: object() }),
+                503,
+                "Unavailable",
+            ),
+            (
+                launch(launch::Error::Gone { object: object() }),
+                503,
+                "Unavailable",
+            ),
+        ];
+        for (error, status, reason) in rows {
+            let text = format!("{error:?}");
+            let answer = Report::of_delivery(Err(error)).into_answer();
+            assert_eq!(answer.status(), status, "{text}");
+            let body: Value = serde_json::from_str(&answer.body()).unwrap();
+            assert_eq!(body["reason"], reason, "{text}");
+            assert_eq!(body["statusCode"], status, "{text}");
+            let waits = matches!(status, 429 | 503);
+            assert_eq!(answer.retry_after_seconds().is_some(), waits, "{text}");
+            assert_eq!(body.get("retryAfterSeconds").is_some(), waits, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_2xx_only_when_every_item_is_and_a_passing_trouble_wins() {
+        let bad = || {
+            Report::refused(&Refusal {
+                field: "body".to_owned(),
+                message: "is no JSON".to_owned(),
+            })
+        };
+        let busy = || Report::error(Reason::Busy, "later");
+        let rows = [
+            (vec![], 200),
+            (vec![job(Made::Created), job(Made::Duplicate)], 200),
+            (vec![job(Made::Created), bad()], 400),
+            (vec![bad(), busy(), job(Made::Created)], 503),
+            (
+                vec![Report::error(Reason::RateLimited, "later"), bad()],
+                429,
+            ),
+        ];
+        for (reports, status) in rows {
+            let count = reports.len();
+            let answer = Answer::many(reports);
+            assert_eq!(answer.status(), status);
+            let body: Value = serde_json::from_str(&answer.body()).unwrap();
+            assert_eq!(body["results"].as_array().unwrap().len(), count);
+            assert_eq!(
+                answer.retry_after_seconds().is_some(),
+                matches!(status, 429 | 503)
+            );
+        }
+    }
+
+    #[test]
+    fn a_job_is_named_with_its_event() {
+        let answer = job(Made::Created).into_answer();
+        assert_eq!(
+            answer.body(),
+            r#"{"statusCode":200,"result":"Created","jobName":"invoice-x","eventId":"e-1","namespace":"production","eventJob":"invoice"}"#
+        );
+    }
+}
