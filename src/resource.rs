@@ -303,6 +303,8 @@ pub mod event_job;
 pub mod expansion;
 mod fields;
 pub mod metadata;
+mod names;
+mod object;
 pub mod query;
 pub mod rollout;
 pub mod scaled_job;
