@@ -35,7 +35,7 @@ pub(super) fn is_subdomain(text: &str) -> bool {
 pub(super) fn is_name_prefix(text: &str) -> bool {
     text.len() <= SUBDOMAIN
         && match text.strip_suffix('-') {
-            Some(start) => is_subdomain(&format!("{start}a")),
+            Some(start) => is_subdomain(&format!("{start}-a")),
             None => is_subdomain(text),
         }
 }
@@ -114,7 +114,7 @@ mod tests {
             (
                 is_name_prefix,
                 &["a-", "a", "a.b-", "a--"],
-                &["", "a.", "-", "A-"],
+                &["", "a.", "a.-", "-", "A-"],
             ),
             (
                 is_qualified_name,
