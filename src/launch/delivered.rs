@@ -149,3 +149,5 @@ fn is_gated(event_job: &EventJob) -> bool {
     matches!(event_job.concurrency, Concurrency::Gated { .. })
 }
 
+#[cfg(test)]
+mod tests;
