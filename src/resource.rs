@@ -304,6 +304,8 @@ pub mod expansion;
 mod fields;
 pub mod json_text;
 pub mod metadata;
+mod names;
+mod object;
 pub mod query;
 pub mod rollout;
 pub mod scaled_job;
