@@ -20,6 +20,7 @@ mod launch_vectors;
 mod local;
 mod lookup;
 mod metrics;
+mod pattern_vectors;
 mod readme;
 mod resource_vectors;
 mod scaling_laws;
