@@ -302,6 +302,7 @@ pub mod document;
 pub mod event_job;
 pub mod expansion;
 mod fields;
+pub mod json_text;
 pub mod metadata;
 mod names;
 mod object;
