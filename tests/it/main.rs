@@ -28,5 +28,6 @@ mod scaling_vectors;
 mod source_vectors;
 mod sqs;
 mod status;
+mod template_corpus;
 mod turns;
 mod watch;
