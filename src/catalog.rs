@@ -82,6 +82,16 @@ impl Catalog {
         self.lock().entries.get(id).cloned()
     }
 
+    /// The names of all valid objects.
+    pub fn all(&self) -> Vec<ObjectId> {
+        let state = self.lock();
+        let valid = state
+            .entries
+            .iter()
+            .filter(|(_, listed)| matches!(listed, Listed::Valid(_)));
+        valid.map(|(id, _)| id.clone()).collect()
+    }
+
     /// The `shared` EventJobs of a namespace; `None` when there are none.
     pub fn shared(&self, namespace: &str) -> Option<Arc<Shared>> {
         let mut state = self.lock();

@@ -21,6 +21,7 @@ use crate::lookup::Lookup;
 use crate::resource::{Api, Fault, ObjectId, ScaledJob};
 use crate::source::Connect;
 
+pub mod admission;
 pub mod cleanup;
 pub mod metrics;
 pub mod object;

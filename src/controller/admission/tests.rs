@@ -1,0 +1,333 @@
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::catalog::Entry;
+use crate::launch::delivered::{Delivery, Gate};
+use crate::launch::event_launcher::{DeliveredJob, Found};
+use crate::launch::{Error, Outcome};
+use crate::resource::HistoryLimits;
+use crate::resource::event_job::{Auth, Bind, Concurrency, EventJob, Format, Webhook};
+
+/// Jobs in memory, with versions, a ledger and a grace, as the port promises them.
+#[derive(Default)]
+struct Fake {
+    state: Mutex<State>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: BTreeMap<ObjectId, DeliveredJob>,
+    keys: HashMap<ObjectId, Instant>,
+    removed: Vec<ObjectId>,
+    changed: BTreeSet<ObjectId>,
+    calls: usize,
+    /// EventJobs whose Jobs nobody can list, and those whose lists never end.
+    broken: BTreeSet<ObjectId>,
+    stuck: BTreeSet<ObjectId>,
+}
+
+impl Fake {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn put(&self, job: DeliveredJob) {
+        let mut state = self.state();
+        state.changed.insert(job.event_job.clone());
+        state.jobs.insert(job.id.clone(), job);
+        drop(state);
+        self.news.notify_one();
+    }
+
+    fn change(
+        &self,
+        seen: &DeliveredJob,
+        change: impl FnOnce(&mut DeliveredJob),
+    ) -> Result<DeliveredJob, Error> {
+        let mut state = self.state();
+        state.calls += 1;
+        let object = seen.id.to_string();
+        let Some(job) = state.jobs.get_mut(&seen.id) else {
+            return Err(Error::Gone { object });
+        };
+        if job.version != seen.version {
+            return Err(Error::Conflict { object });
+        }
+        change(job);
+        job.version = format!("{}+", job.version);
+        let job = job.clone();
+        state.changed.insert(job.event_job.clone());
+        drop(state);
+        self.news.notify_one();
+        Ok(job)
+    }
+
+    fn of(&self, event_job: &ObjectId) -> Vec<DeliveredJob> {
+        let state = self.state();
+        let jobs = state
+            .jobs
+            .values()
+            .filter(|job| job.event_job == *event_job);
+        jobs.cloned().collect()
+    }
+}
+
+fn ready<T: Send + 'static>(value: T) -> BoxFuture<'static, T> {
+    Box::pin(std::future::ready(value))
+}
+
+impl EventLauncher for Fake {
+    fn prove<'a>(&'a self, _event_job: &'a EventJob) -> BoxFuture<'a, Result<(), Error>> {
+        ready(Ok(()))
+    }
+
+    fn find<'a>(
+        &'a self,
+        _delivery: &'a Delivery,
+        _deadline: Duration,
+    ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
+        unreachable!("the loop finds nothing")
+    }
+
+    fn launch<'a>(
+        &'a self,
+        _delivery: &'a Delivery,
+        _deadline: Duration,
+    ) -> BoxFuture<'a, Result<Found, Error>> {
+        unreachable!("the loop launches nothing")
+    }
+
+    fn seen(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+        if self.state().broken.contains(event_job) {
+            return Err(Error::Unavailable {
+                object: event_job.to_string(),
+                detail: "broken".to_owned(),
+            });
+        }
+        Ok(self.of(event_job))
+    }
+
+    fn list<'a>(
+        &'a self,
+        event_job: &'a ObjectId,
+    ) -> BoxFuture<'a, Result<Vec<DeliveredJob>, Error>> {
+        self.state().calls += 1;
+        if self.state().stuck.contains(event_job) {
+            return Box::pin(std::future::pending());
+        }
+        ready(self.seen(event_job))
+    }
+
+    fn waiting(&self, event_job: &ObjectId) -> Result<usize, Error> {
+        let waits = |job: &&DeliveredJob| job.gate == Some(Gate::Waiting);
+        Ok(self.of(event_job).iter().filter(waits).count())
+    }
+
+    fn changed(&self) -> BoxFuture<'_, BTreeSet<ObjectId>> {
+        Box::pin(async {
+            loop {
+                let changed = std::mem::take(&mut self.state().changed);
+                if !changed.is_empty() {
+                    return changed;
+                }
+                self.news.notified().await;
+            }
+        })
+    }
+
+    fn holder(&self) -> &'static str {
+        "us"
+    }
+
+    fn claim<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
+        ready(self.change(job, |job| job.claimed_by = Some("us".to_owned())))
+    }
+
+    fn release<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
+        ready(self.change(job, |job| {
+            job.gate = Some(Gate::Released);
+            job.is_suspended = false;
+        }))
+    }
+
+    fn discard<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
+        ready(self.change(job, |job| {
+            job.gate = Some(Gate::Dropped);
+            job.is_suspended = true;
+        }))
+    }
+
+    fn remember<'a>(&'a self, jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
+        let mut state = self.state();
+        for job in jobs {
+            let id = job.id.clone();
+            state.keys.entry(id).or_insert_with(Instant::now);
+        }
+        ready(Ok(()))
+    }
+
+    fn remembered_for(&self, job: &DeliveredJob) -> Option<Duration> {
+        let written = *self.state().keys.get(&job.id)?;
+        Some(written.elapsed())
+    }
+
+    fn grace(&self) -> Duration {
+        Duration::from_mins(1)
+    }
+
+    fn remove<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<(), Error>> {
+        let mut state = self.state();
+        state.jobs.remove(&job.id);
+        state.removed.push(job.id.clone());
+        ready(Ok(()))
+    }
+}
+
+fn event_job(name: &str, concurrency: Concurrency) -> EventJob {
+    EventJob {
+        id: ObjectId::new("n", name),
+        uid: name.to_owned(),
+        generation: 1,
+        webhook: Webhook {
+            format: Format::Json,
+            shared: false,
+            auth: vec![Auth::None],
+        },
+        pattern: None,
+        id_from: Vec::new(),
+        bind: Bind::default(),
+        concurrency,
+        rate_limit: None,
+        deduplicate_for: Duration::from_hours(25),
+        suspend: false,
+        history: Some(HistoryLimits {
+            successful: 1,
+            failed: 1,
+        }),
+        job_template: json!({}),
+    }
+}
+
+/// The Job number so and so of an EventJob: unfinished, or ended.
+fn job(event_job: &str, number: i64, gate: Option<Gate>, ended: bool) -> DeliveredJob {
+    let at = Timestamp::from_second(1_700_000_000 + number).unwrap();
+    let name = format!("{event_job}-{number}");
+    DeliveredJob {
+        id: ObjectId::new("n", &name),
+        uid: name,
+        version: "1".to_owned(),
+        event_job: ObjectId::new("n", event_job),
+        occurrence: format!("{number:064}"),
+        gate,
+        is_suspended: gate == Some(Gate::Waiting),
+        claimed_by: None,
+        key: String::new(),
+        received_at: at,
+        created_at: at,
+        ended: ended.then_some((Outcome::Complete, at)),
+        is_going: false,
+        active_pods: 0,
+        ready_pods: 0,
+        remember_for: Duration::from_hours(25),
+    }
+}
+
+struct Bench {
+    launcher: Arc<Fake>,
+    leads: Arc<std::sync::atomic::AtomicBool>,
+    tasks: JoinSet<()>,
+}
+
+impl Bench {
+    /// The loop over these EventJobs, each with an Allow policy or as given.
+    fn start(event_jobs: impl IntoIterator<Item = EventJob>, leads: bool) -> Self {
+        let catalog = Arc::new(Catalog::default());
+        for event_job in event_jobs {
+            let id = event_job.id.clone();
+            let entry = Entry {
+                event_job: Arc::new(event_job),
+                not_ready: None,
+            };
+            catalog.set(id, Listed::Valid(entry));
+        }
+        let launcher = Arc::new(Fake::default());
+        let leads = Arc::new(std::sync::atomic::AtomicBool::new(leads));
+        let mut tasks = JoinSet::new();
+        let (port, is_leader) = (launcher.clone(), leads.clone());
+        tasks.spawn(run(
+            port,
+            catalog,
+            move || is_leader.load(std::sync::atomic::Ordering::Relaxed),
+            CancellationToken::new(),
+        ));
+        Self {
+            launcher,
+            leads,
+            tasks,
+        }
+    }
+
+    /// Lets so much time pass, and everything happen that happens in it.
+    async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+        assert!(!self.tasks.is_empty());
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_left_out_is_written_after_a_while() {
+    let bench = Bench::start([event_job("a", Concurrency::Allow)], true);
+    bench.launcher.put(job("a", 1, None, true));
+    bench.launcher.put(job("a", 2, None, true));
+    bench.pass(3 * SECOND).await;
+    // Whoever launched them may be about to.
+    assert!(bench.launcher.state().keys.is_empty());
+    bench.pass(30 * SECOND).await;
+    assert_eq!(bench.launcher.state().keys.len(), 2);
+    assert!(bench.launcher.state().removed.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_lead_does_nothing_and_begins_with_all_when_it_does() {
+    let bench = Bench::start([event_job("a", Concurrency::Allow)], false);
+    bench.launcher.put(job("a", 1, None, true));
+    bench.pass(60 * SECOND).await;
+    assert!(bench.launcher.state().keys.is_empty());
+    bench
+        .leads
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    bench.pass(30 * SECOND).await;
+    assert_eq!(bench.launcher.state().keys.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn broken_event_jobs_hold_up_no_other_and_are_tried_again() {
+    let names: Vec<String> = (0..50).map(|number| format!("broken-{number}")).collect();
+    let all = names.iter().map(String::as_str).chain(["good"]);
+    let bench = Bench::start(all.map(|name| event_job(name, Concurrency::Allow)), true);
+    for name in &names {
+        let id = ObjectId::new("n", name);
+        bench.launcher.state().broken.insert(id);
+        bench.launcher.put(job(name, 1, None, false));
+    }
+    bench.launcher.put(job("good", 1, None, false));
+    bench.pass(15 * SECOND).await;
+    let keys = |name: &str| {
+        let id = ObjectId::new("n", format!("{name}-1"));
+        bench.launcher.state().keys.contains_key(&id)
+    };
+    assert!(keys("good") && !keys("broken-7"));
+    bench.launcher.state().broken.clear();
+    bench.pass(60 * SECOND).await;
+    assert!(keys("broken-7"));
+}
