@@ -13,6 +13,7 @@ mod cap;
 mod check;
 mod controller;
 mod cycle;
+mod door;
 mod help;
 mod jobs;
 mod kafka;
