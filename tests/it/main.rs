@@ -14,6 +14,7 @@ mod check;
 mod controller;
 mod cycle;
 mod door;
+mod events;
 mod help;
 mod jobs;
 mod kafka;
