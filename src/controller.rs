@@ -23,6 +23,7 @@ use crate::source::Connect;
 
 pub mod admission;
 pub mod cleanup;
+pub mod lease;
 pub mod metrics;
 pub mod object;
 mod report;
