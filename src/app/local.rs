@@ -136,7 +136,12 @@ where
     if let Some(listener) = listener {
         tasks.spawn(
             "health",
-            serve_health(listener, registry, metrics, stop.clone()),
+            serve_health(
+                listener,
+                registry,
+                move || metrics.is_synced(),
+                stop.clone(),
+            ),
         );
     }
     let facts = local.facts();
