@@ -19,6 +19,7 @@ mod help;
 mod jobs;
 mod kafka;
 mod launch_vectors;
+mod lease;
 mod local;
 mod lookup;
 mod metrics;
