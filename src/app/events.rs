@@ -19,6 +19,8 @@ use crate::controller::event_jobs::{self, Desk};
 use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{WAITING_CHANGES, admission};
 use crate::intake::auth::Authenticator;
+use crate::intake::fetch::https::Https;
+use crate::intake::fetch::trust::Trust;
 use crate::intake::webhook::{self, Webhook};
 use crate::launch::kubernetes::delivered::Delivered;
 use crate::lookup::Lookup;
@@ -42,7 +44,7 @@ impl Events {
         config: &Config,
         lookup: Arc<dyn Lookup>,
         registry: &mut Registry,
-    ) -> anyhow::Result<Self> {
+    ) -> Self {
         let launcher = Arc::new(Delivered::new(
             cluster.clone(),
             scope.clone(),
@@ -53,7 +55,8 @@ impl Events {
         let metrics = webhook::metrics::Metrics::default();
         metrics.register(registry.sub_registry_with_prefix("webhook"));
         let rules = Rules::new(config.allow_address.clone(), false);
-        let authenticator = Authenticator::new(lookup, fetch(rules)?, clock);
+        let fetch = Https::new(rules, Trust::native());
+        let authenticator = Authenticator::new(lookup, Arc::new(fetch), clock);
         let webhook = Webhook::new(
             catalog.clone(),
             authenticator,
@@ -63,14 +66,14 @@ impl Events {
             journal.clone(),
             clock,
         );
-        Ok(Self {
+        Self {
             cluster: cluster.clone(),
             scope: scope.clone(),
             launcher,
             catalog,
             journal,
             webhook: Arc::new(webhook),
-        })
+        }
     }
 
     /// Which EventJobs there are.
@@ -127,17 +130,4 @@ impl Events {
             }
         });
     }
-}
-
-struct Unfetched;
-impl crate::intake::fetch::Fetch for Unfetched {
-    fn get<'a>(
-        &'a self,
-        _url: &'a url::Url,
-    ) -> futures::future::BoxFuture<'a, Result<Vec<u8>, String>> {
-        Box::pin(async { Err("not fetched".to_owned()) })
-    }
-}
-fn fetch(_rules: Rules) -> anyhow::Result<Arc<dyn crate::intake::fetch::Fetch>> {
-    Ok(Arc::new(Unfetched))
 }
