@@ -14,6 +14,7 @@ pub mod crd;
 pub mod demo;
 pub mod local;
 pub mod run;
+pub mod test_event;
 
 /// Turns waiting work into Kubernetes Jobs, once each.
 ///
@@ -38,6 +39,8 @@ enum Command {
     Local(local::Args),
     /// Tell everything that can be known wrong about files before they are deployed
     Check(check::Args),
+    /// Tell whether an event matches, and which Job it would become
+    TestEvent(test_event::Args),
     /// Print the CustomResourceDefinitions
     Crd(crd::Args),
     /// See a Kafka backlog become Jobs and be worked off, on this machine, with nothing else installed
@@ -67,6 +70,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Local(args) => local::run(&args),
         Command::Check(args) => print(|out| runtime()?.block_on(check::run(&args, out))),
+        Command::TestEvent(args) => print(|out| runtime()?.block_on(test_event::run(&args, out))),
         Command::Crd(args) => print(|out| crd::run(&args, out)),
         Command::Demo(args) => print(|out| demo::run(&args, out)),
         Command::DemoWorker(args) => demo::work(&args),

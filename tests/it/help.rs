@@ -4,7 +4,7 @@ use std::process::Command;
 
 #[test]
 fn help_of_every_command_says_enough_to_get_going() {
-    for verb in ["", "run", "local", "check", "crd", "demo"] {
+    for verb in ["", "run", "local", "check", "test-event", "crd", "demo"] {
         let output = Command::new(env!("CARGO_BIN_EXE_slipway"))
             .args((!verb.is_empty()).then_some(verb))
             .arg("--help")

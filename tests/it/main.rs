@@ -9,6 +9,7 @@
 mod support;
 
 mod architecture;
+mod binding;
 mod cap;
 mod check;
 mod controller;

@@ -1,0 +1,323 @@
+//! `slipway test-event`: would this event become a Job, which one, and if not, who says no.
+//!
+//! Nothing is connected to, and nothing is made.
+
+mod report;
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::app;
+use crate::cli::wrong_usage;
+use crate::event::{self, Attributes, Event, Opened, Refusal};
+use crate::launch::delivered::Delivery;
+use crate::manifest::{self, Manifests};
+use crate::pattern::Pattern;
+use crate::resource::ObjectId;
+use crate::resource::event_job::{self, EventJob, Format};
+use crate::resource::scaled_job::SLIPWAY_API_VERSION;
+
+use report::{Report, Verdict};
+
+/// Standard input.
+const STANDARD_INPUT: &str = "-";
+/// The largest event that is read. Unit: bytes. As large as the door takes.
+const LARGEST_EVENT: u64 = 2 * 1024 * 1024;
+/// What an unwritten `--ledger-grace` of `slipway run` is: shorter TTLs are raised to it.
+const LEAST_TTL: Duration = Duration::from_secs(600);
+/// A CloudEvent in a file has no headers; it is one whole object.
+const STRUCTURED: &str = "application/cloudevents+json";
+
+/// Shown below the options.
+const EXAMPLES: &str = "\
+EXAMPLES:
+  # Does the event match, and what Job would it become?
+  slipway test-event eventjob.yaml event.json
+  # One of several EventJobs, with the header that its sender adds
+  slipway test-event deploy/ event.json --name invoice-generator --header 'webhook-id: 1'
+  # A pattern alone
+  slipway test-event --pattern '{\"source\": [\"billing\"]}' event.json
+  # An event from somewhere else, an answer for a program
+  aws s3 cp s3://samples/event.json - | slipway test-event eventjob.yaml - --output json";
+
+/// Tells whether an event matches, and which Job it would become
+///
+/// With FILE, each EventJob in it is asked: its pattern, its id, its bindings. The
+/// Job comes out as YAML. With --pattern, only the pattern is. Exit code 0: it
+/// matches; 1: it does not, and the field that refused is printed; 2: the EventJob,
+/// the pattern or the event is not valid, and what is wrong is printed.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_long_help = EXAMPLES,
+    override_usage = "slipway test-event [OPTIONS] <FILE> <EVENT>\n       slipway test-event [OPTIONS] --pattern <PATTERN> <EVENT>"
+)]
+pub struct Args {
+    /// A file or folder with EventJobs (not with --pattern), and a file with the event's body; - for standard input
+    #[arg(required = true, num_args = 1..=2, value_names = ["FILE", "EVENT"])]
+    pub paths: Vec<PathBuf>,
+    /// An event pattern, in place of a FILE
+    #[arg(long, value_name = "PATTERN", conflicts_with_all = ["name", "headers"])]
+    pub pattern: Option<String>,
+    /// Ask only the EventJob of this name
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// A header that comes with the event; may be given again
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// How to print what came out
+    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub output: Output,
+}
+
+/// How the outcome is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// One line each, and the Jobs as YAML
+    Text,
+    /// One object, for programs
+    Json,
+}
+
+/// Tests the event and prints what would come of it.
+///
+/// # Errors
+///
+/// When the event cannot be read, or `out` takes no more.
+pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let (file, event) = match (args.paths.as_slice(), &args.pattern) {
+        ([event], Some(_)) => (None, event),
+        ([file, event], None) => (Some(file), event),
+        ([_], None) => {
+            return Ok(wrong_usage(
+                "FILE and EVENT are needed, or --pattern and EVENT",
+            ));
+        }
+        _ => return Ok(wrong_usage("--pattern stands in place of FILE")),
+    };
+    if file.is_some_and(|file| is_standard_input(file)) && is_standard_input(event) {
+        return Ok(wrong_usage("only one of FILE and EVENT can be -"));
+    }
+    let attributes = match attributes(&args.headers) {
+        Ok(attributes) => attributes,
+        Err(message) => return Ok(wrong_usage(&message)),
+    };
+    let body = read(event)?;
+    let reports = match (&args.pattern, file) {
+        (Some(pattern), _) => vec![test_pattern(pattern, &body)],
+        (None, Some(file)) => {
+            let manifests = manifest::load(std::slice::from_ref(file)).await;
+            test_event_jobs(&manifests, args.name.as_deref(), &attributes, &body)
+        }
+        (None, None) => Vec::new(),
+    };
+    match args.output {
+        Output::Text => report::print_text(&reports, out)?,
+        Output::Json => report::print_json(&reports, out)?,
+    }
+    Ok(report::exit_code(&reports))
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == STANDARD_INPUT
+}
+
+fn attributes(headers: &[String]) -> Result<Attributes, String> {
+    let mut attributes = Attributes::new();
+    for header in headers {
+        let Some((name, value)) = header.split_once(':') else {
+            return Err("--header must be a name, a colon and a value".to_owned());
+        };
+        let name = name.trim().to_ascii_lowercase();
+        // As at the door: of two nobody can say which is meant.
+        if attributes
+            .insert(name.clone(), value.trim().to_owned())
+            .is_some()
+        {
+            return Err(format!("--header {name} is given twice"));
+        }
+    }
+    Ok(attributes)
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let source: Box<dyn Read> = if is_standard_input(path) {
+        Box::new(std::io::stdin())
+    } else {
+        let file = std::fs::File::open(path);
+        Box::new(file.with_context(|| format!("the event {} cannot be read", path.display()))?)
+    };
+    let mut body = Vec::new();
+    source
+        .take(LARGEST_EVENT + 1)
+        .read_to_end(&mut body)
+        .with_context(|| format!("the event {} cannot be read", path.display()))?;
+    anyhow::ensure!(
+        u64::try_from(body.len()).is_ok_and(|length| length <= LARGEST_EVENT),
+        "the event has more than {LARGEST_EVENT} bytes"
+    );
+    Ok(body)
+}
+
+fn test_pattern(pattern: &str, body: &[u8]) -> Report {
+    let verdict = match Pattern::parse(pattern) {
+        Err(error) => Verdict::Invalid {
+            field: "pattern".to_owned(),
+            message: error.to_string(),
+        },
+        Ok(pattern) => match event::open(Format::Json, &Attributes::new(), body) {
+            Ok(Opened::One(event)) => refusal(&pattern, &event).unwrap_or(Verdict::Match(None)),
+            Ok(_) => Verdict::NoEvent("it is no event".to_owned()),
+            Err(refusal) => invalid(refusal),
+        },
+    };
+    Report {
+        event_job: None,
+        index: None,
+        verdict,
+    }
+}
+
+fn refusal(pattern: &Pattern, event: &Event) -> Option<Verdict> {
+    let refusal = pattern.refusal(&event.text)?;
+    Some(Verdict::NoMatch {
+        field: refusal.field,
+        message: refusal.reason,
+    })
+}
+
+fn invalid(refusal: Refusal) -> Verdict {
+    Verdict::Invalid {
+        field: refusal.field,
+        message: refusal.message,
+    }
+}
+
+/// Asks every EventJob that is meant.
+fn test_event_jobs(
+    manifests: &Manifests,
+    name: Option<&str>,
+    attributes: &Attributes,
+    body: &[u8],
+) -> Vec<Report> {
+    let mut reports = Vec::new();
+    let meant = manifests.entries.iter().filter(|entry| {
+        let document = &entry.document;
+        document.kind == "EventJob"
+            && document.api_version == SLIPWAY_API_VERSION
+            && name.is_none_or(|name| document.id.name == name)
+    });
+    for entry in meant {
+        let id = &entry.document.id;
+        match event_job::parse(&entry.document.value) {
+            Ok(event_job) => reports.extend(test_event_job(&event_job, attributes, body)),
+            Err(faults) => reports.extend(faults.into_iter().map(|fault| {
+                let finding = entry.finding(fault);
+                Report {
+                    event_job: Some(id.clone()),
+                    index: None,
+                    verdict: Verdict::Invalid {
+                        field: format!(
+                            "{}:{}: {}",
+                            finding.file, finding.position, finding.fault.field
+                        ),
+                        message: finding.fault.message,
+                    },
+                }
+            })),
+        }
+    }
+    if reports.is_empty() {
+        reports.push(Report {
+            event_job: None,
+            index: None,
+            verdict: nothing_found(manifests, name),
+        });
+    }
+    reports
+}
+
+/// Why no EventJob was asked.
+fn nothing_found(manifests: &Manifests, name: Option<&str>) -> Verdict {
+    if let Some(fault) = manifests.faults.iter().find(|fault| fault.object.is_none()) {
+        return Verdict::Invalid {
+            field: format!("{}:{}", fault.file, fault.position),
+            message: fault.fault.message.clone(),
+        };
+    }
+    let message = match name {
+        Some(name) => format!("holds no EventJob of the name {name}"),
+        None => format!("holds no EventJob of {SLIPWAY_API_VERSION}"),
+    };
+    Verdict::Invalid {
+        field: "FILE".to_owned(),
+        message,
+    }
+}
+
+/// Asks one EventJob about every event of the body.
+fn test_event_job(event_job: &EventJob, attributes: &Attributes, body: &[u8]) -> Vec<Report> {
+    let report = |index: Option<usize>, verdict| Report {
+        event_job: Some(event_job.id.clone()),
+        index,
+        verdict,
+    };
+    let format = event_job.webhook.format;
+    let mut attributes = attributes.clone();
+    if format == Format::CloudEvents && !attributes.contains_key("ce-specversion") {
+        attributes
+            .entry("content-type".to_owned())
+            .or_insert_with(|| STRUCTURED.to_owned());
+    }
+    match event::open(format, &attributes, body) {
+        Err(refusal) => vec![report(None, invalid(refusal))],
+        Ok(Opened::One(event)) => vec![report(None, verdict(event_job, &event))],
+        Ok(Opened::Many(events)) => events
+            .into_iter()
+            .enumerate()
+            .map(|(index, event)| {
+                let verdict = event.map_or_else(invalid, |event| verdict(event_job, &event));
+                report(Some(index), verdict)
+            })
+            .collect(),
+        Ok(Opened::Confirmation { topic_arn, .. }) => {
+            let message = format!("it asks to confirm a subscription to {topic_arn}");
+            vec![report(None, Verdict::NoEvent(message))]
+        }
+        Ok(Opened::Unsubscribed) => {
+            let message = "it tells that a subscription ended".to_owned();
+            vec![report(None, Verdict::NoEvent(message))]
+        }
+    }
+}
+
+/// What the door would do with one event, in its order.
+fn verdict(event_job: &EventJob, event: &Event) -> Verdict {
+    let no = event_job
+        .pattern
+        .as_ref()
+        .and_then(|pattern| refusal(pattern, event));
+    if let Some(no) = no {
+        return no;
+    }
+    let delivery = event.identity(&event_job.id_from).and_then(|identity| {
+        let delivery = Delivery::new(event_job, event, &identity, app::clock(), LEAST_TTL)?;
+        Ok((identity.id, delivery))
+    });
+    match delivery {
+        Ok((event_id, delivery)) => Verdict::Match(Some(report::Made {
+            event_id,
+            job: delivery.launch.manifest,
+            secret: delivery.file,
+        })),
+        Err(refusal) => invalid(refusal),
+    }
+}
+
+/// How an EventJob is called in what is printed.
+fn name_of(id: Option<&ObjectId>) -> String {
+    id.map_or_else(|| "pattern".to_owned(), |id| format!("EventJob {id}"))
+}

@@ -1,0 +1,117 @@
+//! What came of an event, printed: for people as lines and YAML, for programs as JSON.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::name_of;
+use crate::resource::ObjectId;
+
+/// What one EventJob, or a pattern alone, says about one event.
+pub(super) struct Report {
+    /// `None` for a pattern alone.
+    pub(super) event_job: Option<ObjectId>,
+    /// Which event of a list.
+    pub(super) index: Option<usize>,
+    pub(super) verdict: Verdict,
+}
+
+/// What is said.
+pub(super) enum Verdict {
+    /// It matches; for an EventJob with the Job that comes out.
+    Match(Option<Made>),
+    /// The pattern refuses it.
+    NoMatch {
+        /// Of the pattern.
+        field: String,
+        message: String,
+    },
+    /// There is no event in the body.
+    NoEvent(String),
+    /// The object, the pattern or the event is wrong.
+    Invalid { field: String, message: String },
+}
+
+/// What an event becomes.
+pub(super) struct Made {
+    pub(super) event_id: String,
+    pub(super) job: Value,
+    /// With the event, for `bind.file`.
+    pub(super) secret: Option<Value>,
+}
+
+/// 2 when something is not valid, else 0 when something matches, else 1.
+pub(super) fn exit_code(reports: &[Report]) -> ExitCode {
+    let any = |is: fn(&Verdict) -> bool| reports.iter().any(|report| is(&report.verdict));
+    if any(|verdict| matches!(verdict, Verdict::Invalid { .. })) {
+        ExitCode::from(2)
+    } else if any(|verdict| matches!(verdict, Verdict::Match(_))) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// One comment a report, and the objects as YAML documents: the whole is YAML, and can be applied.
+pub(super) fn print_text(reports: &[Report], out: &mut dyn Write) -> anyhow::Result<()> {
+    for report in reports {
+        let mut who = name_of(report.event_job.as_ref());
+        if let Some(index) = report.index {
+            who.push_str(&format!(", event {index}"));
+        }
+        match &report.verdict {
+            Verdict::Match(None) => writeln!(out, "# {who}: match")?,
+            Verdict::NoMatch { field, message } => {
+                writeln!(out, "# {who}: no match: {field}: {message}")?;
+            }
+            Verdict::NoEvent(message) => writeln!(out, "# {who}: no event: {message}")?,
+            Verdict::Invalid { field, message } => {
+                writeln!(out, "# {who}: not valid: {field}: {message}")?;
+            }
+            Verdict::Match(Some(made)) => {
+                // Quoted: an id may have line breaks, and this is a comment.
+                writeln!(out, "# {who}: match, event id {:?}", made.event_id)?;
+                for object in made.secret.iter().chain([&made.job]) {
+                    writeln!(out, "---\n{}", serde_saphyr::to_string(object)?.trim_end())?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One object with a list of what was said.
+pub(super) fn print_json(reports: &[Report], out: &mut dyn Write) -> anyhow::Result<()> {
+    let results: Vec<Value> = reports.iter().map(Report::to_json).collect();
+    serde_json::to_writer_pretty(&mut *out, &json!({ "results": results }))?;
+    writeln!(out)?;
+    Ok(())
+}
+
+impl Report {
+    fn to_json(&self) -> Value {
+        let (result, field, message) = match &self.verdict {
+            Verdict::Match(_) => ("Match", None, None),
+            Verdict::NoMatch { field, message } => ("NoMatch", Some(field), Some(message)),
+            Verdict::NoEvent(message) => ("NoEvent", None, Some(message)),
+            Verdict::Invalid { field, message } => ("Invalid", Some(field), Some(message)),
+        };
+        let made = match &self.verdict {
+            Verdict::Match(made) => made.as_ref(),
+            _ => None,
+        };
+        let id = self.event_job.as_ref();
+        json!({
+            "namespace": id.map(|id| &id.namespace),
+            "name": id.map(|id| &id.name),
+            "event": self.index,
+            "result": result,
+            "field": field,
+            "message": message,
+            "eventId": made.map(|made| &made.event_id),
+            "job": made.map(|made| &made.job),
+            "secret": made.and_then(|made| made.secret.as_ref()),
+        })
+    }
+}
