@@ -66,6 +66,7 @@ pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             until_idle: true,
             backoff_base: Duration::from_secs(1),
             max_processes: None,
+            ledger_grace: Duration::ZERO,
             health: None,
             allow_address: Vec::new(),
         };

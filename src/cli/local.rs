@@ -65,6 +65,15 @@ pub struct Args {
     /// Containers that run at once [default: 4 for each core]
     #[arg(long, value_name = "N", env = "SLIPWAY_MAX_PROCESSES")]
     pub max_processes: Option<NonZeroU32>,
+    /// How long an event has been in the ledger before its Job may be removed
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "10m",
+        value_parser = config::duration,
+        env = "SLIPWAY_LEDGER_GRACE"
+    )]
+    pub ledger_grace: Duration,
     /// Address for /livez, /readyz and /metrics [default: none]
     #[arg(long, value_name = "ADDRESS", value_parser = config::address, env = "SLIPWAY_HEALTH")]
     pub health: Option<SocketAddr>,
@@ -144,6 +153,7 @@ pub(crate) async fn engine<Seen>(
             clock: app::clock,
             environment: config::values(&launch::local::INHERITED),
             lookup: Arc::new(Current::default()),
+            ledger_grace: args.ledger_grace,
         },
     )?;
     let settings = app::local::Settings {

@@ -123,6 +123,7 @@ fn settings() -> Settings {
         clock: jiff::Timestamp::now,
         environment: BTreeMap::from([("PATH".to_owned(), std::env::var("PATH").unwrap().into())]),
         lookup: Arc::new(Files),
+        ledger_grace: Duration::ZERO,
     }
 }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::app::local::{News, Standing};
 use crate::launch::Outcome;
+use crate::launch::delivered::Gate;
 use crate::launch::local::{Fact, JobPhase, JobView, PodEnd};
 use crate::resource::ObjectId;
 
@@ -99,6 +100,11 @@ pub fn line(fact: &Fact) -> String {
         } => match outcome {
             Outcome::Complete => format!("job {job} complete"),
             Outcome::Failed => format!("job {job} failed: {reason}"),
+        },
+        Fact::Turned { job, gate } => match gate {
+            Gate::Waiting => format!("job {job} waits"),
+            Gate::Released => format!("job {job} released"),
+            Gate::Dropped => format!("job {job} dropped"),
         },
         Fact::Removed { job } => format!("job {job} removed"),
     }
@@ -221,6 +227,8 @@ mod tests {
         JobView {
             id: ObjectId::new("default", name),
             scaled_job: Some(ObjectId::new("default", "orders")),
+            event_job: None,
+            gate: None,
             image: String::new(),
             phase,
             completions: Some(1),
