@@ -249,6 +249,7 @@ pub(crate) mod fixtures;
 pub mod history;
 pub mod job;
 pub mod kubernetes;
+pub mod ledger;
 pub mod local;
 pub mod once;
 pub mod retention;

@@ -100,6 +100,7 @@ const PURE: &[&str] = &[
     "launch/delivered.rs",
     "launch/admission.rs",
     "launch/once.rs",
+    "launch/ledger",
     "launch/retention.rs",
     "launch/count.rs",
     "launch/history.rs",
