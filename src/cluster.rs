@@ -6,10 +6,11 @@
 
 use std::error::Error as _;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Method, Request, header};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -65,6 +66,8 @@ pub struct Cluster {
     client: kube::Client,
     /// One for each call that may be under way.
     room: Arc<Semaphore>,
+    /// What the server's clock said last, and when, in boot time.
+    clock: Arc<Mutex<Option<(Timestamp, Duration)>>>,
 }
 
 impl fmt::Debug for Cluster {
@@ -80,6 +83,7 @@ pub struct Call {
     path: String,
     query: Vec<(&'static str, String)>,
     body: Option<(&'static str, Value)>,
+    accept: Option<&'static str>,
     deadline: Duration,
 }
 
@@ -112,6 +116,11 @@ impl Call {
         Self::new(Method::POST, path, Some(("application/json", body))).query("timeout", "4s")
     }
 
+    /// A replacement. Send it with the `resourceVersion` it is based on.
+    pub fn put(path: impl Into<String>, body: Value) -> Self {
+        Self::new(Method::PUT, path, Some(("application/json", body))).query("timeout", "4s")
+    }
+
     /// A JSON merge patch.
     pub fn merge_patch(path: impl Into<String>, body: Value) -> Self {
         Self::new(
@@ -132,8 +141,16 @@ impl Call {
             path: path.into(),
             query: Vec::new(),
             body,
+            accept: None,
             deadline: DEADLINE,
         }
+    }
+
+    /// Asks for the objects of a list without their contents: metadata alone.
+    #[must_use]
+    pub fn metadata_only(mut self) -> Self {
+        self.accept = Some("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1");
+        self
     }
 
     /// Adds a query parameter.
@@ -159,6 +176,9 @@ impl Call {
             uri.extend(form_urlencoded::byte_serialize(value.as_bytes()));
         }
         let mut request = Request::builder().method(self.method).uri(uri);
+        if let Some(media_type) = self.accept {
+            request = request.header(header::ACCEPT, media_type);
+        }
         let body = match self.body {
             None => kube::client::Body::empty(),
             Some((media_type, value)) => {
@@ -178,7 +198,14 @@ impl Cluster {
         Self {
             client,
             room: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+            clock: Arc::default(),
         }
+    }
+
+    /// The server's clock, to a second or two: as its last answer told, and the time since then. `None` before the first answer.
+    pub fn server_time(&self) -> Option<Timestamp> {
+        let (told, at) = (*self.clock.lock().unwrap_or_else(PoisonError::into_inner))?;
+        told.checked_add(boot::now().saturating_sub(at)).ok()
     }
 
     /// The client, for watches.
@@ -219,6 +246,14 @@ impl Cluster {
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
+        let date = response
+            .headers()
+            .get(header::DATE)
+            .and_then(|value| jiff::fmt::rfc2822::parse(value.to_str().ok()?).ok());
+        if let Some(date) = date {
+            let told = Some((date.timestamp(), boot::now()));
+            *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        }
         let body = response.into_body().collect_bytes().await;
         Ok(Answer {
             status,
@@ -284,6 +319,8 @@ impl Answer {
 fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(LONGEST_WORDS)]
 }
+
+pub mod boot;
 
 #[cfg(test)]
 mod tests {

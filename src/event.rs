@@ -3,11 +3,21 @@
 //! Bodies and headers in, events out; pure. Who may send is `intake`'s, what an
 //! event becomes is `launch`'s.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
-use crate::resource::event_job::{Format, IdPart};
+use crate::resource::event_job::{Format, IdPart, Origin};
+use crate::resource::json_text;
+use crate::resource::query::Query;
+
+mod cloudevents;
+mod eventbridge;
+mod json;
+mod sns;
+mod trace;
 
 /// Request headers or message attributes by name in lower case. Bounded by the server: 64 headers, 16 KiB.
 pub type Attributes = BTreeMap<String, String>;
@@ -80,20 +90,121 @@ pub enum Opened {
 /// # Errors
 ///
 /// [`Refusal`] when it is no JSON, or not of its format.
-pub fn open(_format: Format, _attributes: &Attributes, _body: &[u8]) -> Result<Opened, Refusal> {
-    Err(Refusal {
-        field: "body".to_owned(),
-        message: "is not read yet".to_owned(),
-    })
+pub fn open(format: Format, attributes: &Attributes, body: &[u8]) -> Result<Opened, Refusal> {
+    match format {
+        Format::EventBridge => eventbridge::open(attributes, body),
+        Format::Sns => sns::open(attributes, body),
+        Format::CloudEvents => cloudevents::open(attributes, body),
+        Format::Json => json::open(attributes, body),
+    }
 }
 
 impl Event {
     /// Its identity: by the parts given, or by its format's rule when there are none.
     ///
+    /// Parts are the whole identity, but for a replay's name: what is delivered again on purpose is another event.
+    ///
     /// # Errors
     ///
     /// [`Refusal`] naming the part that the event does not have.
-    pub fn identity(&self, _id_from: &[IdPart]) -> Result<Identity, Refusal> {
-        self.identity.clone()
+    pub fn identity(&self, id_from: &[IdPart]) -> Result<Identity, Refusal> {
+        let id = match id_from {
+            [] => return self.identity.clone(),
+            [part] => self.part(part)?.into_owned(),
+            parts => {
+                // Each with its length in front, so that ("a", "bc") is not ("ab", "c").
+                let mut id = String::new();
+                for part in parts {
+                    let part = self.part(part)?;
+                    id.push_str(&format!("{}:{part}", part.len()));
+                }
+                id
+            }
+        };
+        let own = self.identity.as_ref().ok();
+        Ok(Identity {
+            source: String::new(),
+            id,
+            replay: own.and_then(|identity| identity.replay.clone()),
+        })
+    }
+
+    fn part(&self, part: &IdPart) -> Result<Cow<'_, str>, Refusal> {
+        let (field, found) = match part {
+            IdPart::Path(query) => {
+                let written = query.find_written(&self.text);
+                if written.is_some_and(|written| written.is_ambiguous) {
+                    return Err(Refusal::new(query.to_string(), REPEATED));
+                }
+                (query.to_string(), self.at(query))
+            }
+            IdPart::Header(name) => (header_field(name), self.header(name)),
+            IdPart::BodyHash => return Ok(Cow::Owned(self.payload_hash())),
+        };
+        match found {
+            Some(found) if !found.is_empty() => Ok(found),
+            Some(_) => Err(Refusal::new(
+                field,
+                "is empty, and the event's id is made of it (idFrom)",
+            )),
+            None => Err(Refusal::new(
+                field,
+                "is missing, and the event's id is made of it (idFrom)",
+            )),
+        }
+    }
+
+    /// What a binding gets: a text as it is, a number or a boolean as it was written, a list or an object as
+    /// compact JSON; `None` when there is nothing, or null.
+    pub fn find(&self, origin: &Origin) -> Option<Cow<'_, str>> {
+        match origin {
+            Origin::Path(query) => self.at(query),
+            Origin::Header(name) => self.header(name),
+        }
+    }
+
+    fn at(&self, query: &Query) -> Option<Cow<'_, str>> {
+        match query.find(&self.value)? {
+            Value::Null => None,
+            Value::String(text) => Some(Cow::Borrowed(text)),
+            Value::Bool(true) => Some(Cow::Borrowed("true")),
+            Value::Bool(false) => Some(Cow::Borrowed("false")),
+            Value::Number(_) => query
+                .find_written(&self.text)
+                .map(|written| Cow::Borrowed(written.text)),
+            Value::Array(_) | Value::Object(_) => query
+                .find_written(&self.text)
+                .map(|written| Cow::Owned(json_text::compact(written.text))),
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        let value = self.attributes.get(name);
+        value.map(|value| Cow::Borrowed(value.as_str()))
+    }
+
+    /// The hash of the event's value, 64 hexadecimal digits: the same for every text that says the same.
+    pub fn payload_hash(&self) -> String {
+        let hash = Sha256::digest(json_text::canonical(&self.text));
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
+
+impl Refusal {
+    /// What is wrong with a field, and what would be right.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// How a header is called in a [`Refusal`].
+pub fn header_field(name: &str) -> String {
+    format!("header {name}")
+}
+
+/// Said of a name that would mean one thing to us and another to somebody else.
+const REPEATED: &str = "is there more than once: it must be there once";
+

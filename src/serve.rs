@@ -1,4 +1,5 @@
 //! What listens. Servers take a bound listener and a stop signal, so that a
 //! caller decides where and for how long.
 
+pub mod events;
 pub mod health;

@@ -1,6 +1,8 @@
 //! Who may send: API keys, Basic, HMAC, JWT, SNS signatures.
 //!
 //! One answer for every failure; comparisons in constant time; Secrets read through `lookup`.
+//! What is missing on our side (a Secret, an issuer's keys) is [`Verdict::Unavailable`]:
+//! it never lets anybody in, and never tells a sender that it is wrong.
 
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use jiff::Timestamp;
 use crate::lookup::Lookup;
 use crate::resource::event_job::Auth;
 
+use self::compare::Comparer;
+use self::secrets::Secrets;
 use super::fetch::Fetch;
 
 /// What is known of the sender.
@@ -26,11 +30,46 @@ pub enum Verdict {
     Unavailable(String),
 }
 
+impl Verdict {
+    /// Passed whatever else is wrong; otherwise the trouble, if there is one.
+    fn of(passed: bool, trouble: Option<String>) -> Self {
+        match trouble {
+            _ if passed => Self::Passed,
+            Some(why) => Self::Unavailable(why),
+            None => Self::Refused,
+        }
+    }
+
+    /// Of two ways in, the one that leads further.
+    fn or(self, other: Self) -> Self {
+        let rank = |verdict: &Self| match verdict {
+            Self::Passed => 3,
+            Self::NeedsBody => 2,
+            Self::Unavailable(_) => 1,
+            Self::Refused => 0,
+        };
+        if rank(&other) > rank(&self) {
+            other
+        } else {
+            self
+        }
+    }
+}
+
 /// Proves who sends.
 pub struct Authenticator {
     lookup: Arc<dyn Lookup>,
     fetch: Arc<dyn Fetch>,
     clock: fn() -> Timestamp,
+    comparer: Comparer,
+}
+
+/// One request, as far as it has been read.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    headers: &'a HeaderMap,
+    body: Option<&'a [u8]>,
+    now: Timestamp,
 }
 
 impl Authenticator {
@@ -40,29 +79,29 @@ impl Authenticator {
             lookup,
             fetch,
             clock,
+            comparer: Comparer::new(),
         }
     }
 
     /// What headers alone tell. [`Verdict::NeedsBody`] only when some scheme needs it and what it needs in headers is there.
     pub fn with_headers<'a>(
         &'a self,
-        _namespace: &'a str,
-        _auth: &'a [Auth],
-        _headers: &'a HeaderMap,
+        namespace: &'a str,
+        auth: &'a [Auth],
+        headers: &'a HeaderMap,
     ) -> BoxFuture<'a, Verdict> {
-        let _unused = (&self.lookup, &self.fetch, self.clock);
-        Box::pin(std::future::ready(Verdict::Refused))
+        Box::pin(self.any(namespace, auth, headers, None))
     }
 
     /// What headers and body tell. Never [`Verdict::NeedsBody`].
     pub fn with_body<'a>(
         &'a self,
-        _namespace: &'a str,
-        _auth: &'a [Auth],
-        _headers: &'a HeaderMap,
-        _body: &'a [u8],
+        namespace: &'a str,
+        auth: &'a [Auth],
+        headers: &'a HeaderMap,
+        body: &'a [u8],
     ) -> BoxFuture<'a, Verdict> {
-        Box::pin(std::future::ready(Verdict::Refused))
+        Box::pin(self.any(namespace, auth, headers, Some(body)))
     }
 
     /// Confirms an SNS subscription of a topic that `auth` lists, at an address that is SNS's own.
@@ -72,6 +111,65 @@ impl Authenticator {
         _topic_arn: &'a str,
         _subscribe_url: &'a str,
     ) -> BoxFuture<'a, Verdict> {
+        let _unused = &self.fetch;
         Box::pin(std::future::ready(Verdict::Refused))
     }
+
+    async fn any(
+        &self,
+        namespace: &str,
+        auth: &[Auth],
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Verdict {
+        let request = Request {
+            headers,
+            body,
+            now: (self.clock)(),
+        };
+        let mut verdict = Verdict::Refused;
+        for scheme in auth {
+            verdict = verdict.or(self.one(namespace, scheme, request).await);
+            if verdict == Verdict::Passed {
+                break;
+            }
+        }
+        verdict
+    }
+
+    async fn one(&self, namespace: &str, scheme: &Auth, request: Request<'_>) -> Verdict {
+        let headers = request.headers;
+        let secrets = Secrets {
+            lookup: &*self.lookup,
+            namespace,
+        };
+        match scheme {
+            Auth::None => Verdict::Passed,
+            Auth::ApiKey { header, keys } => {
+                api_key::api_key(secrets, &self.comparer, headers, header, keys).await
+            }
+            Auth::Basic { secret } => {
+                api_key::basic(secrets, &self.comparer, headers, secret).await
+            }
+            Auth::Hmac { scheme, keys } => {
+                match (hmac::claimed(scheme, headers, request.now), request.body) {
+                    (None, _) => Verdict::Refused,
+                    (Some(_), None) => Verdict::NeedsBody,
+                    (Some(claimed), Some(body)) => {
+                        hmac::verify(secrets, scheme, keys, &claimed, body).await
+                    }
+                }
+            }
+            Auth::Jwt { .. } | Auth::Sns { .. } => Verdict::Refused,
+        }
+    }
 }
+
+mod api_key;
+mod compare;
+mod headers;
+mod hmac;
+mod secrets;
+
+#[cfg(test)]
+mod tests;

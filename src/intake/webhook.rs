@@ -148,6 +148,11 @@ impl Webhook {
         answer
     }
 
+    /// An answer was given without asking: no such path, no room, no request at all.
+    pub fn turned_away(&self, status: u16) {
+        self.metrics.answered(status);
+    }
+
     async fn answer_one(&self, id: &ObjectId, request: Request<'_>, body: &mut dyn Body) -> Answer {
         let mut clock = Clock::start();
         let entry = match self.catalog.get(id) {
@@ -304,9 +309,10 @@ impl Webhook {
                 reports.push(Report::unmatched());
                 continue;
             }
-            let deliveries = entries
-                .into_iter()
-                .map(|entry| self.deliver(entry, &event, true, clock));
+            let mut deliveries: Vec<BoxFuture<'_, Report>> = Vec::with_capacity(entries.len());
+            for entry in entries {
+                deliveries.push(Box::pin(self.deliver(entry, &event, true, clock)));
+            }
             let mut told = futures::stream::iter(deliveries).buffered(AT_ONCE);
             while let Some(report) = told.next().await {
                 reports.push(report);

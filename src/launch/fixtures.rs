@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::JobState;
+use super::event_launcher::DeliveredJob;
 use crate::resource::{Api, HistoryLimits, ObjectId, Rollout, ScaledJob};
 use crate::scaling::{Bounds, Calculation, Policy, Strategy};
 
@@ -49,5 +51,28 @@ pub(crate) fn job(name: &str) -> JobState {
         created_at: None,
         finished_at: None,
         pods: Vec::new(),
+    }
+}
+
+/// An unfinished Job of an event, received so many seconds after 1970, made without a gate.
+pub(crate) fn delivered(name: &str, received_at: i64) -> DeliveredJob {
+    let at = Timestamp::from_second(received_at).unwrap();
+    DeliveredJob {
+        id: ObjectId::new("production", name),
+        uid: format!("uid of {name}"),
+        version: "1".to_owned(),
+        event_job: ObjectId::new("production", "invoices"),
+        occurrence: String::new(),
+        gate: None,
+        is_suspended: false,
+        claimed_by: None,
+        key: String::new(),
+        received_at: at,
+        created_at: at,
+        ended: None,
+        is_going: false,
+        active_pods: 1,
+        ready_pods: 1,
+        remember_for: Duration::from_hours(25),
     }
 }

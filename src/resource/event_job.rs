@@ -4,6 +4,14 @@
 //! exists, it is valid. Whether its Job template is a good one is left to the API
 //! server's dry run, or to `template`.
 
+mod auth;
+mod bind;
+mod document;
+mod origin;
+mod policy;
+mod template;
+mod webhook;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -11,6 +19,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::pattern::Pattern;
+use crate::resource::fields::Faults;
 use crate::resource::query::Query;
 use crate::resource::{Fault, HistoryLimits, ObjectId};
 
@@ -253,9 +262,20 @@ pub struct RateLimit {
 
 /// Reads an EventJob.
 ///
+/// `status` is ignored. Whether the Job template is a good one is not looked at
+/// beyond what this room needs of it.
+///
 /// # Errors
 ///
-/// Everything that is wrong with it.
-pub fn parse(_value: &Value) -> Result<EventJob, Vec<Fault>> {
-    Err(vec![Fault::at("kind", "EventJob is not read yet")])
+/// Everything that is wrong with it; values of Secrets are not in it, and cannot be.
+pub fn parse(value: &Value) -> Result<EventJob, Vec<Fault>> {
+    let faults = Faults::default();
+    let parsed = document::read(value, &faults);
+    match parsed {
+        Some(event_job) if faults.is_empty() => Ok(event_job),
+        _ => Err(faults.into_vec()),
+    }
 }
+
+#[cfg(test)]
+mod tests;

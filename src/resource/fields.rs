@@ -33,6 +33,7 @@ impl Faults {
 /// One mapping of a document.
 pub(super) struct Fields<'a> {
     path: String,
+    value: &'a Value,
     map: &'a Map<String, Value>,
     faults: &'a Faults,
     known: RefCell<Vec<&'static str>>,
@@ -47,10 +48,40 @@ impl<'a> Fields<'a> {
         };
         Some(Self {
             path: path.to_owned(),
+            value,
             map,
             faults,
             known: RefCell::default(),
         })
+    }
+
+    /// Remembers a fault at one of the mapping's fields, or at the mapping itself for the empty key.
+    pub(super) fn fault(&self, key: &str, message: impl Into<String>) {
+        let path = match key {
+            "" => self.path.clone(),
+            key => self.path(key),
+        };
+        self.faults.add(path, message);
+    }
+
+    /// The mapping itself, untouched.
+    pub(super) fn whole(&self) -> &'a Value {
+        self.value
+    }
+
+    /// Whether something is written at a key that is then not taken for known.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// The mappings of a list, those that are mappings; `None` when there is no list.
+    pub(super) fn mappings(&self, key: &'static str) -> Option<Vec<Fields<'a>>> {
+        let list = self.list(key)?;
+        let mapping = |(index, value)| {
+            let path = self.path(&format!("{key}[{index}]"));
+            Self::new(&path, value, self.faults)
+        };
+        Some(list.iter().enumerate().filter_map(mapping).collect())
     }
 
     /// The path of one of the mapping's fields.
@@ -211,9 +242,14 @@ impl<'a> Fields<'a> {
 
     /// Every field that nobody has asked for is a fault. Call it last.
     pub(super) fn refuse_others(&self) {
+        self.refuse_others_but(&[]);
+    }
+
+    /// The same, past fields that have been spoken of otherwise.
+    pub(super) fn refuse_others_but(&self, spoken_of: &[&str]) {
         let known = self.known.borrow();
         for key in self.map.keys() {
-            if known.contains(&key.as_str()) {
+            if known.contains(&key.as_str()) || spoken_of.contains(&key.as_str()) {
                 continue;
             }
             let mut message = String::from("there is no such field");

@@ -1,8 +1,12 @@
 //! A path to one value of an event: an RFC 9535 singular query.
 
+mod parse;
+
 use std::fmt;
 
 use serde_json::Value;
+
+use crate::resource::json_text;
 
 /// A singular query: names and indexes, from the root.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,39 +22,73 @@ enum Step {
     Index(i64),
 }
 
+/// A value where it stands in the text it was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written<'a> {
+    /// The value as it was written, to the digit.
+    pub text: &'a str,
+    /// A name on the way to it is there more than once: readers may disagree which one is meant. This is the last.
+    pub is_ambiguous: bool,
+}
+
 impl Query {
     /// Reads a query such as `$.detail['order-id'].items[0]`.
     ///
     /// # Errors
     ///
-    /// What is wrong with it and what would be right.
+    /// What is wrong with it, where, and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let steps = text.strip_prefix("$.").map(|rest| {
-            let names = rest.split('.').map(|name| Step::Name(name.to_owned()));
-            names.collect()
-        });
-        let steps = steps.ok_or("must begin with $")?;
         Ok(Self {
             text: text.to_owned(),
-            steps,
+            steps: parse::steps(text)?,
         })
     }
 
     /// The value it leads to.
     pub fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         self.steps.iter().try_fold(value, |value, step| match step {
-            Step::Name(name) => value.get(name),
+            Step::Name(name) => value.as_object()?.get(name),
             Step::Index(index) => {
                 let list = value.as_array()?;
-                let index = match usize::try_from(*index) {
-                    Ok(index) => index,
-                    Err(_) => list
-                        .len()
-                        .checked_sub(usize::try_from(index.unsigned_abs()).ok()?)?,
-                };
-                list.get(index)
+                list.get(position(*index, list.len())?)
             }
         })
+    }
+
+    /// The same value in the JSON text that `value` was read from: numbers have the digits they were written with.
+    pub fn find_written<'a>(&self, text: &'a str) -> Option<Written<'a>> {
+        let whole = Written {
+            text: text.trim_matches(json_text::is_space),
+            is_ambiguous: false,
+        };
+        self.steps
+            .iter()
+            .try_fold(whole, |within, step| match step {
+                Step::Name(name) => {
+                    let mut named = json_text::members(within.text)?.filter(|(key, _)| key == name);
+                    let (_, mut text) = named.next()?;
+                    let mut is_ambiguous = within.is_ambiguous;
+                    for (_, later) in named {
+                        text = later;
+                        is_ambiguous = true;
+                    }
+                    Some(Written { text, is_ambiguous })
+                }
+                Step::Index(index) => {
+                    let length = json_text::elements(within.text)?.count();
+                    let index = position(*index, length)?;
+                    let text = json_text::elements(within.text)?.nth(index)?;
+                    Some(Written { text, ..within })
+                }
+            })
+    }
+}
+
+/// Where an index points to in a list of this length.
+fn position(index: i64, length: usize) -> Option<usize> {
+    match usize::try_from(index) {
+        Ok(index) => (index < length).then_some(index),
+        Err(_) => length.checked_sub(usize::try_from(index.unsigned_abs()).ok()?),
     }
 }
 
@@ -59,3 +97,6 @@ impl fmt::Display for Query {
         formatter.write_str(&self.text)
     }
 }
+
+#[cfg(test)]
+mod tests;

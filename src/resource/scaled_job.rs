@@ -11,7 +11,8 @@ mod triggers;
 use serde_json::Value;
 
 use crate::resource::fields::{Faults, Fields};
-use crate::resource::{Api, Fault, ObjectId, ROUND_ANNOTATION, Round, ScaledJob};
+use crate::resource::object::Metadata;
+use crate::resource::{Api, Fault, ROUND_ANNOTATION, Round, ScaledJob};
 
 pub use annotations::{
     KEDA_PAUSED_ANNOTATION, MANAGED_ANNOTATION, PAUSED_ANNOTATION, is_managed_in_place, pauses,
@@ -64,7 +65,7 @@ fn document(value: &Value, faults: &Faults) -> Option<ScaledJob> {
     object.required("spec");
     let metadata = object
         .fields("metadata")
-        .and_then(|fields| metadata(&fields));
+        .and_then(|fields| Metadata::read(&fields));
     let spec = object
         .fields("spec")
         .and_then(|fields| spec::read(&fields, faults));
@@ -88,47 +89,6 @@ fn document(value: &Value, faults: &Faults) -> Option<ScaledJob> {
         env_source_container: spec.env_source_container,
         triggers: spec.triggers,
         round: round(value),
-    })
-}
-
-struct Metadata {
-    id: ObjectId,
-    uid: Option<String>,
-    generation: i64,
-    labels: std::collections::BTreeMap<String, String>,
-    annotations: std::collections::BTreeMap<String, String>,
-}
-
-fn metadata(fields: &Fields<'_>) -> Option<Metadata> {
-    let name = fields.required_text("name");
-    let namespace = fields.text("namespace").filter(|text| !text.is_empty());
-    let uid = fields.text("uid").filter(|text| !text.is_empty());
-    let labels = fields.text_map("labels");
-    let annotations = fields.text_map("annotations");
-    let generation = fields.get("generation").and_then(Value::as_i64);
-    for field in [
-        "creationTimestamp",
-        "deletionGracePeriodSeconds",
-        "deletionTimestamp",
-        "finalizers",
-        "generateName",
-        "managedFields",
-        "ownerReferences",
-        "resourceVersion",
-        "selfLink",
-    ] {
-        fields.get(field);
-    }
-    // What has a UID came through the API server, which knows its own metadata better than we do.
-    if uid.is_none() {
-        fields.refuse_others();
-    }
-    Some(Metadata {
-        id: ObjectId::new(namespace.unwrap_or("default"), name?),
-        uid: uid.map(ToOwned::to_owned),
-        generation: generation.unwrap_or(0),
-        labels,
-        annotations,
     })
 }
 

@@ -39,6 +39,8 @@ pub enum Reason {
     TooSlow,
     /// 413.
     TooLarge,
+    /// 431.
+    HeadTooLarge,
     /// 422.
     Rejected,
     /// 429: `rateLimit`.
@@ -75,6 +77,7 @@ impl Reason {
             Self::MethodNotAllowed => (405, None),
             Self::TooSlow => (408, None),
             Self::TooLarge => (413, None),
+            Self::HeadTooLarge => (431, None),
             Self::Rejected => (422, None),
             Self::RateLimited => (429, Some(1)),
             Self::QuotaExceeded | Self::WaitingListFull => (429, Some(5)),
@@ -94,6 +97,7 @@ impl Reason {
             Self::MethodNotAllowed => "MethodNotAllowed",
             Self::TooSlow => "TooSlow",
             Self::TooLarge => "TooLarge",
+            Self::HeadTooLarge => "HeadTooLarge",
             Self::Rejected => "Rejected",
             Self::RateLimited => "RateLimited",
             Self::QuotaExceeded => "QuotaExceeded",

@@ -1,30 +1,22 @@
-//! One Job for one name, whatever the network does.
+//! One Job for one name, whatever the network does: the steps of `once`, sent to the API server.
 //!
-//! | answer | what is done |
-//! | --- | --- |
-//! | 201 | made |
-//! | 409 `AlreadyExists` | read it: same occurrence, made before (also while it is being deleted); another, [`Error::NameTaken`] |
-//! | none, 5xx | read it by name: absent, send again; until the deadline, then [`Error::Unknown`] |
-//! | 429, other 409 | nothing was done: wait as told, all creates together, and send again |
-//! | other 4xx | the server's "no" |
-//!
-//! A "no" that follows a try without a clear answer is still [`Error::Unknown`]:
-//! the first try may be applied late.
+//! Beside them stands what is about time: how long a call and a launch may take,
+//! and that a server which asks to slow down is obeyed by all creates together.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{job_path, jobs_path, refusal};
-use crate::cluster::{Answer, Call, Cluster, NoAnswer};
-use crate::launch::{Error, Launch, Launched, OCCURRENCE_ANNOTATION};
+use crate::cluster::{Call, Cluster};
+use crate::launch::delivered::PAYLOAD_ANNOTATION;
+use crate::launch::once::{Ended, Once, Saw, Step};
+use crate::launch::{Error, Launch, OCCURRENCE_ANNOTATION};
 
-/// All tries of one launch together. Beyond it the next turn, or the sender, takes over.
-const DEADLINE: Duration = Duration::from_secs(20);
-/// The same, when the server asked to wait: nothing is in doubt then.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// One create on the wire. The server itself gives up after 4 s (`timeout=4s`).
 const ATTEMPT: Duration = Duration::from_secs(6);
 /// One read by name.
@@ -34,20 +26,21 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// What a 429 without `Retry-After` asks for.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
-
 /// However short the server's wish.
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
+/// However long.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// Holds back all creates while the server asks to slow down.
-#[derive(Debug, Default)]
+/// Holds back all creates while the server asks to slow down. Clones are one gate.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Gate {
-    opens_at: Mutex<Option<Instant>>,
+    opens_at: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Gate {
     /// Nobody passes for this long.
     fn close(&self, wait: Duration) {
-        let until = Instant::now() + wait.clamp(SHORTEST_WAIT, PATIENCE * 2);
+        let until = Instant::now() + wait.clamp(SHORTEST_WAIT, LONGEST_WAIT);
         let mut opens_at = self.opens_at.lock().expect("no panic under the lock");
         *opens_at = (*opens_at).max(Some(until));
     }
@@ -65,22 +58,22 @@ impl Gate {
     }
 }
 
-/// What a GET by name says.
-enum Present {
-    Ours,
-    Foreign,
-    Absent,
+/// How long a launch may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// All tries together. Beyond it the next turn, or the sender, takes over.
+    pub(super) deadline: Duration,
+    /// The same, when the server asked to wait: nothing is in doubt then.
+    pub(super) patience: Duration,
 }
 
-#[derive(Deserialize)]
-struct Named {
-    metadata: Metadata,
-}
+/// What outlives the Job: the ledger, asked about one occurrence.
+pub(super) trait Memory: Sync {
+    /// What our copy says, now.
+    fn look(&self) -> Saw;
 
-#[derive(Deserialize)]
-struct Metadata {
-    #[serde(default)]
-    annotations: std::collections::BTreeMap<String, String>,
+    /// Reads it consistently, then looks.
+    fn read(&self) -> BoxFuture<'_, Result<Saw, Error>>;
 }
 
 /// Makes the Job once. `sending` is told before each create goes out.
@@ -92,107 +85,177 @@ pub(super) async fn create(
     cluster: &Cluster,
     gate: &Gate,
     launch: &Launch,
+    limits: Limits,
+    memory: Option<&dyn Memory>,
     sending: impl Fn(),
-) -> Result<Launched, Error> {
+) -> Result<Ended, Error> {
     let started = Instant::now();
     let mut attempts = Attempts {
         cluster,
+        gate,
         launch,
         object: format!("job {}", launch.id),
-        deadline: started + DEADLINE,
+        deadline: started + limits.deadline,
+        patience: started + limits.patience,
         pause: FIRST_PAUSE,
-        unclear: None,
+        rests: true,
+        refused: None,
+        detail: String::new(),
     };
+    let mut once = Once::new(memory.is_some());
+    let mut step = once.begin();
     loop {
-        if !gate.pass(started + PATIENCE).await {
-            return Err(attempts.end(Error::Throttled {
-                object: attempts.object.clone(),
-                detail: "it asks to wait longer than a launch may take".to_owned(),
-            }));
-        }
-        sending();
-        let call = Call::post(jobs_path(&launch.id.namespace), launch.manifest.clone());
-        let unclear = match cluster.send(call.within(ATTEMPT)).await {
-            Err(error) => error.detail,
-            Ok(answer) => match answer.status {
-                200..300 => return Ok(Launched::Created),
-                409 if answer.reason() == "AlreadyExists" => return attempts.taken().await,
-                429 => {
-                    gate.close(answer.retry_after.unwrap_or(DEFAULT_RETRY_AFTER));
+        let saw = match step {
+            Step::LookIntoLedger => memory.map_or(Saw::LedgerHasNot, Memory::look),
+            Step::ReadLedger => match memory {
+                Some(memory) => attempts.read_ledger(memory, &once).await?,
+                None => Saw::LedgerHasNot,
+            },
+            Step::Create => {
+                if !attempts.may_send() {
+                    attempts.wait(&once).await?;
+                    // Time has passed: the ledger is looked into again.
+                    step = once.begin();
                     continue;
                 }
-                // Two writers of a quota's count: nothing was done.
-                409 if attempts.rest().await => continue,
-                500.. => answer.words(),
-                _ => return Err(attempts.end(refusal(&attempts.object, &answer))),
-            },
+                sending();
+                attempts.send(&once).await?
+            }
+            Step::Read => attempts.read(&once).await?,
+            Step::End(ended) => return attempts.end(ended),
         };
-        attempts.unclear = Some(unclear);
-        if let Some(launched) = attempts.look().await? {
-            return Ok(launched);
-        }
+        step = once.next(saw);
     }
 }
 
 /// What the tries of one launch have in common.
 struct Attempts<'a> {
     cluster: &'a Cluster,
+    gate: &'a Gate,
     launch: &'a Launch,
     object: String,
     deadline: Instant,
+    patience: Instant,
     pause: Duration,
-    /// Why a try of this launch may still be applied.
-    unclear: Option<String>,
+    /// Whether the next read waits a moment first.
+    rests: bool,
+    /// The server's clear "no".
+    refused: Option<Error>,
+    /// Why it is not clear, when it is not.
+    detail: String,
 }
 
 impl Attempts<'_> {
-    /// After an unclear answer: the Job, if it is there; `None` when it is absent and may be sent again.
-    async fn look(&mut self) -> Result<Option<Launched>, Error> {
-        while self.rest().await {
-            match self.read().await {
-                Ok(Present::Ours) => return Ok(Some(Launched::Created)),
-                Ok(Present::Foreign) => return Err(self.name_taken()),
-                Ok(Present::Absent) => return Ok(None),
-                Err(detail) => self.unclear = Some(detail),
-            }
-        }
-        Err(self.unknown())
+    fn may_send(&self) -> bool {
+        let opens_at = self.gate.opens_at.lock().expect("no panic under the lock");
+        opens_at.is_none_or(|at| at <= Instant::now())
     }
 
-    /// After `AlreadyExists`: whose it is.
-    async fn taken(&mut self) -> Result<Launched, Error> {
-        // A try of this very call that had no clear answer made it, as far as anyone can tell.
-        let ours = if self.unclear.is_some() {
-            Launched::Created
-        } else {
-            Launched::AlreadyThere
-        };
-        loop {
-            match self.read().await {
-                // Gone since: a name is as good as unique to its occurrence, so it was ours, and has run.
-                Ok(Present::Ours | Present::Absent) => return Ok(ours),
-                Ok(Present::Foreign) => return Err(self.name_taken()),
-                Err(detail) => self.unclear = Some(detail),
-            }
-            if !self.rest().await {
-                return Err(self.unknown());
-            }
+    /// Waits until the server wants creates again.
+    async fn wait(&mut self, once: &Once) -> Result<(), Error> {
+        if self.gate.pass(self.patience).await {
+            return Ok(());
         }
+        Err(self.stop(once, |object| Error::Throttled {
+            object,
+            detail: "it asks to wait longer than a launch may take".to_owned(),
+        }))
+    }
+
+    async fn read_ledger(&mut self, memory: &dyn Memory, once: &Once) -> Result<Saw, Error> {
+        let Ok(read) = tokio::time::timeout_at(self.deadline, memory.read()).await else {
+            return Err(self.stop(once, |object| Error::Unavailable {
+                object,
+                detail: "the ledger could not be read in time".to_owned(),
+            }));
+        };
+        read.map_err(|error| self.stop(once, |_| error))
+    }
+
+    async fn send(&mut self, once: &Once) -> Result<Saw, Error> {
+        let path = jobs_path(&self.launch.id.namespace);
+        let call = Call::post(path, self.launch.manifest.clone()).within(self.left(ATTEMPT));
+        let answer = match self.cluster.send(call).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.detail = error.detail;
+                return Ok(Saw::Unclear);
+            }
+        };
+        Ok(match answer.status {
+            200..300 => Saw::Created,
+            409 if answer.reason() == "AlreadyExists" => {
+                self.rests = false;
+                Saw::Exists
+            }
+            429 => {
+                self.gate
+                    .close(answer.retry_after.unwrap_or(DEFAULT_RETRY_AFTER));
+                self.wait(once).await?;
+                Saw::NotDone
+            }
+            // Two writers of a quota's count: nothing was done.
+            409 if self.rest().await => Saw::NotDone,
+            500.. => {
+                self.detail = answer.words();
+                Saw::Unclear
+            }
+            _ => {
+                self.refused = Some(refusal(&self.object, &answer));
+                Saw::Refused
+            }
+        })
     }
 
     /// Who has the name now, by a consistent read: one without a resourceVersion.
-    async fn read(&self) -> Result<Present, String> {
-        let call = Call::get(job_path(&self.launch.id)).within(READ);
-        let answer = self
-            .cluster
-            .send(call)
-            .await
-            .map_err(|error| error.detail)?;
-        match answer.status {
-            200 => whose(&answer, self.launch).map_err(|error| error.detail),
-            404 => Ok(Present::Absent),
-            _ => Err(answer.words()),
+    async fn read(&mut self, once: &Once) -> Result<Saw, Error> {
+        // After an unclear answer the server gets a moment; a name that is taken is read at once.
+        if std::mem::replace(&mut self.rests, true) && !self.rest().await {
+            return Err(self.stop(once, |object| Error::Unavailable {
+                object,
+                detail: String::new(),
+            }));
         }
+        let call = Call::get(job_path(&self.launch.id)).within(self.left(READ));
+        let answer = match self.cluster.send(call).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.detail = error.detail;
+                return Ok(Saw::Unreadable);
+            }
+        };
+        Ok(match answer.status {
+            200 => match answer.json::<Named>() {
+                Ok(named) => self.whose(&named.metadata.annotations),
+                Err(error) => {
+                    self.detail = error.detail;
+                    Saw::Unreadable
+                }
+            },
+            404 => Saw::Absent,
+            _ => {
+                self.detail = answer.words();
+                Saw::Unreadable
+            }
+        })
+    }
+
+    fn whose(&self, annotations: &BTreeMap<String, String>) -> Saw {
+        if annotations.get(OCCURRENCE_ANNOTATION) != Some(&self.launch.occurrence) {
+            return Saw::Foreign;
+        }
+        let ours = &self.launch.manifest["metadata"]["annotations"][PAYLOAD_ANNOTATION];
+        let theirs = annotations.get(PAYLOAD_ANNOTATION).map(String::as_str);
+        Saw::Ours {
+            payload_differs: ours.as_str() != theirs,
+        }
+    }
+
+    /// A call's deadline, within the launch's.
+    fn left(&self, most: Duration) -> Duration {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        // A call that is sent gets a moment at least; `rest` has looked at the deadline before.
+        most.min(left.max(FIRST_PAUSE))
     }
 
     /// Pauses, longer each time; false when the deadline does not allow it.
@@ -205,34 +268,40 @@ impl Attempts<'_> {
         true
     }
 
-    /// The error to end with: after an unclear try, nobody knows.
-    fn end(&self, refused: Error) -> Error {
-        if self.unclear.is_some() {
+    /// The error to stop with in the middle: nobody knows, if anything is in doubt.
+    fn stop(&self, once: &Once, otherwise: impl FnOnce(String) -> Error) -> Error {
+        if once.is_unclear() {
             return self.unknown();
         }
-        refused
+        otherwise(self.object.clone())
+    }
+
+    fn end(&mut self, ended: Ended) -> Result<Ended, Error> {
+        match (ended, self.refused.take()) {
+            (Ended::Created | Ended::AlreadyThere { .. }, _) => Ok(ended),
+            (Ended::NameTaken, _) => Err(Error::NameTaken {
+                object: self.object.clone(),
+            }),
+            (Ended::Refused, Some(refused)) => Err(refused),
+            (Ended::Refused | Ended::Unknown, _) => Err(self.unknown()),
+        }
     }
 
     fn unknown(&self) -> Error {
         Error::Unknown {
             object: self.object.clone(),
-            detail: self.unclear.clone().unwrap_or_default(),
-        }
-    }
-
-    fn name_taken(&self) -> Error {
-        Error::NameTaken {
-            object: self.object.clone(),
+            detail: self.detail.clone(),
         }
     }
 }
 
-fn whose(answer: &Answer, launch: &Launch) -> Result<Present, NoAnswer> {
-    let named: Named = answer.json()?;
-    let occurrence = named.metadata.annotations.get(OCCURRENCE_ANNOTATION);
-    Ok(if occurrence == Some(&launch.occurrence) {
-        Present::Ours
-    } else {
-        Present::Foreign
-    })
+#[derive(Deserialize)]
+struct Named {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }

@@ -9,14 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use futures::future::{Either, join_all, select};
-use futures::{FutureExt, StreamExt};
-use k8s_openapi::api::batch::v1::Job;
-use kube::core::ApiResource;
-use kube::runtime::{WatchStreamExt, watcher};
-use tracing::{info, warn};
+use kube::runtime::watcher;
+use tracing::warn;
 
 use super::cache::{Cache, WatchedJob, state_of};
+use super::follow::{self, Shown, Trouble};
 use super::outstanding::{List, Reserved, Standing};
 use super::{Kubernetes, jobs_path, label_of, names};
 use crate::launch::{
@@ -27,8 +26,6 @@ use crate::resource::{Api, ObjectId, ScaledJob};
 
 /// A count waits this long for the first list: objects are often read before it is complete.
 const FIRST_LIST: Duration = Duration::from_secs(10);
-/// Seconds after which the server ends a watch by itself; the client then knows that the connection lives.
-const WATCH_SECONDS: u32 = 110;
 
 impl Kubernetes {
     /// Keeps the cache up to date until told to stop. Nothing is counted before it runs.
@@ -53,47 +50,18 @@ impl Kubernetes {
     }
 
     async fn watch(&self, label: &'static str, scope: Option<String>) {
-        let resource = ApiResource::erase::<Job>(&());
-        let client = self.cluster.client().clone();
-        let jobs: kube::Api<WatchedJob> = match &scope {
-            None => kube::Api::all_with(client, &resource),
-            Some(namespace) => kube::Api::namespaced_with(client, namespace, &resource),
-        };
-        let config = watcher::Config::default()
-            .labels(label)
-            .timeout(WATCH_SECONDS);
-        let mut events = watcher(jobs, config).default_backoff().boxed();
-        let place = scope.as_deref().unwrap_or("all namespaces");
-        let mut failing = false;
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    // `Init` comes before the list that may fail.
-                    let works = !matches!(event, watcher::Event::Init);
-                    if works && std::mem::take(&mut failing) {
-                        info!(label, "jobs in {place} can be watched again");
-                        let mut known = self.known();
-                        known.cache_mut(label).set_trouble(scope.as_deref(), None);
-                    }
-                    self.take(label, scope.as_deref(), event);
-                }
-                Err(error) => {
-                    let trouble = Some(trouble(&error));
-                    self.known()
-                        .cache_mut(label)
-                        .set_trouble(scope.as_deref(), trouble);
+        let scope = scope.as_deref();
+        follow::jobs(&self.cluster, label, scope, |shown| match shown {
+            Shown::Event(event) => self.take(label, scope, event),
+            Shown::Trouble(trouble) => {
+                let fails = trouble.is_some();
+                self.known().cache_mut(label).set_trouble(scope, trouble);
+                if fails {
                     self.listed.send_replace(());
-                    // Once per change of state; the watcher goes on, with a back-off.
-                    if !std::mem::replace(&mut failing, true) {
-                        warn!(
-                            label,
-                            error = &error as &dyn std::error::Error,
-                            "cannot list or watch jobs (batch) in {place}; trying again"
-                        );
-                    }
                 }
             }
-        }
+        })
+        .await;
     }
 
     fn take(&self, label: &'static str, scope: Option<&str>, event: watcher::Event<WatchedJob>) {
@@ -281,7 +249,7 @@ impl super::Known {
 }
 
 /// Nothing can be counted before the first list is complete.
-fn not_synced(object: &str, trouble: Option<&(Option<u16>, String)>) -> Error {
+pub(super) fn not_synced(object: &str, trouble: Option<&Trouble>) -> Error {
     let object = object.to_owned();
     match trouble {
         Some((Some(401 | 403), detail)) => Error::Forbidden {
@@ -296,22 +264,6 @@ fn not_synced(object: &str, trouble: Option<&(Option<u16>, String)>) -> Error {
             object,
             detail: "the first list is not complete yet".to_owned(),
         },
-    }
-}
-
-/// The server's code and words, or the innermost cause.
-fn trouble(error: &watcher::Error) -> (Option<u16>, String) {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => (Some(status.code), status.message.clone()),
-        other => {
-            let mut cause: &dyn std::error::Error = other;
-            while let Some(deeper) = cause.source() {
-                cause = deeper;
-            }
-            (None, cause.to_string())
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Kubernetes, label_of, names, unavailable, unreadable};
-use crate::cluster::Call;
+use crate::cluster::{Call, Cluster};
 use crate::launch::{Error, PodState};
 use crate::resource::ScaledJob;
 
@@ -39,7 +39,7 @@ impl Kubernetes {
         Ok(by_job)
     }
 
-    /// A consistent list of everything with the object's label, page by page.
+    /// A consistent list of everything with the object's label.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -48,29 +48,40 @@ impl Kubernetes {
     ) -> Result<Vec<T>, Error> {
         let value = names::label_value(&scaled_job.id.name);
         let selector = format!("{}={value}", label_of(scaled_job.api));
-        let mut items = Vec::new();
-        let mut next = None;
-        loop {
-            let mut call = Call::get(path)
-                .query("labelSelector", selector.clone())
-                .query("limit", PAGE);
-            if let Some(token) = next {
-                call = call.query("continue", token);
-            }
-            let answer = self
-                .cluster
-                .send(call)
-                .await
-                .map_err(|error| unavailable(object, &error))?;
-            if !answer.is_success() {
-                return Err(unreadable(object, &answer));
-            }
-            let page: Page<T> = answer.json().map_err(|error| unavailable(object, &error))?;
-            items.extend(page.items);
-            next = page.metadata.next.filter(|token| !token.is_empty());
-            if next.is_none() {
-                return Ok(items);
-            }
+        let call = Call::get(path).query("labelSelector", selector);
+        pages(&self.cluster, call, object).await
+    }
+}
+
+/// All that a list holds, page by page.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`] or [`Error::Forbidden`]; never a part of it.
+pub(super) async fn pages<T: DeserializeOwned>(
+    cluster: &Cluster,
+    call: Call,
+    object: &str,
+) -> Result<Vec<T>, Error> {
+    let mut items = Vec::new();
+    let mut next = None;
+    loop {
+        let mut call = call.clone().query("limit", PAGE);
+        if let Some(token) = next {
+            call = call.query("continue", token);
+        }
+        let answer = cluster
+            .send(call)
+            .await
+            .map_err(|error| unavailable(object, &error))?;
+        if !answer.is_success() {
+            return Err(unreadable(object, &answer));
+        }
+        let page: Page<T> = answer.json().map_err(|error| unavailable(object, &error))?;
+        items.extend(page.items);
+        next = page.metadata.next.filter(|token| !token.is_empty());
+        if next.is_none() {
+            return Ok(items);
         }
     }
 }

@@ -203,7 +203,7 @@ fn digits(text: &str) -> (&str, &str) {
 }
 
 /// Nanoseconds of what Go's `time.ParseDuration` accepts, if they are not negative.
-fn go_duration(text: &str) -> Option<u64> {
+pub(in crate::resource) fn go_duration(text: &str) -> Option<u64> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),

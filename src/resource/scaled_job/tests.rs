@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::resource::{Propagation, Rollout, TriggerKind};
+use crate::resource::{ObjectId, Propagation, Rollout, TriggerKind};
 use crate::scaling::{Bounds, Calculation, Strategy};
 
 fn minimal() -> Value {

@@ -1,0 +1,69 @@
+//! A key in a header, and HTTP Basic: what a sender knows is what a Secret holds.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+
+use crate::resource::event_job::SecretKey;
+
+use super::Verdict;
+use super::compare::Comparer;
+use super::headers::{authorization, only};
+use super::secrets::{Secrets, line};
+
+/// `apiKey`: the header's value against every key.
+pub(super) async fn api_key(
+    secrets: Secrets<'_>,
+    comparer: &Comparer,
+    headers: &HeaderMap,
+    header: &str,
+    keys: &[SecretKey],
+) -> Verdict {
+    let Some(presented) = only(headers, header) else {
+        return Verdict::Refused;
+    };
+    let keys = secrets.keys(keys).await;
+    let mut passed = false;
+    for key in &keys.present {
+        passed |= comparer.equal(presented.as_bytes(), line(key).as_bytes());
+    }
+    Verdict::of(passed, keys.trouble)
+}
+
+/// `basic`: RFC 7617 against a Secret of type `kubernetes.io/basic-auth`.
+pub(super) async fn basic(
+    secrets: Secrets<'_>,
+    comparer: &Comparer,
+    headers: &HeaderMap,
+    secret: &str,
+) -> Verdict {
+    let Some((username, password)) = authorization(headers, "basic").and_then(user_and_password)
+    else {
+        return Verdict::Refused;
+    };
+    let stored = async {
+        let data = secrets.data(secret).await?;
+        Ok((
+            secrets.value(secret, &data, "username")?,
+            secrets.value(secret, &data, "password")?,
+        ))
+    };
+    match stored.await {
+        Ok((stored_username, stored_password)) => {
+            let username = comparer.equal(username.as_bytes(), line(&stored_username).as_bytes());
+            let password = comparer.equal(password.as_bytes(), line(&stored_password).as_bytes());
+            Verdict::of(username & password, None)
+        }
+        Err(why) => Verdict::Unavailable(why),
+    }
+}
+
+/// Splits at the first colon: a user's name has none, a password may (RFC 7617 §2).
+fn user_and_password(credentials: &str) -> Option<(String, String)> {
+    let text = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+    if text.chars().any(char::is_control) {
+        return None;
+    }
+    let (username, password) = text.split_once(':')?;
+    Some((username.to_owned(), password.to_owned()))
+}

@@ -1,0 +1,349 @@
+//! Jobs of events in a cluster.
+//!
+//! Any replica makes them, at any time: the name decides which create wins, and
+//! the ledger (`ledgers`) remembers the name when its Job is gone. `watch` keeps
+//! what was last seen, `gates` changes what may run, `file` brings the event
+//! into the Pod. [`Delivered::run`] drives the watches and the ledger; whoever
+//! owns the tasks spawns it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, join};
+use tokio::sync::Notify;
+
+use self::ledgers::Ledgers;
+use self::watch::Jobs;
+use self::wire::WatchedJob;
+use super::create::{self, Gate, Limits};
+use super::{delete, jobs_path, list, names, refusal, unknown};
+use crate::cluster::{Call, Cluster, Scope, boot};
+use crate::launch::delivered::{Delivery, EVENT_JOB_LABEL};
+use crate::launch::event_launcher::{DeliveredJob, EventLauncher, Found};
+use crate::launch::ledger::Key;
+use crate::launch::once::Ended;
+use crate::launch::{Error, Launched};
+use crate::resource::event_job::EventJob;
+use crate::resource::{ObjectId, Propagation};
+
+mod file;
+mod gates;
+mod ledgers;
+mod shards;
+mod watch;
+mod wire;
+
+/// One read by name, or one dry run.
+const READ: Duration = Duration::from_secs(5);
+
+/// Makes the Jobs of events through the API server, and remembers them.
+#[derive(Debug)]
+pub struct Delivered {
+    cluster: Cluster,
+    scope: Scope,
+    /// Tells this process's claims and ledger shards from another's.
+    holder: String,
+    creates: Gate,
+    grace: Duration,
+    jobs: Mutex<Jobs>,
+    ledgers: Ledgers,
+    changed: Mutex<BTreeSet<ObjectId>>,
+    changed_more: Notify,
+}
+
+impl Delivered {
+    /// A launcher for some namespaces.
+    ///
+    /// `grace`: how long a key must have been in the ledger before its Job may go, `--ledger-grace`.
+    pub fn new(cluster: Cluster, scope: Scope, grace: Duration) -> Self {
+        let holder = super::round::new_holder();
+        Self {
+            ledgers: Ledgers::new(cluster.clone(), &holder, grace),
+            cluster,
+            scope,
+            holder,
+            creates: Gate::default(),
+            grace,
+            jobs: Mutex::default(),
+            changed: Mutex::default(),
+            changed_more: Notify::new(),
+        }
+    }
+
+    /// Keeps what was seen, and the ledger, up to date until told to stop; what is to be remembered
+    /// is written once more then.
+    pub async fn run(&self, stop: impl Future<Output = ()>) {
+        let stop = stop.shared();
+        join(self.watch(stop.clone()), self.ledgers.run(stop)).await;
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().expect("no panic under the lock")
+    }
+
+    fn tell(&self, changed: impl IntoIterator<Item = ObjectId>) {
+        let mut all = self.changed.lock().expect("no panic under the lock");
+        all.extend(changed);
+        drop(all);
+        self.changed_more.notify_one();
+    }
+
+    async fn next_changed(&self) -> BTreeSet<ObjectId> {
+        loop {
+            let more = self.changed_more.notified();
+            let changed =
+                std::mem::take(&mut *self.changed.lock().expect("no panic under the lock"));
+            if !changed.is_empty() {
+                return changed;
+            }
+            more.await;
+        }
+    }
+
+    async fn launch_once(&self, delivery: &Delivery, deadline: Duration) -> Result<Found, Error> {
+        let started = tokio::time::Instant::now();
+        let left = || deadline.saturating_sub(started.elapsed());
+        let memory = self.ledgers.memory(delivery)?;
+        if let Some(secret) = &delivery.file
+            && !memory.remembers(left()).await?
+        {
+            file::make(&self.cluster, delivery, secret, left()).await?;
+        }
+        let limits = Limits {
+            deadline: left(),
+            patience: left(),
+        };
+        let launch = &delivery.launch;
+        let made = create::create(
+            &self.cluster,
+            &self.creates,
+            launch,
+            limits,
+            Some(&memory),
+            || {},
+        )
+        .await;
+        let found = match made {
+            Ok(Ended::Created) => Found {
+                launched: Launched::Created,
+                payload_differs: false,
+            },
+            Ok(Ended::AlreadyThere { payload_differs }) => Found {
+                launched: Launched::AlreadyThere,
+                payload_differs: payload_differs || self.has_other_payload(delivery),
+            },
+            // Neither comes without an error.
+            Ok(Ended::NameTaken | Ended::Refused | Ended::Unknown) => {
+                return Err(Error::Unknown {
+                    object: format!("job {}", launch.id),
+                    detail: String::new(),
+                });
+            }
+            Err(error) => {
+                let was_made = matches!(error, Error::Unknown { .. } | Error::NameTaken { .. });
+                if delivery.file.is_some() && !was_made {
+                    file::clear(&self.cluster, delivery).await;
+                }
+                return Err(error);
+            }
+        };
+        if found.launched == Launched::Created {
+            self.ledgers.note(delivery);
+        }
+        if delivery.file.is_some() && !memory.is_remembered() {
+            file::adopt(&self.cluster, delivery, left()).await?;
+        }
+        Ok(found)
+    }
+
+    /// Of a Job that is still there.
+    fn has_other_payload(&self, delivery: &Delivery) -> bool {
+        let jobs = self.jobs();
+        let payload = jobs.payload(&delivery.event_job, &delivery.launch.id.name);
+        payload.is_some_and(|payload| payload != delivery.payload)
+    }
+
+    async fn find_once(
+        &self,
+        delivery: &Delivery,
+        deadline: Duration,
+    ) -> Result<Option<Found>, Error> {
+        let memory = self.ledgers.memory(delivery)?;
+        let was_there = |payload_differs| Found {
+            launched: Launched::AlreadyThere,
+            payload_differs,
+        };
+        let started = tokio::time::Instant::now();
+        if memory.remembers(deadline).await? {
+            return Ok(Some(was_there(self.has_other_payload(delivery))));
+        }
+        let left = deadline.saturating_sub(started.elapsed()).min(READ);
+        let id = &delivery.launch.id;
+        let Some(job) = wire::read(&self.cluster, id, left).await? else {
+            return Ok(None);
+        };
+        if job.occurrence() != delivery.launch.occurrence {
+            return Err(Error::NameTaken {
+                object: format!("job {id}"),
+            });
+        }
+        let payload_differs = job.payload() != delivery.payload;
+        Ok(Some(was_there(payload_differs)))
+    }
+
+    /// A server-side dry run with strict fields.
+    async fn prove_once(&self, event_job: &EventJob) -> Result<(), Error> {
+        let sample = Delivery::sample(event_job, self.grace);
+        let object = format!("the Job template of {}", event_job.id);
+        let call = Call::post(jobs_path(&event_job.id.namespace), sample.manifest)
+            .query("dryRun", "All")
+            .query("fieldValidation", "Strict")
+            .within(READ);
+        let answer = self
+            .cluster
+            .send(call)
+            .await
+            .map_err(|error| super::unavailable(&object, &error))?;
+        match answer.status {
+            200..300 => Ok(()),
+            // The template is not what is wrong.
+            409 => Ok(()),
+            _ => match super::unreadable(&object, &answer) {
+                Error::Quota { .. } => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+
+    async fn list_once(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+        let object = format!("jobs of EventJob {event_job}");
+        let value = names::label_value(&event_job.name);
+        let call = Call::get(jobs_path(&event_job.namespace))
+            .query("labelSelector", format!("{EVENT_JOB_LABEL}={value}"));
+        let jobs: Vec<WatchedJob> = list::pages(&self.cluster, call, &object).await?;
+        let mut known = self.jobs();
+        let mut listed = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let Some(seen) = wire::delivered(&job) else {
+                continue;
+            };
+            if seen.job.event_job == *event_job {
+                known.newer(seen.clone());
+                listed.push(seen.job);
+            }
+        }
+        Ok(listed)
+    }
+}
+
+impl EventLauncher for Delivered {
+    fn prove<'a>(&'a self, event_job: &'a EventJob) -> BoxFuture<'a, Result<(), Error>> {
+        self.prove_once(event_job).boxed()
+    }
+
+    fn find<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
+        self.find_once(delivery, deadline).boxed()
+    }
+
+    fn launch<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<Found, Error>> {
+        self.launch_once(delivery, deadline).boxed()
+    }
+
+    fn seen(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+        let jobs = self.jobs();
+        jobs.check_synced(event_job)?;
+        Ok(jobs.of(event_job).cloned().collect())
+    }
+
+    fn list<'a>(
+        &'a self,
+        event_job: &'a ObjectId,
+    ) -> BoxFuture<'a, Result<Vec<DeliveredJob>, Error>> {
+        self.list_once(event_job).boxed()
+    }
+
+    fn waiting(&self, event_job: &ObjectId) -> Result<usize, Error> {
+        let jobs = self.jobs();
+        jobs.check_synced(event_job)?;
+        Ok(jobs.of(event_job).filter(|job| gates::waits(job)).count())
+    }
+
+    fn changed(&self) -> BoxFuture<'_, BTreeSet<ObjectId>> {
+        self.next_changed().boxed()
+    }
+
+    fn holder(&self) -> &str {
+        &self.holder
+    }
+
+    fn claim<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
+        self.change(job, gates::claim(&self.holder)).boxed()
+    }
+
+    fn release<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
+        self.change(job, gates::release()).boxed()
+    }
+
+    fn discard<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
+        self.change(job, gates::discard()).boxed()
+    }
+
+    fn remember<'a>(&'a self, jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
+        self.ledgers.remember(jobs).boxed()
+    }
+
+    fn remembered_for(&self, job: &DeliveredJob) -> Option<Duration> {
+        let key = Key::of(&job.occurrence)?;
+        let namespace = self.ledgers.of(&job.id.namespace);
+        namespace.ledger().remembered_for(key, boot::now())
+    }
+
+    fn grace(&self) -> Duration {
+        self.grace
+    }
+
+    fn remove<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<(), Error>> {
+        delete(&self.cluster, &job.id, &job.uid, Propagation::Background).boxed()
+    }
+}
+
+impl Delivered {
+    /// One change of a Job's gate, based on the version seen.
+    async fn change(
+        &self,
+        job: &DeliveredJob,
+        mut patch: serde_json::Value,
+    ) -> Result<DeliveredJob, Error> {
+        let object = format!("job {}", job.id);
+        patch["metadata"]["resourceVersion"] = job.version.clone().into();
+        patch["metadata"]["uid"] = job.uid.clone().into();
+        let call = Call::merge_patch(super::job_path(&job.id), patch).within(READ);
+        let answer = self
+            .cluster
+            .send(call)
+            .await
+            .map_err(|error| unknown(&object, &error))?;
+        if !answer.is_success() {
+            return Err(refusal(&object, &answer));
+        }
+        let changed: WatchedJob = answer.json().map_err(|error| unknown(&object, &error))?;
+        let changed = wire::delivered(&changed).ok_or_else(|| Error::Gone {
+            object: object.clone(),
+        })?;
+        self.jobs().newer(changed.clone());
+        Ok(changed.job)
+    }
+}
+
+/// For those who share one launcher.
+pub type Shared = Arc<Delivered>;

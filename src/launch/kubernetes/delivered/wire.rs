@@ -1,0 +1,173 @@
+//! The Jobs of events as the API server writes them, and what is kept of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::core::{Object, ObjectMeta};
+use serde::Deserialize;
+
+use super::super::{job_path, unavailable, unreadable};
+use crate::cluster::{Call, Cluster};
+use crate::launch::delivered::{
+    CONCURRENCY_KEY_ANNOTATION, DEDUPLICATE_FOR_ANNOTATION, EVENT_JOB_LABEL, GATE_ANNOTATION,
+    GATE_HOLDER_ANNOTATION, Gate, PAYLOAD_ANNOTATION, RECEIVED_ANNOTATION,
+};
+use crate::launch::event_launcher::DeliveredJob;
+use crate::launch::{Error, OCCURRENCE_ANNOTATION, Outcome};
+use crate::resource::ObjectId;
+
+/// Remembered for this long when a Job does not say: DESIGN §2.3, `deduplicateFor`.
+const REMEMBER_FOR: Duration = Duration::from_hours(25);
+
+/// A Job with the little of its spec and status that matters here.
+pub(super) type WatchedJob = Object<Spec, Status>;
+
+/// What is kept of `spec`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Spec {
+    #[serde(default)]
+    suspend: bool,
+}
+
+/// What is kept of `status`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    #[serde(default)]
+    conditions: Vec<Condition>,
+    completion_time: Option<Timestamp>,
+    #[serde(default)]
+    active: u32,
+    #[serde(default)]
+    ready: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    last_transition_time: Option<Timestamp>,
+}
+
+/// A Job as it is kept.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) job: DeliveredJob,
+    /// The hash of the event it was made for; empty when it does not say.
+    pub(super) payload: String,
+}
+
+/// A Job that was read by name.
+pub(super) struct Named {
+    /// `metadata.uid`.
+    pub(super) uid: String,
+    annotations: BTreeMap<String, String>,
+}
+
+impl Named {
+    /// The full hash behind its name; empty when it has none.
+    pub(super) fn occurrence(&self) -> &str {
+        self.text(OCCURRENCE_ANNOTATION)
+    }
+
+    /// The hash of its event; empty when it has none.
+    pub(super) fn payload(&self) -> &str {
+        self.text(PAYLOAD_ANNOTATION)
+    }
+
+    fn text(&self, annotation: &str) -> &str {
+        self.annotations.get(annotation).map_or("", String::as_str)
+    }
+}
+
+/// A consistent read by name; `None` when there is no such Job.
+pub(super) async fn read(
+    cluster: &Cluster,
+    id: &ObjectId,
+    within: Duration,
+) -> Result<Option<Named>, Error> {
+    let object = format!("job {id}");
+    let answer = cluster
+        .send(Call::get(job_path(id)).within(within))
+        .await
+        .map_err(|error| unavailable(&object, &error))?;
+    match answer.status {
+        404 => Ok(None),
+        200..300 => {
+            let job: WatchedJob = answer
+                .json()
+                .map_err(|error| unavailable(&object, &error))?;
+            Ok(Some(Named {
+                uid: job.metadata.uid.unwrap_or_default(),
+                annotations: job.metadata.annotations.unwrap_or_default(),
+            }))
+        }
+        _ => Err(unreadable(&object, &answer)),
+    }
+}
+
+/// What is kept of a Job; `None` when it is not one of ours, whatever its label says.
+pub(super) fn delivered(job: &WatchedJob) -> Option<Kept> {
+    let metadata = &job.metadata;
+    let annotations = metadata.annotations.as_ref()?;
+    let text = |name: &str| annotations.get(name).map(String::as_str);
+    let occurrence = text(OCCURRENCE_ANNOTATION)?.to_owned();
+    let id = ObjectId::new(metadata.namespace.clone()?, metadata.name.clone()?);
+    let created_at = metadata.creation_timestamp.as_ref()?.0;
+    let received_at = text(RECEIVED_ANNOTATION).and_then(|text| text.parse().ok());
+    let remember_for = text(DEDUPLICATE_FOR_ANNOTATION)
+        .and_then(|text| text.parse::<SignedDuration>().ok())
+        .and_then(|duration| Duration::try_from(duration).ok());
+    let status = job.status.clone().unwrap_or_default();
+    let payload = text(PAYLOAD_ANNOTATION).unwrap_or_default().to_owned();
+    let job = DeliveredJob {
+        uid: metadata.uid.clone()?,
+        version: metadata.resource_version.clone()?,
+        event_job: event_job_of(metadata, &id.namespace)?,
+        id,
+        occurrence,
+        gate: text(GATE_ANNOTATION).and_then(Gate::parse),
+        is_suspended: job.spec.suspend,
+        claimed_by: text(GATE_HOLDER_ANNOTATION).map(str::to_owned),
+        key: text(CONCURRENCY_KEY_ANNOTATION)
+            .unwrap_or_default()
+            .to_owned(),
+        received_at: received_at.unwrap_or(created_at),
+        created_at,
+        ended: ended(&status, created_at),
+        is_going: metadata.deletion_timestamp.is_some(),
+        active_pods: status.active,
+        ready_pods: status.ready,
+        remember_for: remember_for.unwrap_or(REMEMBER_FOR),
+    };
+    Some(Kept { job, payload })
+}
+
+/// The EventJob that owns it. The label is cut for long names, and is all there is when the owner was taken off.
+fn event_job_of(metadata: &ObjectMeta, namespace: &str) -> Option<ObjectId> {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    let owner = owners.iter().find(|owner| owner.kind == "EventJob");
+    let name = match owner {
+        Some(owner) => &owner.name,
+        None => metadata.labels.as_ref()?.get(EVENT_JOB_LABEL)?,
+    };
+    Some(ObjectId::new(namespace, name.clone()))
+}
+
+fn ended(status: &Status, created_at: Timestamp) -> Option<(Outcome, Timestamp)> {
+    status.conditions.iter().find_map(|condition| {
+        let outcome = match condition.kind.as_str() {
+            "Complete" => Outcome::Complete,
+            "Failed" => Outcome::Failed,
+            _ => return None,
+        };
+        if condition.status != "True" {
+            return None;
+        }
+        let at = status.completion_time.or(condition.last_transition_time);
+        Some((outcome, at.unwrap_or(created_at)))
+    })
+}

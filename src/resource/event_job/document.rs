@@ -1,0 +1,122 @@
+//! The document and its `spec`: which parts there are, and which exclude each other.
+
+use serde_json::Value;
+
+use super::origin::Origins;
+use super::template::Template;
+use super::{Concurrency, EventJob, bind, policy, webhook};
+use crate::pattern::Pattern;
+use crate::resource::fields::{Faults, Fields};
+use crate::resource::object::Metadata;
+use crate::resource::scaled_job::SLIPWAY_API_VERSION;
+
+/// The label by which Kueue takes a Job in hand. Source: Kueue, `pkg/controller/constants`.
+const KUEUE_QUEUE: &str = "kueue.x-k8s.io/queue-name";
+
+pub(super) fn read(value: &Value, faults: &Faults) -> Option<EventJob> {
+    let object = Fields::new("", value, faults)?;
+    if let Some(api_version) = object.required_text("apiVersion")
+        && api_version != SLIPWAY_API_VERSION
+    {
+        faults.add("apiVersion", format!("must be {SLIPWAY_API_VERSION}"));
+    }
+    if let Some(kind) = object.required_text("kind")
+        && kind != "EventJob"
+    {
+        faults.add("kind", "must be EventJob");
+    }
+    object.get("status");
+    object.required("metadata");
+    object.required("spec");
+    let metadata = object
+        .fields("metadata")
+        .and_then(|fields| Metadata::read(&fields));
+    let event_job = object
+        .fields("spec")
+        .and_then(|fields| spec(&fields, faults));
+    object.refuse_others();
+    let (metadata, event_job) = (metadata?, event_job?);
+    Some(EventJob {
+        uid: metadata.uid.unwrap_or_else(|| metadata.id.to_string()),
+        id: metadata.id,
+        generation: metadata.generation,
+        ..event_job
+    })
+}
+
+/// Everything but the object's own name, which stands in `metadata`.
+fn spec(fields: &Fields<'_>, faults: &Faults) -> Option<EventJob> {
+    fields.required("source");
+    let webhook = fields
+        .fields("source")
+        .and_then(|source| webhook::read(&source));
+    let origins = Origins::new(webhook.as_ref());
+    let pattern = fields.get("pattern").and_then(|written| {
+        // AWS's own words for what is not a mapping, too.
+        let pattern = Pattern::from_value(written);
+        if let Err(error) = &pattern {
+            fields.fault("pattern", error.to_string());
+        }
+        pattern.ok()
+    });
+    let id_from = origins.id_from(fields);
+
+    fields.required("jobTemplate");
+    let template = fields
+        .fields("jobTemplate")
+        .and_then(|template| Template::read(&template));
+    let bind = fields
+        .fields("bind")
+        .map(|bind| bind::read(&bind, &origins, template.as_ref()))
+        .unwrap_or_default();
+
+    let concurrency = policy::concurrency(fields, &origins);
+    let rate_limit = policy::rate_limit(fields);
+    let deduplicate_for = policy::deduplicate_for(fields);
+    let suspend = fields.switch("suspend");
+    let has_ttl = template
+        .as_ref()
+        .is_some_and(|template| !template.spec["ttlSecondsAfterFinished"].is_null());
+    let history = policy::history(fields, has_ttl);
+    fields.refuse_others();
+
+    let template = template?;
+    if concurrency.as_ref() != Some(&Concurrency::Allow) {
+        another_owner(&template, faults);
+    }
+    Some(EventJob {
+        id: crate::resource::ObjectId::new("", ""),
+        uid: String::new(),
+        generation: 0,
+        webhook: webhook?,
+        pattern,
+        id_from,
+        bind,
+        concurrency: concurrency?,
+        rate_limit,
+        deduplicate_for,
+        suspend,
+        history,
+        job_template: template.value.clone(),
+    })
+}
+
+/// A Job that somebody else releases cannot be ours to release too.
+fn another_owner(template: &Template<'_>, faults: &Faults) {
+    let advice = "write concurrencyPolicy: Allow, or leave it out";
+    if template.spec["suspend"] == true {
+        faults.add(
+            "spec.jobTemplate.spec.suspend",
+            format!("is on: whoever resumes such Jobs and this concurrencyPolicy would undo each other; {advice}"),
+        );
+    }
+    for map in ["labels", "annotations"] {
+        if !template.value["metadata"][map][KUEUE_QUEUE].is_null() {
+            faults.add(
+                format!("spec.jobTemplate.metadata.{map}[\"{KUEUE_QUEUE}\"]"),
+                format!("names a queue of Kueue, which decides when such Jobs start, as this concurrencyPolicy would; {advice}"),
+            );
+            return;
+        }
+    }
+}

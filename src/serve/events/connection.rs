@@ -1,0 +1,201 @@
+//! One connection, from its first byte to its end.
+//!
+//! Until the peer says something it costs a socket and a timer; only then does it
+//! get hyper's buffers. At the end what the peer still sends is thrown away for a
+//! moment: a socket that is closed over unread bytes takes the answer with it.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{sleep_until, timeout, timeout_at};
+use tracing::debug;
+
+use super::progress::{Progress, Stage};
+use super::request;
+use super::wire::Wire;
+use super::{Door, Shared};
+use crate::intake::webhook::answer::{Answer, Reason};
+
+/// The largest head: request line and headers. Unit: bytes.
+const LARGEST_HEAD: usize = 16 * 1024;
+/// Headers of one request.
+const MOST_HEADERS: usize = 64;
+/// How long the last words may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Thrown away at a time. Unit: bytes.
+const SCRAP: usize = 16 * 1024;
+
+/// How a connection ended.
+enum Ended {
+    /// As HTTP has it, or with an error that the peer made.
+    Http(Result<(), hyper::Error>),
+    /// It took too long over something.
+    Late(Stage),
+    /// Its room was needed.
+    TurnedOut,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>) {
+    let progress = Arc::new(Progress::new(shared.limits, &shared.waiting));
+    let (_, deadline) = progress.now();
+    tokio::select! {
+        first = timeout_at(deadline, stream.readable()) => {
+            if !matches!(first, Ok(Ok(()))) {
+                return;
+            }
+        }
+        () = progress.turned_out() => return,
+        () = shared.stop.cancelled() => {
+            // Who has sent something is told that we stop.
+            let mut one = [0];
+            if !matches!(stream.peek(&mut one).now_or_never(), Some(Ok(1..))) {
+                return;
+            }
+        }
+    }
+    // A future of its own: a silent connection does not pay for it.
+    Box::pin(converse(stream, shared, progress)).await;
+}
+
+async fn converse<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>, progress: Arc<Progress>) {
+    // An answer is one small write: nothing to wait for.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!("a connection cannot be made to send at once: {error}");
+    }
+    let (ended, wire) = exchange(stream, &shared, &progress).await;
+    let Wire {
+        mut stream,
+        kept_back,
+        ..
+    } = wire;
+    let last = match &ended {
+        Ended::TurnedOut => return,
+        Ended::Late(Stage::Head) => Some(Answer::error(
+            Reason::TooSlow,
+            "the request's head did not come in time",
+        )),
+        Ended::Late(Stage::Request | Stage::Answer | Stage::Idle) => None,
+        Ended::Http(Ok(())) => None,
+        Ended::Http(Err(error)) => words(kept_back, error),
+    };
+    if let Some(answer) = last {
+        shared.door.turned_away(answer.status());
+        let text = request::last_words(&answer);
+        if !matches!(
+            timeout(LAST_WORDS, stream.write_all(text.as_bytes())).await,
+            Ok(Ok(()))
+        ) {
+            return;
+        }
+    }
+    linger(stream, shared.limits.linger).await;
+}
+
+/// What is said to a peer that sent what is no request.
+fn words(kept_back: Option<u16>, error: &hyper::Error) -> Option<Answer> {
+    match kept_back {
+        Some(414 | 431) => Some(Answer::error(
+            Reason::HeadTooLarge,
+            format!(
+                "more than {MOST_HEADERS} headers, or more than {LARGEST_HEAD} bytes before the body"
+            ),
+        )),
+        Some(_) => Some(Answer::error(
+            Reason::BadRequest,
+            "this is no HTTP/1.1 request: its request line, its headers or its framing are not valid",
+        )),
+        None if error.is_parse() => Some(Answer::error(
+            Reason::BadRequest,
+            "this is no HTTP/1.1 request",
+        )),
+        None => None,
+    }
+}
+
+async fn exchange<D: Door>(
+    stream: TcpStream,
+    shared: &Arc<Shared<D>>,
+    progress: &Arc<Progress>,
+) -> (Ended, Wire) {
+    let service = service_fn(
+        |request: Request<Incoming>| -> BoxFuture<'static, Result<Response<Full<Bytes>>, Infallible>> {
+            let (shared, progress) = (Arc::clone(shared), Arc::clone(progress));
+            Box::pin(async move { Ok(request::answer(&shared, &progress, request).await) })
+        },
+    );
+    let io = TokioIo::new(Wire::new(stream, Arc::clone(progress)));
+    let mut connection = http1::Builder::new()
+        // Time is kept by `progress`: hyper's own limit on a head runs between requests too.
+        .header_read_timeout(None)
+        .max_headers(MOST_HEADERS)
+        .max_header_size(LARGEST_HEAD)
+        .max_buf_size(LARGEST_HEAD)
+        // A sender that shuts its side down still gets its answer; and what was begun is not dropped halfway.
+        .half_close(true)
+        .serve_connection(io, service);
+    let mut stopped = pin!(shared.stop.cancelled());
+    let mut is_stopping = false;
+    let mut turned_out = pin!(progress.turned_out());
+    let mut is_turned_out = false;
+    let mut patience = pin!(sleep_until(progress.now().1));
+    let ended = poll_fn(|context| {
+        if !is_stopping && stopped.as_mut().poll(context).is_ready() {
+            is_stopping = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        if let Poll::Ready(result) = connection.poll_without_shutdown(context) {
+            return Poll::Ready(Ended::Http(result));
+        }
+        let (stage, deadline) = progress.now();
+        // Whose request came in the meantime stays.
+        if !is_turned_out && turned_out.as_mut().poll(context).is_ready() {
+            is_turned_out = true;
+            if matches!(stage, Stage::Head | Stage::Idle) {
+                return Poll::Ready(Ended::TurnedOut);
+            }
+        }
+        if patience.deadline() != deadline {
+            patience.as_mut().reset(deadline);
+        }
+        ready!(patience.as_mut().poll(context));
+        Poll::Ready(Ended::Late(stage))
+    })
+    .await;
+    (ended, connection.into_parts().io.into_inner())
+}
+
+/// Ends our side and throws away what the peer still sends, until it ends its own or the time is up.
+async fn linger(mut stream: TcpStream, linger: Duration) {
+    let end = async {
+        stream.shutdown().await?;
+        loop {
+            stream.readable().await?;
+            // Not held while waiting: a connection costs no buffer here.
+            let mut scrap = [0; SCRAP];
+            match stream.try_read(&mut scrap) {
+                Ok(0) => return Ok(()),
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    // However it ends, it ends.
+    drop::<Result<io::Result<()>, _>>(timeout(linger, end).await);
+}

@@ -1,0 +1,209 @@
+//! From a request to an answer on the wire: which path is meant, and what every answer carries.
+
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+
+use super::body::Sent;
+use super::progress::Progress;
+use super::{Door, Shared};
+use crate::intake::webhook;
+use crate::intake::webhook::answer::{Answer, Reason};
+
+/// The longest name of a namespace, RFC 1123 label. Unit: bytes.
+const LONGEST_NAMESPACE: usize = 63;
+/// The longest name of an object, RFC 1123 subdomain. Unit: bytes.
+const LONGEST_NAME: usize = 253;
+
+/// Which EventJobs a path means.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    namespace: String,
+    /// One of them; otherwise all that are shared.
+    name: Option<String>,
+}
+
+/// Answers a request.
+pub(super) async fn answer<D: Door>(
+    shared: &Shared<D>,
+    progress: &Progress,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let deadline = progress.requested();
+    let (head, incoming) = request.into_parts();
+    let mut body = Sent::new(incoming, &shared.limits, &shared.room, deadline);
+    let answer = match admit(shared, &head) {
+        Ok(target) => {
+            let request = webhook::Request {
+                namespace: &target.namespace,
+                name: target.name.as_deref(),
+                headers: &head.headers,
+            };
+            shared.door.answer(request, &mut body).await
+        }
+        Err(answer) => {
+            shared.door.turned_away(answer.status());
+            answer
+        }
+    };
+    let mut response = respond(&answer);
+    // What is left of a body cannot be told from a next request for as long as it keeps coming.
+    if !body.is_read() || shared.stop.is_cancelled() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    progress.answered();
+    response
+}
+
+fn admit<D>(shared: &Shared<D>, head: &http::request::Parts) -> Result<Target, Answer> {
+    if shared.stop.is_cancelled() {
+        return Err(Answer::error(
+            Reason::ShuttingDown,
+            "this process ends; another one takes its place",
+        ));
+    }
+    let target = target(head.uri.path()).ok_or_else(|| {
+        Answer::error(
+            Reason::NotFound,
+            "there is nothing at this path: POST /events/{namespace}/{name}, or /events/{namespace} for shared EventJobs",
+        )
+    })?;
+    if head.method != Method::POST {
+        return Err(Answer::error(
+            Reason::MethodNotAllowed,
+            "events are sent with POST",
+        ));
+    }
+    Ok(target)
+}
+
+/// The answer as a response.
+fn respond(answer: &Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(answer.body()));
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(seconds) = answer.retry_after_seconds() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    match answer.status() {
+        // RFC 9110 §15.5.2 wants it. The same for every EventJob and every cause.
+        401 => {
+            let ways =
+                HeaderValue::from_static("Bearer realm=\"slipway\", Basic realm=\"slipway\"");
+            headers.insert(WWW_AUTHENTICATE, ways);
+        }
+        405 => {
+            headers.insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        _ => {}
+    }
+    response
+}
+
+/// The text of an answer to what was no request; the connection ends with it.
+pub(super) fn last_words(answer: &Answer) -> String {
+    let reason = StatusCode::from_u16(answer.status())
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or_default();
+    let body = answer.body();
+    format!(
+        "HTTP/1.1 {} {reason}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        answer.status(),
+        body.len(),
+    )
+}
+
+/// What a path means; `None` when nothing in Kubernetes can have these names, so that nobody need be asked.
+fn target(path: &str) -> Option<Target> {
+    let mut segments = path.strip_prefix("/events/")?.split('/');
+    let namespace = name(segments.next()?, LONGEST_NAMESPACE)?;
+    let name = match segments.next() {
+        Some(segment) => Some(name(segment, LONGEST_NAME)?),
+        None => None,
+    };
+    segments
+        .next()
+        .is_none()
+        .then_some(Target { namespace, name })
+}
+
+/// A segment as a name, RFC 1123; percent-encoding says the same (RFC 3986 §6.2.2.2), and hides no slash.
+fn name(segment: &str, longest: usize) -> Option<String> {
+    let mut name = String::new();
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        let letter = match byte {
+            b'%' => {
+                let high = char::from(bytes.next()?).to_digit(16)?;
+                let low = char::from(bytes.next()?).to_digit(16)?;
+                char::from_u32(16 * high + low)?
+            }
+            byte => char::from(byte),
+        };
+        if !matches!(letter, 'a'..='z' | '0'..='9' | '-' | '.') || name.len() == longest {
+            return None;
+        }
+        name.push(letter);
+    }
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_means_an_event_job_or_the_shared_ones() {
+        let long = "a".repeat(253);
+        let rows = [
+            (
+                "/events/production/invoice",
+                Some(("production", Some("invoice"))),
+            ),
+            ("/events/production", Some(("production", None))),
+            (
+                "/events/production/a.b-1",
+                Some(("production", Some("a.b-1"))),
+            ),
+            (
+                "/events/%70roduction/invoice%2Dx",
+                Some(("production", Some("invoice-x"))),
+            ),
+            (
+                &format!("/events/n/{long}"),
+                Some(("n", Some(long.as_str()))),
+            ),
+            (&format!("/events/n/{long}a"), None),
+            (&format!("/events/{}/x", "n".repeat(64)), None),
+            ("/", None),
+            ("", None),
+            ("*", None),
+            ("/events", None),
+            ("/events/", None),
+            ("/events/production/", None),
+            ("/events//invoice", None),
+            ("/events/production/invoice/more", None),
+            ("/events/production%2Finvoice", None),
+            ("/events/production/%2e%2e%2fx", None),
+            ("/events/production/Invoice", None),
+            ("/events/production/invoice%00", None),
+            ("/events/production/invoice%", None),
+            ("/events/production/invoice%4", None),
+            ("/events/production/inv%C3%B6ice", None),
+            ("/Events/production/invoice", None),
+            ("/api/v1/namespaces", None),
+        ];
+        for (path, meant) in rows {
+            let meant = meant.map(|(namespace, name): (&str, Option<&str>)| Target {
+                namespace: namespace.to_owned(),
+                name: name.map(str::to_owned),
+            });
+            assert_eq!(target(path), meant, "{path}");
+        }
+    }
+}
