@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::lookup::files::{Files, secret_data};
 use crate::resource::document::{self, Document, Position};
+use crate::resource::event_job::{self, EventJob};
 use crate::resource::scaled_job::{self, KEDA_API_VERSION, SLIPWAY_API_VERSION};
 use crate::resource::template::is_label;
 use crate::resource::{Fault, ObjectId, ScaledJob, authentication};
@@ -36,6 +37,8 @@ pub struct Manifests {
     pub entries: Vec<Entry>,
     /// The ScaledJobs that are right, with the index of their entry.
     pub scaled_jobs: Vec<(usize, ScaledJob)>,
+    /// The EventJobs that are right, with the index of their entry.
+    pub event_jobs: Vec<(usize, EventJob)>,
     /// The indices of `batch/v1` Jobs among the entries.
     pub jobs: Vec<usize>,
     /// What triggers and containers may refer to.
@@ -242,6 +245,7 @@ impl Manifests {
             };
             match meaning {
                 Meaning::ScaledJob(scaled_job) => self.scaled_jobs.push((index, *scaled_job)),
+                Meaning::EventJob(event_job) => self.event_jobs.push((index, *event_job)),
                 Meaning::Job => self.jobs.push(index),
                 Meaning::Reference => {}
                 Meaning::Wrong(faults) => self
@@ -291,6 +295,7 @@ fn misnamed(document: &Document) -> Option<Fault> {
 /// What a document is to us.
 enum Meaning {
     ScaledJob(Box<ScaledJob>),
+    EventJob(Box<EventJob>),
     Job,
     /// Something that others refer to.
     Reference,
@@ -304,6 +309,10 @@ fn read(document: &Document) -> Meaning {
     match (api, document.kind.as_str()) {
         (_, "ScaledJob") => match scaled_job::parse(&document.value) {
             Ok(scaled_job) => Meaning::ScaledJob(Box::new(scaled_job)),
+            Err(faults) => Meaning::Wrong(faults),
+        },
+        (SLIPWAY_API_VERSION, "EventJob") => match event_job::parse(&document.value) {
+            Ok(event_job) => Meaning::EventJob(Box::new(event_job)),
             Err(faults) => Meaning::Wrong(faults),
         },
         (
@@ -321,7 +330,7 @@ fn read(document: &Document) -> Meaning {
         (api, kind) if api.starts_with("slipway.dev/") => Meaning::Wrong(vec![Fault::at(
             "kind",
             format!(
-                "{api} {kind} is not supported by this version; there are ScaledJob, TriggerAuthentication and ClusterTriggerAuthentication of {SLIPWAY_API_VERSION}"
+                "{api} {kind} is not supported by this version; there are ScaledJob, EventJob, TriggerAuthentication and ClusterTriggerAuthentication of {SLIPWAY_API_VERSION}"
             ),
         )]),
         _ => Meaning::Foreign,
@@ -381,7 +390,7 @@ mod tests {
             ("c.yaml", "# nothing\n"),
             (
                 "d.yaml",
-                "apiVersion: slipway.dev/v1alpha1\nkind: EventJob\nmetadata: {name: e}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\napiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\n",
+                "apiVersion: slipway.dev/v1alpha1\nkind: EventThing\nmetadata: {name: e}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\napiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\n",
             ),
         ]);
         assert_eq!(
@@ -391,7 +400,7 @@ mod tests {
                 "b.yaml:5:3: Secret shop/s: data[\"key\"]: must be base64: write plain text under stringData instead",
                 "b.yaml:9:12: Secret shop/s: metadata.name: is in b.yaml:1:1 already",
                 "b.yaml:11:1: unclosed bracket '['",
-                "d.yaml:2:1: EventJob default/e: kind: slipway.dev/v1alpha1 EventJob is not supported by this version; there are ScaledJob, TriggerAuthentication and ClusterTriggerAuthentication of slipway.dev/v1alpha1",
+                "d.yaml:2:1: EventThing default/e: kind: slipway.dev/v1alpha1 EventThing is not supported by this version; there are ScaledJob, EventJob, TriggerAuthentication and ClusterTriggerAuthentication of slipway.dev/v1alpha1",
             ]
         );
         assert_eq!(

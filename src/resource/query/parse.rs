@@ -118,8 +118,9 @@ impl Reader<'_> {
             Some('-' | '0'..='9') => Step::Index(self.index()?),
             Some('*') => return Err(self.wrong("must lead to one value: * finds many")),
             Some('?') => {
-                return Err(self
-                    .wrong("must lead to one value: a filter may find many; spec.pattern filters"));
+                return Err(self.wrong(
+                    "must lead to one value: a filter may find many; spec.pattern filters",
+                ));
             }
             Some(':') => return Err(self.wrong(SLICE)),
             _ => {
