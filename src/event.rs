@@ -207,3 +207,6 @@ pub fn header_field(name: &str) -> String {
 
 /// Said of a name that would mean one thing to us and another to somebody else.
 const REPEATED: &str = "is there more than once: it must be there once";
+
+#[cfg(test)]
+mod tests;

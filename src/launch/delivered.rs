@@ -11,7 +11,13 @@ use serde_json::Value;
 use crate::event::{Event, Identity, Refusal};
 use crate::launch::Launch;
 use crate::resource::ObjectId;
-use crate::resource::event_job::EventJob;
+use crate::resource::event_job::{Concurrency, EventJob};
+
+mod file;
+mod manifest;
+mod values;
+
+use values::Values;
 
 /// Label with the EventJob's name, on the Job and on its Pods.
 pub const EVENT_JOB_LABEL: &str = "slipway.dev/eventjob";
@@ -83,24 +89,65 @@ impl Delivery {
     ///
     /// [`Refusal`] naming the binding that the event cannot fill.
     pub fn new(
-        _event_job: &EventJob,
-        _event: &Event,
-        _identity: &Identity,
-        _received_at: Timestamp,
-        _least_ttl: Duration,
+        event_job: &EventJob,
+        event: &Event,
+        identity: &Identity,
+        received_at: Timestamp,
+        least_ttl: Duration,
     ) -> Result<Self, Refusal> {
-        Err(Refusal {
-            field: "body".to_owned(),
-            message: "is not bound yet".to_owned(),
+        let values = Values::of(event_job, event, identity)?;
+        let payload = event.payload_hash();
+        let id = &event_job.id;
+        let mut parts = vec![
+            id.namespace.as_str(),
+            id.name.as_str(),
+            identity.source.as_str(),
+            identity.id.as_str(),
+        ];
+        parts.extend(identity.replay.as_deref());
+        let launch = manifest::launch(
+            event_job,
+            &parts,
+            &values,
+            least_ttl,
+            &payload,
+            &format!("{received_at:.3}"),
+        );
+        let file = match &event_job.bind.file {
+            Some(binding) => Some(file::secret(binding, &launch, &event.text, &payload)?),
+            None => None,
+        };
+        Ok(Self {
+            event_job: id.clone(),
+            launch,
+            file,
+            payload,
+            is_gated: is_gated(event_job),
+            remember_for: event_job.deduplicate_for,
         })
     }
 
     /// The Job of no event: what a dry run proves the template with. Bindings have harmless values.
-    pub fn sample(_event_job: &EventJob, _least_ttl: Duration) -> Launch {
-        Launch {
-            id: ObjectId::new("", ""),
-            occurrence: String::new(),
-            manifest: Value::Null,
-        }
+    pub fn sample(event_job: &EventJob, least_ttl: Duration) -> Launch {
+        let id = &event_job.id;
+        // Three parts, where an event's name has at least four: no event has this name.
+        let parts = [id.namespace.as_str(), id.name.as_str(), "sample"];
+        let values = Values::sample(event_job);
+        let payload = "0".repeat(64);
+        manifest::launch(
+            event_job,
+            &parts,
+            &values,
+            least_ttl,
+            &payload,
+            "1970-01-01T00:00:00.000Z",
+        )
     }
 }
+
+fn is_gated(event_job: &EventJob) -> bool {
+    matches!(event_job.concurrency, Concurrency::Gated { .. })
+}
+
+#[cfg(test)]
+mod tests;

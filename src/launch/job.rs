@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     GENERATION_ANNOTATION, KEDA_GENERATION_ANNOTATION, KEDA_SCALED_JOB_LABEL, Launch,
@@ -14,11 +14,10 @@ use super::{
 use crate::resource::{Api, ObjectId, Round, ScaledJob};
 
 pub mod name;
+pub(crate) mod spec;
 
 use name::label_value;
-
-/// Who made a Job; the object's own label of this name wins, as in KEDA.
-const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+use spec::{MANAGED_BY_LABEL, object, object_in, owner_reference, pod_labels};
 
 /// The KEDA whose Jobs ours look like on objects managed in place. Source: `version.Version` at the
 /// commit the vectors were recorded from.
@@ -85,6 +84,10 @@ impl Launch {
 
 /// What all Jobs of a round have in common: everything but name and occurrence.
 fn manifest(scaled_job: &ScaledJob, round: Round, generate_name: &str) -> Value {
+    let api_version = match scaled_job.api {
+        Api::Slipway => "slipway.dev/v1alpha1",
+        Api::Keda => "keda.sh/v1alpha1",
+    };
     json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -95,24 +98,9 @@ fn manifest(scaled_job: &ScaledJob, round: Round, generate_name: &str) -> Value 
             "namespace": scaled_job.id.namespace,
             "labels": labels(scaled_job),
             "annotations": annotations(scaled_job, round),
-            "ownerReferences": [owner_reference(scaled_job)],
+            "ownerReferences": [owner_reference(api_version, "ScaledJob", &scaled_job.id.name, &scaled_job.uid)],
         },
-        "spec": spec(scaled_job),
-    })
-}
-
-fn owner_reference(scaled_job: &ScaledJob) -> Value {
-    let api_version = match scaled_job.api {
-        Api::Slipway => "slipway.dev/v1alpha1",
-        Api::Keda => "keda.sh/v1alpha1",
-    };
-    json!({
-        "apiVersion": api_version,
-        "kind": "ScaledJob",
-        "name": scaled_job.id.name,
-        "uid": scaled_job.uid,
-        "controller": true,
-        "blockOwnerDeletion": true,
+        "spec": job_spec(scaled_job),
     })
 }
 
@@ -127,6 +115,7 @@ fn tracking_labels(scaled_job: &ScaledJob) -> BTreeMap<&'static str, String> {
 }
 
 fn labels(scaled_job: &ScaledJob) -> BTreeMap<&str, String> {
+    // The object's own label of this name wins, as in KEDA.
     let mut labels = match scaled_job.api {
         Api::Slipway => BTreeMap::from([(MANAGED_BY_LABEL, "slipway".to_owned())]),
         Api::Keda => {
@@ -173,35 +162,26 @@ fn copied(written: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, Str
         })
 }
 
-fn spec(scaled_job: &ScaledJob) -> Value {
+fn job_spec(scaled_job: &ScaledJob) -> Value {
     let mut spec = scaled_job.job_target.clone();
-    let template = object(object(&mut spec).entry("template").or_insert(Value::Null));
-
-    let metadata = object(template.entry("metadata").or_insert(Value::Null));
-    metadata.insert(
+    let fields = object(&mut spec);
+    let template = object_in(fields, "template");
+    object_in(template, "metadata").insert(
         "generateName".to_owned(),
         Value::from(format!("{}-", scaled_job.id.name)),
     );
-    let labels = object(metadata.entry("labels").or_insert(Value::Null));
+    let labels = pod_labels(fields);
     for (key, value) in tracking_labels(scaled_job) {
         labels.insert(key.to_owned(), Value::from(value));
     }
 
-    let pod = object(template.entry("spec").or_insert(Value::Null));
+    let pod = object_in(object_in(fields, "template"), "spec");
     // The API server would make it `Always`, which no Job may have.
     let policy = pod.entry("restartPolicy").or_insert(Value::Null);
     if policy.is_null() || policy == "" {
         *policy = Value::from("OnFailure");
     }
     spec
-}
-
-/// The value as an object; what is not one (a `null`, as YAML writes an empty field) becomes an empty one.
-fn object(value: &mut Value) -> &mut Map<String, Value> {
-    if !value.is_object() {
-        *value = Value::Object(Map::new());
-    }
-    value.as_object_mut().expect("made an object just now")
 }
 
 #[cfg(test)]

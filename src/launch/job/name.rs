@@ -29,11 +29,12 @@ pub struct Reserved {
 ///
 /// A cut behind a dot would not be valid as `generateName`; the dot becomes a dash.
 pub fn prefix(object_name: &str) -> String {
-    let mut prefix: String = object_name
-        .chars()
-        .chain(['-'])
-        .take(PREFIX_LENGTH)
-        .collect();
+    cut(&format!("{object_name}-"))
+}
+
+/// The same from a `generateName` that somebody wrote.
+pub fn cut(generate_name: &str) -> String {
+    let mut prefix: String = generate_name.chars().take(PREFIX_LENGTH).collect();
     if prefix.ends_with('.') {
         prefix.pop();
         prefix.push('-');
@@ -44,11 +45,24 @@ pub fn prefix(object_name: &str) -> String {
 /// The name of one counted launch. The UID, not the object's name, keeps an object from meeting the
 /// Jobs of an earlier object of its name.
 pub fn counted(prefix: &str, object_uid: &str, round: u64, ordinal: u32) -> Reserved {
-    let hash = hash(&[object_uid, &round.to_string(), &ordinal.to_string()]);
+    reserved(
+        prefix,
+        &[object_uid, &round.to_string(), &ordinal.to_string()],
+    )
+}
+
+/// The name of the launch that these parts tell from every other.
+pub fn reserved(prefix: &str, parts: &[&str]) -> Reserved {
+    let hash = hash(parts);
     Reserved {
         name: format!("{prefix}{}", letters(&hash)),
         occurrence: hexadecimal(&hash),
     }
+}
+
+/// The hash of a list of parts, 64 hexadecimal digits; no two lists run into each other.
+pub fn hash_of(parts: &[&str]) -> String {
+    hexadecimal(&hash(parts))
 }
 
 /// An object's name as a label value; whoever selects Jobs by label must use it too.
