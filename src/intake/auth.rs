@@ -14,8 +14,11 @@ use crate::lookup::Lookup;
 use crate::resource::event_job::Auth;
 
 use self::compare::Comparer;
+use self::jwks::Issuers;
 use self::secrets::Secrets;
+use self::sns::Sns;
 use super::fetch::Fetch;
+use super::fetch::trust::Trust;
 
 /// What is known of the sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub struct Authenticator {
     fetch: Arc<dyn Fetch>,
     clock: fn() -> Timestamp,
     comparer: Comparer,
+    issuers: Issuers,
+    sns: Sns,
 }
 
 /// One request, as far as it has been read.
@@ -73,13 +78,26 @@ struct Request<'a> {
 }
 
 impl Authenticator {
-    /// Secrets come from `lookup`, keys of issuers through `fetch`.
+    /// Secrets come from `lookup`, keys of issuers and certificates of SNS through `fetch`. SNS's certificates are held
+    /// against the machine's own authorities.
     pub fn new(lookup: Arc<dyn Lookup>, fetch: Arc<dyn Fetch>, clock: fn() -> Timestamp) -> Self {
+        Self::trusting(lookup, fetch, clock, Trust::native())
+    }
+
+    /// The same, with the authorities that SNS's certificates are held against.
+    pub fn trusting(
+        lookup: Arc<dyn Lookup>,
+        fetch: Arc<dyn Fetch>,
+        clock: fn() -> Timestamp,
+        trust: Trust,
+    ) -> Self {
         Self {
             lookup,
-            fetch,
             clock,
             comparer: Comparer::new(),
+            issuers: Issuers::new(Arc::clone(&fetch)),
+            sns: Sns::new(Arc::clone(&fetch), trust),
+            fetch,
         }
     }
 
@@ -107,12 +125,11 @@ impl Authenticator {
     /// Confirms an SNS subscription of a topic that `auth` lists, at an address that is SNS's own.
     pub fn confirm<'a>(
         &'a self,
-        _auth: &'a [Auth],
-        _topic_arn: &'a str,
-        _subscribe_url: &'a str,
+        auth: &'a [Auth],
+        topic_arn: &'a str,
+        subscribe_url: &'a str,
     ) -> BoxFuture<'a, Verdict> {
-        let _unused = &self.fetch;
-        Box::pin(std::future::ready(Verdict::Refused))
+        Box::pin(sns::confirm(&*self.fetch, auth, topic_arn, subscribe_url))
     }
 
     async fn any(
@@ -160,7 +177,27 @@ impl Authenticator {
                     }
                 }
             }
-            Auth::Jwt { .. } | Auth::Sns { .. } => Verdict::Refused,
+            Auth::Jwt {
+                issuer,
+                audience,
+                jwks_url,
+            } => {
+                let expected = jwt::Expected {
+                    issuer,
+                    audience,
+                    jwks_url,
+                };
+                jwt::verify(&self.issuers, headers, expected, request.now).await
+            }
+            Auth::Sns { topic_arns } => match request.body {
+                _ if !Sns::is_claimed(headers, topic_arns) => Verdict::Refused,
+                None => Verdict::NeedsBody,
+                Some(body) => {
+                    self.sns
+                        .verify(headers, body, topic_arns, request.now)
+                        .await
+                }
+            },
         }
     }
 }
@@ -169,7 +206,11 @@ mod api_key;
 mod compare;
 mod headers;
 mod hmac;
+mod jwk;
+mod jwks;
+mod jwt;
 mod secrets;
+mod sns;
 
 #[cfg(test)]
 mod tests;

@@ -12,3 +12,6 @@ pub trait Fetch: Send + Sync {
     /// What happened, in words that name the host and no more of the address.
     fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Vec<u8>, String>>;
 }
+
+pub mod https;
+pub mod trust;

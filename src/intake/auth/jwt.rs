@@ -1,0 +1,134 @@
+//! A bearer token (RFC 7519): what it claims, and whose signature it bears.
+//!
+//! Claims are looked at before the signature, because that costs nothing and a
+//! token that would be refused anyway shall make nobody fetch keys. Nothing in the
+//! token says where keys are: `jku`, `x5u`, `jwk` and `x5c` are not read.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::Verdict;
+use super::headers::authorization;
+use super::jwk::{Algorithm, Finding, KeySet};
+use super::jwks::Issuers;
+
+/// How far clocks may differ. Unit: seconds. Source: RFC 7519 §4.1.4, "a few minutes" at most.
+const LEEWAY: f64 = 60.0;
+
+/// What a token must say.
+#[derive(Clone, Copy)]
+pub(super) struct Expected<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) audience: &'a str,
+    pub(super) jwks_url: &'a Url,
+}
+
+/// A token that has been taken apart. Nothing of it is proved.
+struct Token<'a> {
+    algorithm: Algorithm,
+    key_id: Option<String>,
+    claims: Map<String, Value>,
+    signed: &'a str,
+    signature: Vec<u8>,
+}
+
+/// `jwt`: claims, then signature.
+pub(super) async fn verify(
+    issuers: &Issuers,
+    headers: &HeaderMap,
+    expected: Expected<'_>,
+    now: Timestamp,
+) -> Verdict {
+    let token = authorization(headers, "bearer")
+        .and_then(Token::parse)
+        .filter(|token| token.claims_are_right(expected, now));
+    let Some(token) = token else {
+        return Verdict::Refused;
+    };
+    let keys = match issuers.keys(expected.jwks_url).await {
+        Ok(keys) => keys,
+        Err(why) => return Verdict::Unavailable(why),
+    };
+    match token.signer(&keys) {
+        Finding::Right => return Verdict::Passed,
+        Finding::Wrong => return Verdict::Refused,
+        Finding::UnknownKey => {}
+    }
+    // The issuer may have begun to sign with a new key since.
+    match issuers.newer(expected.jwks_url).await {
+        Ok(Some(keys)) => Verdict::of(token.signer(&keys) == Finding::Right, None),
+        Ok(None) => Verdict::Refused,
+        Err(why) => Verdict::Unavailable(why),
+    }
+}
+
+impl<'a> Token<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (signed, signature) = text.rsplit_once('.')?;
+        let (header, claims) = signed.split_once('.')?;
+        let header: Map<String, Value> = part(header)?;
+        // An extension that must be understood (RFC 7515 §4.1.11): we understand none.
+        if header.contains_key("crit") {
+            return None;
+        }
+        let key_id = match header.get("kid") {
+            Some(id) => Some(id.as_str()?.to_owned()),
+            None => None,
+        };
+        Some(Self {
+            algorithm: Algorithm::named(header.get("alg")?.as_str()?)?,
+            key_id,
+            claims: part(claims)?,
+            signed,
+            signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
+        })
+    }
+
+    /// `exp`, `iss` and `aud` must be there; a claim of the wrong type is not the same as none.
+    fn claims_are_right(&self, expected: Expected<'_>, now: Timestamp) -> bool {
+        let now = now.as_duration().as_secs_f64();
+        let time = |name: &str| match self.claims.get(name) {
+            None => Some(None),
+            Some(value) => value.as_f64().map(Some),
+        };
+        let (Some(Some(expires)), Some(not_before), Some(issued_at)) =
+            (time("exp"), time("nbf"), time("iat"))
+        else {
+            return false;
+        };
+        let issuer = self.claims.get("iss").and_then(Value::as_str);
+        let is_meant_for_us = match self.claims.get("aud") {
+            Some(Value::String(audience)) => audience == expected.audience,
+            Some(Value::Array(audiences)) => {
+                audiences.iter().all(Value::is_string)
+                    && audiences
+                        .iter()
+                        .any(|audience| audience == expected.audience)
+            }
+            _ => false,
+        };
+        expires > now - LEEWAY
+            && not_before.is_none_or(|start| start <= now + LEEWAY)
+            && issued_at.is_none_or(|start| start <= now + LEEWAY)
+            && issuer == Some(expected.issuer)
+            && is_meant_for_us
+    }
+
+    fn signer(&self, keys: &KeySet) -> Finding {
+        keys.verify(
+            self.key_id.as_deref(),
+            self.algorithm,
+            self.signed.as_bytes(),
+            &self.signature,
+        )
+    }
+}
+
+/// A JSON object in base64url.
+fn part(text: &str) -> Option<Map<String, Value>> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+}
