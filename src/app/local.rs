@@ -19,6 +19,8 @@ use crate::controller::admission;
 use crate::controller::metrics::Metrics;
 use crate::controller::{Change, Shared, WAITING_CHANGES};
 use crate::intake::auth::Authenticator;
+use crate::intake::fetch::https::Https;
+use crate::intake::fetch::trust::Trust;
 use crate::intake::webhook::{self, Webhook};
 use crate::launch::Outcome;
 use crate::launch::delivered::Gate;

@@ -89,7 +89,8 @@ spec:
 ///
 /// One was not answered as it has to be.
 pub(super) async fn deliver(mut engine: Engine, key: Key) -> anyhow::Result<()> {
-    let address = engine.door.wait_for(Option::is_some).await;
+    let opened = engine.door.wait_for(Option::is_some).await;
+    let address = opened.map(|address| *address);
     let address = address.context("the door for events did not open")?;
     let address = address.context("the door for events has no address")?;
     for number in 0..EVENTS {

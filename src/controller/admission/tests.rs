@@ -399,11 +399,14 @@ async fn a_queue_goes_on_whatever_becomes_of_the_answers() {
     bench.launcher.state().unanswered = [true, false, false, true, false, true].into();
     for number in 1..=4 {
         bench.pass(30 * SECOND).await;
-        let released = gates(&bench)
+        let jobs = bench.launcher.of(&ObjectId::new("n", "a"));
+        let runs = |job: &&DeliveredJob| job.gate == Some(Gate::Released) && job.ended.is_none();
+        let running: Vec<&str> = jobs
             .iter()
-            .filter(|gate| **gate == "released")
-            .count();
-        assert_eq!(released, usize::try_from(number).unwrap());
+            .filter(runs)
+            .map(|job| job.uid.as_str())
+            .collect();
+        assert_eq!(running, [format!("a-{number}")]);
         finish(&bench, number);
     }
     assert!(bench.launcher.state().unanswered.is_empty());
