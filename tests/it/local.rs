@@ -201,6 +201,7 @@ fn display(path: &Path) -> String {
 }
 
 mod binary;
+mod events;
 mod port;
 mod restart;
 mod rules;
