@@ -24,7 +24,7 @@ use crate::cluster::{self, Cluster, Scope};
 use crate::config::{self, Config};
 use crate::controller::metrics::Metrics;
 use crate::controller::status::writer::Writer;
-use crate::controller::watch::Watch;
+use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{self, Change, Shared, WAITING_CHANGES};
 use crate::launch::kubernetes::Kubernetes;
 use crate::lookup;
@@ -32,6 +32,7 @@ use crate::serve::health::{self, Health};
 use crate::source::pool::{self, Pool};
 use crate::telemetry;
 
+mod events;
 pub mod local;
 
 /// Runs in a cluster until SIGTERM or SIGINT.
@@ -76,15 +77,20 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         clock,
     };
     let listener = listen("--health", config.health).await?;
-    info!(scope = ?scope, health = %listener.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
+    let door = listen("--http", config.http).await?;
+    let events = events::Events::new(&cluster, &scope, &config, lookup.clone(), &mut registry)?;
+    info!(scope = ?scope, health = %listener.local_addr()?, http = %door.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
 
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     let (sender, changes) = mpsc::channel(WAITING_CHANGES);
+    let (synced, complete) = (metrics.clone(), events.catalog());
+    let ready = move || synced.is_synced() && complete.is_complete();
     tasks.spawn(
         "health",
-        serve_health(listener, registry, metrics, stop.clone()),
+        serve_health(listener, registry, ready, stop.clone()),
     );
+    events.spawn(&mut tasks, door, &stop);
     tasks.spawn("jobs", {
         let (launcher, stop) = (launcher.clone(), stop.clone());
         async move {
@@ -93,7 +99,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
     tasks.spawn("objects", {
-        let watch = Watch::new(cluster, scope, sender.clone());
+        let watch = Watch::new(Kinds::ScaledJobs, cluster, scope, sender.clone());
         let stop = stop.clone();
         async move {
             watch.run(stop.cancelled()).await;
@@ -116,11 +122,11 @@ async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> 
 async fn serve_health(
     listener: TcpListener,
     registry: Registry,
-    metrics: Metrics,
+    is_synced: impl Fn() -> bool + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let stopping = stop.clone();
-    let ready = move || match (stopping.is_cancelled(), metrics.is_synced()) {
+    let ready = move || match (stopping.is_cancelled(), is_synced()) {
         (true, _) => Err("stopping"),
         (false, false) => Err("the objects have not been read yet"),
         (false, true) => Ok(()),

@@ -22,6 +22,10 @@ pub struct Config {
     #[arg(long, env = "SLIPWAY_ALL_NAMESPACES", conflicts_with = "namespaces")]
     pub all_namespaces: bool,
 
+    /// Address for events: POST /events/{namespace}/{name}
+    #[arg(long, env = "SLIPWAY_HTTP", value_name = "ADDRESS", default_value = ":8080", value_parser = address)]
+    pub http: SocketAddr,
+
     /// Address for /livez, /readyz and /metrics
     #[arg(long, env = "SLIPWAY_HEALTH", value_name = "ADDRESS", default_value = ":9090", value_parser = address)]
     pub health: SocketAddr,
@@ -47,7 +51,12 @@ pub struct Config {
     )]
     pub allow_address: Vec<String>,
 
-    /// How long to wait for turns under way after the first SIGTERM
+    /// How long the Job of an event stays after its event was noted down as seen. It must outlast a create that
+    /// is still under way somewhere
+    #[arg(long, env = "SLIPWAY_LEDGER_GRACE", value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    pub ledger_grace: Duration,
+
+    /// How long to wait for turns and events under way after the first SIGTERM
     #[arg(long, env = "SLIPWAY_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub drain_timeout: Duration,
 

@@ -22,7 +22,9 @@ use crate::resource::{Api, Fault, ObjectId, ScaledJob};
 use crate::source::Connect;
 
 pub mod admission;
+mod announce;
 pub mod cleanup;
+pub mod event_jobs;
 pub mod metrics;
 pub mod object;
 mod report;
@@ -32,16 +34,16 @@ pub mod watch;
 /// What happened to the objects that are ours to act on.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// A ScaledJob was read, for the first time or anew: the whole object.
+    /// An object was read, for the first time or anew: the whole object.
     Applied(Value),
-    /// A ScaledJob is gone, or not ours any more.
+    /// An object is gone, or not ours any more.
     Removed {
         /// Namespace and name.
         id: ObjectId,
         /// Which API it came through.
         api: Api,
     },
-    /// Every ScaledJob there was at the start has been read, or refused with a line in the log. Comes once.
+    /// Every object there was at the start has been read, or refused with a line in the log. Comes once.
     Synced,
     /// Something that triggers refer to changed in a namespace; `None`: something of the whole cluster.
     ReferencesChanged(Option<String>),
@@ -274,36 +276,41 @@ fn same_wish(left: &Desired, right: &Desired) -> bool {
     }
 }
 
+impl Identity {
+    /// Whose object this is, valid or not.
+    pub(crate) fn of(value: &Value) -> Self {
+        let text = |path: &str| {
+            value
+                .pointer(path)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let namespace = match text("/metadata/namespace") {
+            namespace if namespace.is_empty() => "default".to_owned(),
+            namespace => namespace,
+        };
+        let api = if text("/apiVersion").starts_with("keda.sh/") {
+            Api::Keda
+        } else {
+            Api::Slipway
+        };
+        Self {
+            id: ObjectId::new(namespace, text("/metadata/name")),
+            api,
+            uid: text("/metadata/uid"),
+            generation: value
+                .pointer("/metadata/generation")
+                .and_then(Value::as_i64)
+                .unwrap_or_default(),
+            status: value.get("status").cloned().unwrap_or_default(),
+        }
+    }
+}
+
 fn desired(value: &Value) -> Desired {
-    let text = |path: &str| {
-        value
-            .pointer(path)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let namespace = match text("/metadata/namespace") {
-        namespace if namespace.is_empty() => "default".to_owned(),
-        namespace => namespace,
-    };
-    let id = ObjectId::new(namespace, text("/metadata/name"));
-    let api = if text("/apiVersion").starts_with("keda.sh/") {
-        Api::Keda
-    } else {
-        Api::Slipway
-    };
-    let identity = Identity {
-        uid: text("/metadata/uid"),
-        generation: value
-            .pointer("/metadata/generation")
-            .and_then(Value::as_i64)
-            .unwrap_or_default(),
-        status: value.get("status").cloned().unwrap_or_default(),
-        id,
-        api,
-    };
     Desired {
-        identity: Arc::new(identity),
+        identity: Arc::new(Identity::of(value)),
         scaled_job: crate::resource::scaled_job::parse(value).map(Arc::new),
     }
 }

@@ -132,7 +132,7 @@ where
     let lookup = Arc::new(Current::default());
     let catalog = Arc::new(Catalog::default());
     let door_metrics = webhook::metrics::Metrics::default();
-    door_metrics.register(registry.sub_registry_with_prefix("intake"));
+    door_metrics.register(registry.sub_registry_with_prefix("webhook"));
     let fetch = Https::new(rules, Trust::native());
     let door = Arc::new(Knocked::new(Webhook::new(
         catalog.clone(),
@@ -140,6 +140,7 @@ where
         Arc::new(local.clone()),
         Arc::new(OnlyFiles(catalog.clone())),
         door_metrics,
+        Arc::new(()),
         clock,
     )));
     let (listeners, to_be_served) = mpsc::channel(1);
@@ -191,7 +192,12 @@ where
     if let Some(listener) = listener {
         tasks.spawn(
             "health",
-            serve_health(listener, registry, metrics, stop.clone()),
+            serve_health(
+                listener,
+                registry,
+                move || metrics.is_synced(),
+                stop.clone(),
+            ),
         );
     }
     let facts = local.facts();
@@ -223,7 +229,7 @@ where
         let (local, stop) = (Arc::new(local.clone()), stop.clone());
         async move {
             // The state folder is ours alone.
-            admission::run(local, catalog, || true, stop).await;
+            admission::run(local, catalog, || true, |_| {}, stop).await;
             Ok(())
         }
     });

@@ -38,12 +38,14 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Looks after the Jobs of every EventJob of the catalog while `is_leader` says so, until `stop`.
+/// `looked_after` hears of each that was.
 ///
 /// Two that both believe to lead do no harm: the launcher's versions and names see to that.
 pub async fn run(
     launcher: Arc<dyn EventLauncher>,
     catalog: Arc<Catalog>,
     is_leader: impl Fn() -> bool + Send + Sync,
+    looked_after: impl Fn(&ObjectId),
     stop: CancellationToken,
 ) {
     let mut desk = Desk::default();
@@ -71,7 +73,10 @@ pub async fn run(
                 desk.add(ids);
                 changed = launcher.changed();
             }
-            Some((id, notes, result)) = passes.next() => desk.settle(id, notes, result),
+            Some((id, notes, result)) = passes.next() => {
+                looked_after(&id);
+                desk.settle(id, notes, result);
+            }
             _ = beats.tick() => {
                 if last_round.is_none_or(|last| last.elapsed() >= ROUND) {
                     last_round = Some(Instant::now());

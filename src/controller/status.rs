@@ -17,7 +17,7 @@ use crate::scaling::{Decision, JobCounts};
 
 mod conditions;
 mod notes;
-mod patch;
+pub(super) mod patch;
 pub mod writer;
 
 /// What there is to say about an object now.

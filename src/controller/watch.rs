@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::future::{Either, join_all, select};
+use futures::future::{BoxFuture, Either, join_all, select};
 use futures::{FutureExt, StreamExt};
 use kube::core::{ApiResource, DynamicObject, DynamicResourceScope, PartialObjectMeta};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -24,21 +24,41 @@ const WATCH_SECONDS: u32 = 110;
 
 mod feed;
 
-/// Watches ScaledJobs and what they refer to.
+/// What is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kinds {
+    /// ScaledJobs of both APIs and what they refer to.
+    ScaledJobs,
+    /// EventJobs.
+    EventJobs,
+}
+
+/// Watches objects.
 #[derive(Debug)]
 pub struct Watch {
+    kinds: Kinds,
     cluster: Cluster,
     scope: Scope,
     changes: mpsc::Sender<Change>,
-    /// Watches of ScaledJobs that have had no answer yet.
+    /// Watches of objects that have had no answer yet.
     unanswered: AtomicUsize,
 }
 
 impl Watch {
     /// A watch that reports to `changes`, a channel of [`WAITING_CHANGES`](super::WAITING_CHANGES).
-    pub fn new(cluster: Cluster, scope: Scope, changes: mpsc::Sender<Change>) -> Self {
-        let unanswered = AtomicUsize::new(2 * scope.parts().len());
+    pub fn new(
+        kinds: Kinds,
+        cluster: Cluster,
+        scope: Scope,
+        changes: mpsc::Sender<Change>,
+    ) -> Self {
+        let apis = match kinds {
+            Kinds::ScaledJobs => 2,
+            Kinds::EventJobs => 1,
+        };
+        let unanswered = AtomicUsize::new(apis * scope.parts().len());
         Self {
+            kinds,
             cluster,
             scope,
             changes,
@@ -48,6 +68,29 @@ impl Watch {
 
     /// Reports until told to stop, or until nobody listens.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
+        let watches = match self.kinds {
+            Kinds::ScaledJobs => self.scaled_jobs(),
+            Kinds::EventJobs => self.event_jobs(),
+        };
+        match select(join_all(watches), Box::pin(stop)).await {
+            Either::Left(_) | Either::Right(_) => {}
+        }
+    }
+
+    fn event_jobs(&self) -> Vec<BoxFuture<'_, ()>> {
+        let feed = |scope| Feed {
+            api: Api::Slipway,
+            kind: "EventJob",
+            plural: "eventjobs",
+            scope,
+        };
+        let scopes = self.scope.parts().into_iter();
+        scopes
+            .map(|scope| self.objects(feed(scope)).boxed())
+            .collect()
+    }
+
+    fn scaled_jobs(&self) -> Vec<BoxFuture<'_, ()>> {
         let mut watches = Vec::new();
         for api in [Api::Slipway, Api::Keda] {
             for scope in self.scope.parts() {
@@ -58,7 +101,7 @@ impl Watch {
                     scope,
                 };
                 let jobs = feed("ScaledJob", "scaledjobs", scope.clone());
-                watches.push(self.scaled_jobs(jobs).boxed());
+                watches.push(self.objects(jobs).boxed());
                 let references = feed("TriggerAuthentication", "triggerauthentications", scope);
                 watches.push(self.references(references).boxed());
             }
@@ -73,17 +116,15 @@ impl Watch {
                 watches.push(self.references(references).boxed());
             }
         }
-        match select(Box::pin(join_all(watches)), Box::pin(stop)).await {
-            Either::Left(_) | Either::Right(_) => {}
-        }
+        watches
     }
 
-    async fn scaled_jobs(&self, feed: Feed) {
+    async fn objects(&self, feed: Feed) {
         let mut ours: HashSet<ObjectId> = HashSet::new();
         let mut answered = false;
         let mut health = Health::default();
         loop {
-            let objects: kube::Api<DynamicObject> = self.objects(&feed);
+            let objects: kube::Api<DynamicObject> = self.of(&feed);
             let mut events = watcher(objects, config()).default_backoff().boxed();
             let mut listed: HashSet<ObjectId> = HashSet::new();
             let mut next = Next::GoOn;
@@ -118,7 +159,7 @@ impl Watch {
     async fn references(&self, feed: Feed) {
         let mut health = Health::default();
         loop {
-            let objects: kube::Api<PartialObjectMeta<DynamicObject>> = self.objects(&feed);
+            let objects: kube::Api<PartialObjectMeta<DynamicObject>> = self.of(&feed);
             let mut events = watcher(objects, config()).default_backoff().boxed();
             let mut next = Next::GoOn;
             while next == Next::GoOn
@@ -144,7 +185,7 @@ impl Watch {
         }
     }
 
-    fn objects<K>(&self, feed: &Feed) -> kube::Api<K>
+    fn of<K>(&self, feed: &Feed) -> kube::Api<K>
     where
         K: kube::Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
     {

@@ -55,6 +55,17 @@ pub trait Look: Send + Sync {
     fn any_shared<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<bool, String>>;
 }
 
+/// Hears what became of each event of an EventJob.
+pub trait Record: Send + Sync {
+    /// An event was answered like this. Called for each, so it must not wait.
+    fn told(&self, event_job: &ObjectId, outcome: &Result<Outcome, Error>);
+}
+
+/// Nobody keeps a record.
+impl Record for () {
+    fn told(&self, _event_job: &ObjectId, _outcome: &Result<Outcome, Error>) {}
+}
+
 /// What a request is to the door.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
@@ -75,6 +86,7 @@ pub struct Webhook {
     looks: tokio::sync::Semaphore,
     rates: Rates,
     metrics: Metrics,
+    record: Arc<dyn Record>,
     clock: fn() -> Timestamp,
 }
 
@@ -120,6 +132,7 @@ impl Webhook {
         launcher: Arc<dyn EventLauncher>,
         look: Arc<dyn Look>,
         metrics: Metrics,
+        record: Arc<dyn Record>,
         clock: fn() -> Timestamp,
     ) -> Self {
         Self {
@@ -130,6 +143,7 @@ impl Webhook {
             looks: tokio::sync::Semaphore::new(LOOKS_AT_ONCE),
             rates: Rates::default(),
             metrics,
+            record,
             clock,
         }
     }
@@ -356,6 +370,7 @@ impl Webhook {
         } else {
             deliveries.deliver(event_job, event, clock.deadline).await
         };
+        self.record.told(id, &result);
         match &result {
             Ok(Outcome::Job {
                 name,

@@ -35,7 +35,8 @@ const BELOW: &[(&str, &[&str])] = &[
     (
         "controller",
         &[
-            "catalog", "cluster", "cycle", "launch", "lookup", "resource", "scaling", "source",
+            "catalog", "cluster", "cycle", "intake", "launch", "lookup", "resource", "scaling",
+            "source",
         ],
     ),
     ("serve", &["intake"]),

@@ -278,6 +278,7 @@ impl Bench {
             port,
             catalog,
             move || is_leader.load(std::sync::atomic::Ordering::Relaxed),
+            |_| {},
             CancellationToken::new(),
         ));
         Self {

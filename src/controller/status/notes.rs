@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::conditions::{Conditions, State};
 use super::{Failure, Report, Turn, texts};
+use crate::controller::announce::Note;
 
 /// Note of the event and message of the condition.
 pub(super) const ACTIVE: &str = "Scaling is performed because triggers are active";
@@ -19,15 +20,6 @@ pub(super) const ACTIVE: &str = "Scaling is performed because triggers are activ
 pub(super) const INACTIVE: &str = "Scaling is not performed because triggers are not active";
 /// The same words are not said again within this time.
 const QUIET: Duration = Duration::from_mins(5);
-
-/// One Event to be made.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Note {
-    /// `Normal` or `Warning`.
-    pub(super) kind: &'static str,
-    pub(super) reason: &'static str,
-    pub(super) text: String,
-}
 
 /// What is to be said, by what it is.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// The JSON merge patch (RFC 7386) from one value to another; `None` when they are equal.
-pub(super) fn difference(from: &Value, to: &Value) -> Option<Value> {
+pub(in crate::controller) fn difference(from: &Value, to: &Value) -> Option<Value> {
     if from == to {
         return None;
     }
@@ -26,7 +26,7 @@ pub(super) fn difference(from: &Value, to: &Value) -> Option<Value> {
 }
 
 /// A status without the times that change although nothing else does.
-pub(super) fn without_times(status: &Value) -> Value {
+pub(in crate::controller) fn without_times(status: &Value) -> Value {
     let mut status = status.clone();
     if let Some(fields) = status.as_object_mut() {
         fields.remove("lastActiveTime");

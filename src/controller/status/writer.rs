@@ -8,18 +8,14 @@ use std::sync::Mutex;
 
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use tracing::{debug, warn};
+use tracing::warn;
 
-use super::notes::{Announcer, Note, Notes};
+use super::notes::{Announcer, Notes};
 use super::{Report, Turn, ours, patch, wanted};
 use crate::cluster::{Call, Cluster};
+use crate::controller::announce::{Note, Regarding, announce};
 use crate::controller::{Identity, Reporter};
 use crate::resource::Api;
-
-/// Characters of an Event's note that the API server takes, in bytes.
-const LONGEST_NOTE: usize = 1024;
-/// What Events and field managers call this program.
-const CONTROLLER: &str = "slipway.dev/slipway";
 
 /// Writes statuses. Remembers what it wrote, so that an unchanged object costs no call.
 #[derive(Debug)]
@@ -127,40 +123,13 @@ impl Writer {
     }
 
     async fn announce(&self, object: &Identity, note: &Note, report: &Report) {
-        let id = &object.id;
-        let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", id.namespace);
-        let event = self.event(object, note, report);
-        let failure = match self.cluster.send(Call::post(path, event)).await {
-            Ok(answer) if answer.is_success() => return,
-            Ok(answer) => answer.words(),
-            Err(error) => error.detail,
+        let regarding = Regarding {
+            api_version: &format!("{}/v1alpha1", group(object.api)),
+            kind: "ScaledJob",
+            id: &object.id,
+            uid: &object.uid,
         };
-        debug!(scaledjob = %id, reason = note.reason, "cannot make an event: {failure}");
-    }
-
-    fn event(&self, object: &Identity, note: &Note, report: &Report) -> Value {
-        let id = &object.id;
-        let prefix = &id.name[..id.name.floor_char_boundary(50)];
-        let text = &note.text[..note.text.floor_char_boundary(LONGEST_NOTE)];
-        json!({
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"generateName": format!("{prefix}-"), "namespace": id.namespace},
-            "eventTime": format!("{:.6}", report.now),
-            "reportingController": CONTROLLER,
-            "reportingInstance": self.instance,
-            "action": note.reason,
-            "reason": note.reason,
-            "type": note.kind,
-            "note": text,
-            "regarding": {
-                "apiVersion": format!("{}/v1alpha1", group(object.api)),
-                "kind": "ScaledJob",
-                "namespace": id.namespace,
-                "name": id.name,
-                "uid": object.uid,
-            },
-        })
+        announce(&self.cluster, &self.instance, &regarding, note, report.now).await;
     }
 
     fn take(&self, object: &Identity) -> Option<Memory> {

@@ -12,6 +12,7 @@ mod bearer;
 mod issuers;
 mod shared;
 mod signed;
+mod topics;
 mod world;
 
 /// One row of a table.

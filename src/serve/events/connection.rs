@@ -54,23 +54,22 @@ enum Ended {
 pub(super) async fn serve<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>) {
     let progress = Arc::new(Progress::new(shared.limits, &shared.waiting));
     let (_, deadline) = progress.now();
-    tokio::select! {
-        first = timeout_at(deadline, stream.readable()) => {
-            if !matches!(first, Ok(Ok(()))) {
-                return;
-            }
-        }
-        () = progress.turned_out() => return,
-        () = shared.stop.cancelled() => {
-            // Who has sent something is told that we stop.
-            let mut one = [0];
-            if !matches!(stream.peek(&mut one).now_or_never(), Some(Ok(1..))) {
-                return;
-            }
-        }
+    let mut first = [0];
+    let has_spoken = tokio::select! {
+        peeked = timeout_at(deadline, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1..))),
+        () = progress.turned_out() => false,
+        // Who has sent something is told that we stop.
+        () = shared.stop.cancelled() => has_spoken(&stream),
+    };
+    if !has_spoken {
+        return;
     }
     // A future of its own: a silent connection does not pay for it.
     Box::pin(converse(stream, shared, progress)).await;
+}
+
+fn has_spoken(stream: &TcpStream) -> bool {
+    matches!(stream.peek(&mut [0]).now_or_never(), Some(Ok(1..)))
 }
 
 async fn converse<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>, progress: Arc<Progress>) {

@@ -150,7 +150,9 @@ fn name(segment: &str, longest: usize) -> Option<String> {
         }
         name.push(letter);
     }
-    (!name.is_empty()).then_some(name)
+    let ends_well =
+        |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_alphanumeric());
+    (ends_well(name.chars().next()) && ends_well(name.chars().next_back())).then_some(name)
 }
 
 #[cfg(test)]
@@ -187,6 +189,8 @@ mod tests {
             ("/events/", None),
             ("/events/production/", None),
             ("/events//invoice", None),
+            ("/events/../invoice", None),
+            ("/events/production/-x", None),
             ("/events/production/invoice/more", None),
             ("/events/production%2Finvoice", None),
             ("/events/production/%2e%2e%2fx", None),

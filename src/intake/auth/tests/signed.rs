@@ -11,12 +11,12 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::{Value, json};
 
 use super::world::{NOW, Pages, Sender, rsa, rsa_sign};
-use super::{Row, Verdict, authenticator, decide, row};
+use super::{Row, row};
 use crate::intake::fetch::trust::Trust;
 use crate::resource::event_job::Auth;
 use jiff::Timestamp;
 
-const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:orders";
+pub(super) const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:orders";
 const HOST: &str = "https://sns.eu-west-1.amazonaws.com";
 
 pub(super) struct World {
@@ -24,7 +24,7 @@ pub(super) struct World {
     pub(super) trust: Trust,
 }
 
-fn certificate_url(name: &str) -> String {
+pub(super) fn certificate_url(name: &str) -> String {
     format!("{HOST}/SimpleNotificationService-{name}.pem")
 }
 
@@ -119,7 +119,7 @@ pub(super) fn world() -> World {
     }
 }
 
-fn notification() -> Value {
+pub(super) fn notification() -> Value {
     json!({
         "Type": "Notification",
         "MessageId": "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324",
@@ -146,7 +146,7 @@ fn confirmation() -> Value {
     })
 }
 
-fn subscribe_url(topic: &str) -> String {
+pub(super) fn subscribe_url(topic: &str) -> String {
     format!("{HOST}/?Action=ConfirmSubscription&TopicArn={topic}&Token=canary")
 }
 
@@ -154,7 +154,7 @@ fn at(seconds: i64) -> String {
     Timestamp::from_second(NOW + seconds).unwrap().to_string()
 }
 
-fn but(field: &str, value: Value) -> Value {
+pub(super) fn but(field: &str, value: Value) -> Value {
     let mut message = notification();
     message[field] = value;
     message
@@ -193,18 +193,18 @@ fn sign_with(message: &Value, second: bool, encoding: &'static dyn RsaEncoding) 
     message
 }
 
-fn sign(message: &Value) -> Value {
+pub(super) fn sign(message: &Value) -> Value {
     sign_with(message, false, &RSA_PKCS1_SHA256)
 }
 
 /// Posts as SNS does.
-fn post(message: &Value) -> Sender {
+pub(super) fn post(message: &Value) -> Sender {
     Sender::new(message.to_string())
         .header("x-amz-sns-message-type", message["Type"].as_str().unwrap())
         .header("x-amz-sns-topic-arn", message["TopicArn"].as_str().unwrap())
 }
 
-fn way() -> Auth {
+pub(super) fn way() -> Auth {
     Auth::Sns {
         topic_arns: vec![
             String::from("arn:aws:sns:eu-west-1:123456789012:other"),
@@ -450,108 +450,4 @@ impl World {
         }
         rows
     }
-}
-
-#[tokio::test]
-async fn a_certificate_that_cannot_be_judged_is_our_trouble() {
-    let world = world();
-    world
-        .pages
-        .set(&certificate_url("empty"), Ok(b"<html>".to_vec()));
-    let authenticator = authenticator(world.pages, world.trust);
-    for (name, why) in [
-        ("stranger", "no authority that this machine believes"),
-        (
-            "absent",
-            "SNS's certificate cannot be read: issuer.example: answered 404",
-        ),
-        (
-            "empty",
-            "SNS's certificate cannot be read: what is at its address is no certificate",
-        ),
-    ] {
-        let message = sign(&but("SigningCertURL", json!(certificate_url(name))));
-        let verdict = decide(&authenticator, &[way()], &post(&message)).await;
-        let Verdict::Unavailable(told) = verdict else {
-            panic!("{name}: {verdict:?}");
-        };
-        assert!(told.starts_with(why), "{told}");
-    }
-}
-
-#[tokio::test]
-async fn a_certificate_is_fetched_once() {
-    let world = world();
-    let pages = std::sync::Arc::new(world.pages);
-    let authenticator = super::Authenticator::trusting(
-        std::sync::Arc::new(super::secrets()),
-        std::sync::Arc::clone(&pages) as std::sync::Arc<dyn super::Fetch>,
-        super::now,
-        world.trust,
-    );
-    let good = post(&sign(&notification()));
-    let absent = post(&sign(&but(
-        "SigningCertURL",
-        json!(certificate_url("absent")),
-    )));
-    let auth = [way()];
-    for sender in [&good, &absent] {
-        let before = pages.asked();
-        let asked = (0..50).map(|_| decide(&authenticator, &auth, sender));
-        let verdicts = futures::future::join_all(asked).await;
-        assert!(verdicts.iter().all(|verdict| *verdict == verdicts[0]));
-        // Those who came while the first was being read have begun to read too.
-        let asked = pages.asked() - before;
-        assert!((1..=4).contains(&asked), "{asked}");
-        decide(&authenticator, &auth, sender).await;
-        assert_eq!(pages.asked() - before, asked);
-    }
-}
-
-#[tokio::test]
-async fn only_listed_topics_are_confirmed_and_only_at_sns() {
-    let pages = Pages::default();
-    pages.set(
-        &subscribe_url(TOPIC),
-        Ok(b"<ConfirmSubscriptionResponse/>".to_vec()),
-    );
-    let unlisted = "arn:aws:sns:eu-west-1:666:orders";
-    pages.set(&subscribe_url(unlisted), Ok(Vec::new()));
-    let authenticator = authenticator(pages, Trust::only([]));
-    let listed = [Auth::None, way()];
-    let confirm =
-        async |auth: &[Auth], topic: &str, url: &str| authenticator.confirm(auth, topic, url).await;
-    assert_eq!(
-        confirm(&listed, TOPIC, &subscribe_url(TOPIC)).await,
-        Verdict::Passed
-    );
-    for (auth, topic, url) in [
-        (&listed[..], unlisted, subscribe_url(unlisted)),
-        (&listed[..1], TOPIC, subscribe_url(TOPIC)),
-        (&listed[..], TOPIC, subscribe_url(unlisted)),
-        (
-            &listed[..],
-            TOPIC,
-            subscribe_url(TOPIC).replace("amazonaws.com", "amazonaws.com.evil.example"),
-        ),
-        (
-            &listed[..],
-            TOPIC,
-            subscribe_url(TOPIC).replace("ConfirmSubscription", "DeleteTopic"),
-        ),
-    ] {
-        assert_eq!(
-            confirm(auth, topic, &url).await,
-            Verdict::Refused,
-            "{topic} {url}"
-        );
-    }
-    let other_token = subscribe_url(TOPIC) + "2";
-    let verdict = confirm(&listed, TOPIC, &other_token).await;
-    assert_eq!(
-        verdict,
-        Verdict::Unavailable(String::from(
-            "the subscription is not confirmed: issuer.example: answered 404"
-        ))
-    );
 }

@@ -1,0 +1,133 @@
+//! What takes events in a cluster: the door, the EventJobs behind it, the Jobs they become.
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::address::Rules;
+use crate::app::{Tasks, clock};
+use crate::catalog::Catalog;
+use crate::cluster::{Cluster, Scope};
+use crate::config::{self, Config};
+use crate::controller::event_jobs::journal::Journal;
+use crate::controller::event_jobs::look::Looker;
+use crate::controller::event_jobs::writer::Writer;
+use crate::controller::event_jobs::{self, Desk};
+use crate::controller::watch::{Kinds, Watch};
+use crate::controller::{WAITING_CHANGES, admission};
+use crate::intake::auth::Authenticator;
+use crate::intake::fetch::https::Https;
+use crate::intake::fetch::trust::Trust;
+use crate::intake::webhook::{self, Webhook};
+use crate::launch::kubernetes::delivered::Delivered;
+use crate::lookup::Lookup;
+use crate::serve::events::{self, Limits};
+
+/// All of it, built and not started.
+pub(super) struct Events {
+    cluster: Cluster,
+    scope: Scope,
+    launcher: Arc<Delivered>,
+    catalog: Arc<Catalog>,
+    journal: Arc<Journal>,
+    webhook: Arc<Webhook>,
+}
+
+impl Events {
+    /// Builds it; nothing is spawned.
+    pub(super) fn new(
+        cluster: &Cluster,
+        scope: &Scope,
+        config: &Config,
+        lookup: Arc<dyn Lookup>,
+        registry: &mut Registry,
+    ) -> Self {
+        let launcher = Arc::new(Delivered::new(
+            cluster.clone(),
+            scope.clone(),
+            config.ledger_grace,
+        ));
+        let catalog = Arc::new(Catalog::default());
+        let journal = Arc::new(Journal::new(clock));
+        let metrics = webhook::metrics::Metrics::default();
+        metrics.register(registry.sub_registry_with_prefix("webhook"));
+        let rules = Rules::new(config.allow_address.clone(), false);
+        let fetch = Https::new(rules, Trust::native());
+        let authenticator = Authenticator::new(lookup, Arc::new(fetch), clock);
+        let webhook = Webhook::new(
+            catalog.clone(),
+            authenticator,
+            launcher.clone(),
+            Arc::new(Looker::new(cluster.clone(), scope.clone())),
+            metrics,
+            journal.clone(),
+            clock,
+        );
+        Self {
+            cluster: cluster.clone(),
+            scope: scope.clone(),
+            launcher,
+            catalog,
+            journal,
+            webhook: Arc::new(webhook),
+        }
+    }
+
+    /// Which EventJobs there are.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.clone()
+    }
+
+    /// Starts its tasks.
+    pub(super) fn spawn(self, tasks: &mut Tasks, door: TcpListener, stop: &CancellationToken) {
+        let is_leader: Arc<dyn Fn() -> bool + Send + Sync> = Arc::new(|| true);
+        tasks.spawn("events", {
+            let (webhook, stop) = (self.webhook.clone(), stop.clone());
+            async move { Ok(events::serve(door, webhook, Limits::default(), stop).await?) }
+        });
+        tasks.spawn("jobs of events", {
+            let (launcher, stop) = (self.launcher.clone(), stop.clone());
+            async move {
+                launcher.run(stop.cancelled()).await;
+                Ok(())
+            }
+        });
+        let (sender, changes) = mpsc::channel(WAITING_CHANGES);
+        tasks.spawn("event jobs", {
+            let cluster = self.cluster.clone();
+            let watch = Watch::new(Kinds::EventJobs, cluster, self.scope.clone(), sender);
+            let stop = stop.clone();
+            async move {
+                watch.run(stop.cancelled()).await;
+                Ok(())
+            }
+        });
+        let desk = Desk {
+            launcher: self.launcher.clone(),
+            catalog: self.catalog.clone(),
+            journal: self.journal.clone(),
+            writer: Writer::new(self.cluster, config::instance()),
+            is_leader: is_leader.clone(),
+            clock,
+        };
+        tasks.spawn("statuses of event jobs", {
+            let stop = stop.clone();
+            async move {
+                event_jobs::run(desk, changes, stop).await;
+                Ok(())
+            }
+        });
+        tasks.spawn("admission", {
+            let (launcher, catalog, stop) = (self.launcher, self.catalog, stop.clone());
+            let journal = self.journal;
+            async move {
+                let looked_after = |id: &_| journal.touch(id);
+                admission::run(launcher, catalog, move || is_leader(), looked_after, stop).await;
+                Ok(())
+            }
+        });
+    }
+}

@@ -1,0 +1,227 @@
+//! What became of events lately, by EventJob: for statuses and Events.
+//!
+//! Holds one line for each EventJob, however many events come.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::controller::announce::Note;
+use crate::cycle::delivery::{Error, Made, Outcome};
+use crate::intake::webhook::Record;
+use crate::launch;
+use crate::resource::ObjectId;
+
+/// Created Jobs of one EventJob are told together, this far apart.
+const QUIET: Duration = Duration::from_secs(10);
+/// The same trouble is told again after this.
+const TROUBLE_QUIET: Duration = Duration::from_mins(5);
+
+/// What became of events.
+#[derive(Debug)]
+pub struct Journal {
+    clock: fn() -> Timestamp,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: HashMap<ObjectId, Line>,
+    touched: BTreeSet<ObjectId>,
+}
+
+/// What is known of the events of one EventJob.
+#[derive(Debug, Clone, Default)]
+struct Line {
+    latest: Option<Latest>,
+    /// Why the last launch did not come about; none since one did.
+    trouble: Option<Trouble>,
+    created: u64,
+    last_created: String,
+    created_told_at: Option<Timestamp>,
+    /// Troubles that are to be told, by reason, how often they came.
+    troubles: BTreeMap<&'static str, (u64, String)>,
+    troubles_told_at: BTreeMap<&'static str, Timestamp>,
+}
+
+/// What became of the last event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Latest {
+    /// When it was answered.
+    pub at: Timestamp,
+    /// One word.
+    pub result: &'static str,
+    /// Why; no payload.
+    pub reason: String,
+    /// Its Job, if it has one.
+    pub job: Option<String>,
+    /// Why nothing can be launched now, if the last launch failed.
+    pub trouble: Option<Trouble>,
+}
+
+/// Why nothing can be launched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trouble {
+    /// One word from a closed list.
+    pub reason: &'static str,
+    /// In words; no payload.
+    pub text: String,
+}
+
+impl Journal {
+    /// An empty one.
+    pub fn new(clock: fn() -> Timestamp) -> Self {
+        Self {
+            clock,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Something about an EventJob may be new.
+    pub fn touch(&self, event_job: &ObjectId) {
+        self.lock().touched.insert(event_job.clone());
+    }
+
+    /// EventJobs that something may be new about since the last call.
+    pub fn touched(&self) -> BTreeSet<ObjectId> {
+        std::mem::take(&mut self.lock().touched)
+    }
+
+    /// What became of an EventJob's last event here.
+    pub fn latest(&self, event_job: &ObjectId) -> Option<Latest> {
+        let state = self.lock();
+        let line = state.lines.get(event_job)?;
+        let mut latest = line.latest.clone()?;
+        latest.trouble.clone_from(&line.trouble);
+        Some(latest)
+    }
+
+    /// Drops what is kept for an EventJob that is gone.
+    pub fn forget(&self, event_job: &ObjectId) {
+        let mut state = self.lock();
+        state.lines.remove(event_job);
+        state.touched.remove(event_job);
+    }
+
+    /// What is worth an Event now; taken as told. Asks to be looked at again while something is held back.
+    pub(super) fn take_news(&self, event_job: &ObjectId, now: Timestamp) -> Vec<Note> {
+        let mut state = self.lock();
+        let Some(line) = state.lines.get_mut(event_job) else {
+            return Vec::new();
+        };
+        let notes = line.take_news(now);
+        if line.created > 0 {
+            state.touched.insert(event_job.clone());
+        }
+        notes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line {
+    fn take_news(&mut self, now: Timestamp) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let is_quiet = |told_at: Option<Timestamp>, quiet: Duration| {
+            told_at.is_none_or(|at| now.duration_since(at).unsigned_abs() >= quiet)
+        };
+        if self.created > 0 && is_quiet(self.created_told_at, QUIET) {
+            let text = match self.created {
+                1 => format!("Created job {}", self.last_created),
+                count => format!("Created {count} jobs, the last is {}", self.last_created),
+            };
+            notes.push(Note {
+                kind: "Normal",
+                reason: "SuccessfulCreate",
+                text,
+            });
+            self.created = 0;
+            self.created_told_at = Some(now);
+        }
+        for (reason, (count, text)) in std::mem::take(&mut self.troubles) {
+            let told_at = self.troubles_told_at.get(reason).copied();
+            if !is_quiet(told_at, TROUBLE_QUIET) {
+                continue;
+            }
+            self.troubles_told_at.insert(reason, now);
+            notes.push(Note {
+                kind: "Warning",
+                reason: "FailedCreate",
+                text: format!("Error creating job ({count} times): {text}"),
+            });
+        }
+        notes
+    }
+
+    fn told(&mut self, outcome: &Result<Outcome, Error>, now: Timestamp) {
+        let latest = |result, reason: String, job| Latest {
+            at: now,
+            result,
+            reason,
+            job,
+            trouble: None,
+        };
+        self.latest = Some(match outcome {
+            Ok(Outcome::Filtered { field, reason }) => {
+                latest("Filtered", format!("{field}: {reason}"), None)
+            }
+            Ok(Outcome::Job { name, result, .. }) => {
+                self.trouble = None;
+                let (result, reason) = match result {
+                    Made::Created => ("Created", "its Job was created"),
+                    Made::Waiting => ("Waiting", "its Job was created and waits for its turn"),
+                    Made::Duplicate => ("Duplicate", "it was delivered before and has its Job"),
+                };
+                if result != "Duplicate" {
+                    self.created += 1;
+                    self.last_created.clone_from(name);
+                }
+                latest(result, reason.to_owned(), Some(name.clone()))
+            }
+            Err(error) => {
+                let trouble = Trouble::of(error);
+                if matches!(error, Error::Launch(_)) {
+                    self.troubles
+                        .entry(trouble.reason)
+                        .or_insert_with(|| (0, trouble.text.clone()))
+                        .0 += 1;
+                    self.trouble = Some(trouble.clone());
+                }
+                latest(trouble.reason, trouble.text, None)
+            }
+        });
+    }
+}
+
+impl Trouble {
+    fn of(error: &Error) -> Self {
+        let (reason, text) = match error {
+            Error::Refused(refusal) => ("BadRequest", refusal.to_string()),
+            Error::Suspended => ("Suspended", error.to_string()),
+            Error::RateLimited { .. } => ("RateLimited", error.to_string()),
+            Error::WaitingListFull { .. } => ("WaitingListFull", error.to_string()),
+            // The server's words about a Job that it refuses may quote the event.
+            Error::Launch(error @ launch::Error::Rejected { .. }) => (
+                error.reason(),
+                "the API server refuses the Job with this event's values; the sender was told why"
+                    .to_owned(),
+            ),
+            Error::Launch(error) => (error.reason(), error.to_string()),
+        };
+        Self { reason, text }
+    }
+}
+
+impl Record for Journal {
+    fn told(&self, event_job: &ObjectId, outcome: &Result<Outcome, Error>) {
+        let now = (self.clock)();
+        let mut state = self.lock();
+        let line = state.lines.entry(event_job.clone()).or_default();
+        line.told(outcome, now);
+        state.touched.insert(event_job.clone());
+    }
+}

@@ -1,0 +1,164 @@
+//! What an EventJob's status says. Pure: what is known in, the status out.
+//!
+//! What can be seen from the Jobs is taken from them, so that it does not matter
+//! which replica received an event.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::journal::Latest;
+use crate::launch::Outcome;
+use crate::launch::delivered::Gate;
+use crate::launch::event_launcher::DeliveredJob;
+use crate::resource::{Fault, ObjectId};
+
+/// What is known of an EventJob.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// `metadata.generation` of the object that was looked at.
+    pub generation: i64,
+    /// Whether it takes events.
+    pub standing: Standing,
+    /// `spec.suspend`.
+    pub suspended: bool,
+    /// Its Jobs; `None` when they have not been seen.
+    pub jobs: Option<Vec<DeliveredJob>>,
+    /// What became of the last event.
+    pub latest: Option<Latest>,
+    /// When this is.
+    pub now: Timestamp,
+}
+
+/// Whether an EventJob takes events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Ready,
+    /// Not as it is.
+    Invalid(Vec<Fault>),
+    /// Not now, and why.
+    NotReady(String),
+}
+
+/// The status, with what `before` says where nothing is known.
+pub fn wanted(id: &ObjectId, before: &Value, facts: &Facts) -> Value {
+    let mut status = json!({
+        "observedGeneration": facts.generation,
+        "url": format!("/events/{}/{}", id.namespace, id.name),
+    });
+    for field in [
+        "active",
+        "waiting",
+        "lastEventTime",
+        "lastJobName",
+        "lastSuccessfulTime",
+        "lastDecision",
+    ] {
+        if let Some(value) = before.get(field) {
+            status[field] = value.clone();
+        }
+    }
+    if let Some(jobs) = &facts.jobs {
+        jobs_in(&mut status, jobs);
+    }
+    if let Some(latest) = &facts.latest {
+        later(&mut status, "lastEventTime", latest.at);
+        status["lastDecision"] = json!({
+            "time": text(latest.at),
+            "result": latest.result,
+            "reason": latest.reason,
+        });
+        if let Some(job) = &latest.job {
+            status["lastDecision"]["jobName"] = job.clone().into();
+        }
+    }
+    status["conditions"] = conditions(before, facts);
+    status
+}
+
+fn jobs_in(status: &mut Value, jobs: &[DeliveredJob]) {
+    let unfinished = || {
+        jobs.iter()
+            .filter(|job| job.ended.is_none() && !job.is_going)
+    };
+    let waits = |job: &&DeliveredJob| job.gate == Some(Gate::Waiting) && job.is_suspended;
+    let is_active = |job: &&DeliveredJob| !job.is_suspended || job.active_pods > 0;
+    status["active"] = unfinished().filter(is_active).count().into();
+    status["waiting"] = unfinished().filter(waits).count().into();
+    let newest = jobs
+        .iter()
+        .max_by_key(|job| (job.received_at, &job.id.name));
+    if let Some(newest) = newest {
+        later(status, "lastEventTime", newest.received_at);
+        status["lastJobName"] = newest.id.name.clone().into();
+    }
+    let successes = jobs.iter().filter_map(|job| match job.ended {
+        Some((Outcome::Complete, at)) => Some(at),
+        _ => None,
+    });
+    if let Some(at) = successes.max() {
+        later(status, "lastSuccessfulTime", at);
+    }
+}
+
+/// A time goes forward only.
+fn later(status: &mut Value, field: &str, at: Timestamp) {
+    let before: Option<Timestamp> = status[field].as_str().and_then(|text| text.parse().ok());
+    if before.is_none_or(|before| before < at) {
+        status[field] = text(at).into();
+    }
+}
+
+/// To the second, as Kubernetes writes times.
+fn text(at: Timestamp) -> String {
+    format!("{at:.0}")
+}
+
+fn conditions(before: &Value, facts: &Facts) -> Value {
+    let (ready, reason, message) = match &facts.standing {
+        Standing::Ready => (true, "Ready", "it takes events".to_owned()),
+        Standing::Invalid(faults) => {
+            let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            (false, "Invalid", texts.join("; "))
+        }
+        Standing::NotReady(why) => (false, "NotReady", why.clone()),
+    };
+    let trouble = facts
+        .latest
+        .as_ref()
+        .and_then(|latest| latest.trouble.as_ref());
+    let (launching, why, words) = match trouble {
+        _ if !ready => (false, "NotReady", "it takes no events".to_owned()),
+        Some(trouble) => (false, trouble.reason, trouble.text.clone()),
+        None if facts.suspended => (false, "Suspended", "spec.suspend is true".to_owned()),
+        None => (true, "Launching", "events become Jobs".to_owned()),
+    };
+    let (stops, says) = if facts.suspended {
+        ("Suspended", "events are answered 503, and come again later")
+    } else {
+        ("NotSuspended", "events are taken")
+    };
+    let condition = |kind: &str, holds: bool, reason: &str, message: &str| {
+        let status = if holds { "True" } else { "False" };
+        let earlier = before["conditions"].as_array().into_iter().flatten();
+        let since = earlier
+            .filter(|condition| condition["type"] == kind && condition["status"] == status)
+            .find_map(|condition| condition["lastTransitionTime"].as_str());
+        json!({
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": since.map_or_else(|| text(facts.now), str::to_owned),
+            "observedGeneration": facts.generation,
+        })
+    };
+    json!([
+        condition("Ready", ready, reason, &message),
+        condition("Launching", launching, why, &words),
+        condition("Suspended", facts.suspended, stops, says),
+    ])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+use std::time::Duration;
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn job(name: &str, received: i64) -> DeliveredJob {
+    DeliveredJob {
+        id: ObjectId::new("production", name),
+        uid: name.to_owned(),
+        version: "1".to_owned(),
+        event_job: ObjectId::new("production", "invoice"),
+        occurrence: String::new(),
+        gate: None,
+        is_suspended: false,
+        claimed_by: None,
+        key: String::new(),
+        received_at: at(received),
+        created_at: at(received),
+        ended: None,
+        is_going: false,
+        active_pods: 1,
+        ready_pods: 1,
+        remember_for: Duration::ZERO,
+    }
+}
+
+fn facts() -> Facts {
+    Facts {
+        generation: 3,
+        standing: Standing::Ready,
+        suspended: false,
+        jobs: Some(Vec::new()),
+        latest: None,
+        now: at(100),
+    }
+}
+
+fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
+    let conditions = status["conditions"].as_array().unwrap();
+    let mut found = conditions
+        .iter()
+        .filter(|condition| condition["type"] == kind);
+    found.next().unwrap()
+}
+
+fn status(before: &Value, facts: &Facts) -> Value {
+    wanted(&ObjectId::new("production", "invoice"), before, facts)
+}
+
+#[test]
+fn what_the_jobs_tell_does_not_depend_on_who_received_the_event() {
+    let mut waiting = job("b", 20);
+    waiting.gate = Some(Gate::Waiting);
+    waiting.is_suspended = true;
+    waiting.active_pods = 0;
+    let mut done = job("c", 10);
+    done.ended = Some((Outcome::Complete, at(15)));
+    let mut facts = facts();
+    facts.jobs = Some(vec![job("a", 11), waiting, done]);
+    let status = status(&Value::Null, &facts);
+    assert_eq!(status["active"], 1);
+    assert_eq!(status["waiting"], 1);
+    assert_eq!(status["lastJobName"], "b");
+    assert_eq!(status["lastEventTime"], "1970-01-01T00:00:20Z");
+    assert_eq!(status["lastSuccessfulTime"], "1970-01-01T00:00:15Z");
+    assert_eq!(status["url"], "/events/production/invoice");
+}
+
+#[test]
+fn jobs_that_are_gone_or_not_seen_take_nothing_back() {
+    let mut facts = facts();
+    facts.jobs = Some(vec![job("a", 11)]);
+    let first = status(&Value::Null, &facts);
+    facts.jobs = Some(Vec::new());
+    let second = status(&first, &facts);
+    assert_eq!(second["lastEventTime"], first["lastEventTime"]);
+    assert_eq!(second["lastJobName"], "a");
+    assert_eq!(second["active"], 0);
+    facts.jobs = None;
+    assert_eq!(status(&first, &facts)["active"], 1);
+}
+
+#[test]
+fn conditions_say_why_and_keep_their_time_until_they_turn() {
+    let mut facts = facts();
+    let ready = status(&Value::Null, &facts);
+    assert_eq!(condition(&ready, "Ready")["status"], "True");
+    assert_eq!(condition(&ready, "Launching")["status"], "True");
+    facts.now = at(200);
+    facts.standing = Standing::Invalid(vec![Fault::at("spec.pattern", "is wrong")]);
+    let invalid = status(&ready, &facts);
+    let first = condition(&invalid, "Ready");
+    assert_eq!(first["reason"], "Invalid");
+    assert_eq!(first["message"], "spec.pattern: is wrong");
+    assert_eq!(first["lastTransitionTime"], "1970-01-01T00:03:20Z");
+    assert_eq!(
+        condition(&invalid, "Suspended")["lastTransitionTime"],
+        "1970-01-01T00:01:40Z"
+    );
+    facts.standing = Standing::Ready;
+    facts.suspended = true;
+    let suspended = status(&invalid, &facts);
+    assert_eq!(condition(&suspended, "Suspended")["status"], "True");
+    assert_eq!(condition(&suspended, "Launching")["reason"], "Suspended");
+}

@@ -1,0 +1,229 @@
+//! JSON's tokens in a text: where a string ends, what its escapes say, how far a value reaches.
+//!
+//! Nothing here builds a tree, recurses or allocates (an escaped string does). Wrong JSON gives
+//! [`Malformed`], never a panic; not all wrong JSON is noticed, what nobody asks for is only skipped.
+
+/// The text is not JSON, or nested deeper than anybody writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// A string as it stands in the text: between its quotes, escapes untouched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RawText<'t> {
+    pub(super) raw: &'t str,
+    pub(super) escaped: bool,
+}
+
+/// A place in a JSON text.
+#[derive(Debug, Clone)]
+pub(super) struct Scanner<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Scanner<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// The next byte that is no white space; it is not consumed.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Result<u8, Malformed> {
+        let bytes = self.text.as_bytes();
+        loop {
+            match bytes.get(self.at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                Some(&byte) => return Ok(byte),
+                None => return Err(Malformed),
+            }
+        }
+    }
+
+    /// Consumes the byte that [`Scanner::peek`] showed.
+    #[inline]
+    pub(super) fn bump(&mut self) {
+        self.at += 1;
+    }
+
+    /// Consumes `byte`, which must come next.
+    #[inline]
+    pub(super) fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.peek()? != byte {
+            return Err(Malformed);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Consumes a comma (true) or the closing `end` (false).
+    #[inline]
+    pub(super) fn more(&mut self, end: u8) -> Result<bool, Malformed> {
+        let byte = self.peek()?;
+        self.at += 1;
+        match byte {
+            b',' => Ok(true),
+            _ if byte == end => Ok(false),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// Consumes a string, whose opening quote comes next.
+    #[inline]
+    pub(super) fn string(&mut self) -> Result<RawText<'t>, Malformed> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let escaped = self.to_closing_quote()?;
+        let raw = self.text.get(start..self.at - 1).ok_or(Malformed)?;
+        Ok(RawText { raw, escaped })
+    }
+
+    /// Consumes a number, `true`, `false` or `null`.
+    #[inline]
+    pub(super) fn bare(&mut self) -> Result<&'t str, Malformed> {
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        while let Some(b'0'..=b'9' | b'a'..=b'z' | b'E' | b'+' | b'-' | b'.') = bytes.get(self.at) {
+            self.at += 1;
+        }
+        if start == self.at {
+            return Err(Malformed);
+        }
+        self.text.get(start..self.at).ok_or(Malformed)
+    }
+
+    /// Consumes a value without looking into it.
+    #[inline]
+    pub(super) fn skip(&mut self) -> Result<(), Malformed> {
+        match self.peek()? {
+            b'"' => {
+                self.at += 1;
+                self.to_closing_quote().map(|_| ())
+            }
+            b'{' | b'[' => self.skip_nested(),
+            _ => self.bare().map(|_| ()),
+        }
+    }
+
+    /// Counts brackets instead of recursing: any depth is skipped in one loop.
+    fn skip_nested(&mut self) -> Result<(), Malformed> {
+        let bytes = self.text.as_bytes();
+        let mut depth = 0_usize;
+        loop {
+            self.at += first_of(bytes.get(self.at..).ok_or(Malformed)?, |word| {
+                // `[` and `{`, `]` and `}` differ in one bit.
+                let folded = word | repeat(0x20);
+                zero_bytes(word ^ repeat(b'"'))
+                    | zero_bytes(folded ^ repeat(b'{'))
+                    | zero_bytes(folded ^ repeat(b'}'))
+            })
+            .ok_or(Malformed)?;
+            let byte = bytes[self.at];
+            self.at += 1;
+            match byte {
+                b'"' => {
+                    self.to_closing_quote()?;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return Ok(());
+                    }
+                }
+                // Nothing else is marked.
+                _ => return Err(Malformed),
+            }
+        }
+    }
+
+    /// Consumes up to and with the closing quote; true if there were escapes.
+    #[inline]
+    fn to_closing_quote(&mut self) -> Result<bool, Malformed> {
+        let bytes = self.text.as_bytes();
+        let mut escaped = false;
+        loop {
+            self.at += first_of(bytes.get(self.at..).ok_or(Malformed)?, |word| {
+                zero_bytes(word ^ repeat(b'"')) | zero_bytes(word ^ repeat(b'\\'))
+            })
+            .ok_or(Malformed)?;
+            if bytes[self.at] == b'"' {
+                self.at += 1;
+                return Ok(escaped);
+            }
+            escaped = true;
+            self.at += 2;
+        }
+    }
+}
+
+const fn repeat(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The high bit of each byte that is zero. A byte above a zero byte may be marked too, the lowest
+/// mark is always right.
+#[inline]
+const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(repeat(0x01)) & !word & repeat(0x80)
+}
+
+/// How far the first byte is that `marks` finds in words of eight; `None` if there is none.
+#[inline]
+fn first_of(bytes: &[u8], marks: impl Fn(u64) -> u64) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let found = marks(u64::from_le_bytes(*word));
+        if found != 0 {
+            return Some(index * 8 + (found.trailing_zeros() / 8) as usize);
+        }
+    }
+    // Zeros behind the end are never what is looked for.
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let found = marks(u64::from_le_bytes(last));
+    (found != 0).then(|| words.len() * 8 + (found.trailing_zeros() / 8) as usize)
+}
+
+/// What a string's escapes stand for. A lone surrogate becomes U+FFFD.
+pub(super) fn unescape(raw: &str) -> Result<String, Malformed> {
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(index) = rest.find('\\') {
+        text.push_str(&rest[..index]);
+        let mut escape = rest[index + 1..].chars();
+        let name = escape.next().ok_or(Malformed)?;
+        rest = escape.as_str();
+        text.push(match name {
+            '"' | '\\' | '/' => name,
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                let unit = hex_unit(rest).ok_or(Malformed)?;
+                rest = &rest[4..];
+                let low = rest.strip_prefix("\\u").and_then(hex_unit);
+                let pair = char::decode_utf16([unit].into_iter().chain(low)).next();
+                match pair {
+                    Some(Ok(character)) => {
+                        if u32::from(character) > 0xFFFF {
+                            rest = &rest[6..];
+                        }
+                        character
+                    }
+                    _ => char::REPLACEMENT_CHARACTER,
+                }
+            }
+            _ => return Err(Malformed),
+        });
+    }
+    text.push_str(rest);
+    Ok(text)
+}
+
+fn hex_unit(text: &str) -> Option<u16> {
+    let digits = text.get(..4)?;
+    let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hex.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
+}
