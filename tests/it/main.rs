@@ -20,6 +20,7 @@ mod launch_vectors;
 mod local;
 mod lookup;
 mod metrics;
+mod protocol;
 mod readme;
 mod resource_vectors;
 mod scaling_laws;
