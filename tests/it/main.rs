@@ -31,5 +31,6 @@ mod source_vectors;
 mod sqs;
 mod status;
 mod template_corpus;
+mod test_event;
 mod turns;
 mod watch;
