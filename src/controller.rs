@@ -25,6 +25,7 @@ pub mod admission;
 mod announce;
 pub mod cleanup;
 pub mod event_jobs;
+pub mod lease;
 pub mod metrics;
 pub mod object;
 mod report;

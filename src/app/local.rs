@@ -1,35 +1,50 @@
-//! The same engine with no cluster: objects from files, Jobs as processes.
+//! The same engine with no cluster: objects from files, Jobs as processes, events over HTTP.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::address::Rules;
 use crate::app::{Signals, Tasks, clock, listen, run_turns, serve_health};
+use crate::catalog::Catalog;
+use crate::controller::admission;
 use crate::controller::metrics::Metrics;
 use crate::controller::{Change, Shared, WAITING_CHANGES};
+use crate::intake::auth::Authenticator;
+use crate::intake::fetch::https::Https;
+use crate::intake::fetch::trust::Trust;
+use crate::intake::webhook::{self, Webhook};
 use crate::launch::Outcome;
+use crate::launch::delivered::Gate;
 use crate::launch::local::{Fact, JobPhase, Local};
 use crate::lookup::files::Current;
 use crate::source::pool::{self, Pool};
 use crate::telemetry;
 
+use self::door::Knocked;
+use self::event_jobs::{EventJobs, OnlyFiles, Opening};
 use self::files::Files;
 
 pub use self::reports::{News, Reports, Standing};
 
+mod door;
+mod event_jobs;
 mod files;
 mod reports;
 
 /// How long processes get to end when `slipway local` is told to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// Where the door for events is when nobody says where. Loopback: who can reach it can start processes here.
+pub const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// What `slipway local` is asked to do.
 #[derive(Clone)]
@@ -40,6 +55,10 @@ pub struct Settings {
     pub until_idle: bool,
     /// Address for /livez, /readyz and /metrics, if any.
     pub health: Option<SocketAddr>,
+    /// Address of the door for events; without one it is [`HTTP`], and opened when the files have an EventJob.
+    pub http: Option<SocketAddr>,
+    /// With EventJobs, nothing is left to do once nobody has been at the door for so long.
+    pub quiet: Duration,
     /// Hosts that may be contacted although they are not AWS's own while our own AWS identity is used.
     pub allow_address: Vec<String>,
     /// `AWS_WEB_IDENTITY_TOKEN_FILE`.
@@ -53,6 +72,8 @@ pub struct Engine {
     pub local: Local,
     /// What there is to say about each object now.
     pub reports: Arc<Reports>,
+    /// Where events are taken, once the door is open.
+    pub door: watch::Receiver<Option<SocketAddr>>,
 }
 
 /// What came of a run.
@@ -90,6 +111,7 @@ where
 {
     let mut signals = Signals::new()?;
     let mut registry = telemetry::registry();
+    let rules = Rules::new(settings.allow_address.iter().cloned(), true);
     let pool = Pool::new(pool::Settings {
         allow_address: settings.allow_address,
         allow_loopback: true,
@@ -107,9 +129,43 @@ where
         failed: AtomicUsize::new(ended_before(JobPhase::Failed)),
         faults: AtomicUsize::new(0),
     });
+    let lookup = Arc::new(Current::default());
+    let catalog = Arc::new(Catalog::default());
+    let door_metrics = webhook::metrics::Metrics::default();
+    door_metrics.register(registry.sub_registry_with_prefix("webhook"));
+    let fetch = Https::new(rules, Trust::native());
+    let door = Arc::new(Knocked::new(Webhook::new(
+        catalog.clone(),
+        Authenticator::new(lookup.clone(), Arc::new(fetch), clock),
+        Arc::new(local.clone()),
+        Arc::new(OnlyFiles(catalog.clone())),
+        door_metrics,
+        Arc::new(()),
+        clock,
+    )));
+    let (listeners, to_be_served) = mpsc::channel(1);
+    let (address, door_address) = watch::channel(None);
+    let mut opening = Opening {
+        wanted: settings.http.unwrap_or(HTTP),
+        listeners,
+        address,
+    };
+    if settings.http.is_some() {
+        opening.open().await?;
+    }
     let mut files = Files {
         local: local.clone(),
-        lookup: Arc::new(Current::default()),
+        event_jobs: EventJobs {
+            local: local.clone(),
+            catalog: catalog.clone(),
+            reports: reports.clone(),
+            door: opening,
+            applied: HashMap::new(),
+            invalid: HashSet::new(),
+        },
+        door: door.clone(),
+        quiet: settings.quiet,
+        lookup,
         reports: reports.clone(),
         changes: changes.clone(),
         applied: HashMap::new(),
@@ -151,6 +207,7 @@ where
             Engine {
                 local: local.clone(),
                 reports: reports.clone(),
+                door: door_address,
             },
             stop.clone(),
         ),
@@ -167,12 +224,24 @@ where
         forward_finished(facts, changes, tally.clone(), stop.clone()),
     );
     tasks.spawn("turns", run_turns(shared, received, stop.clone()));
+    tasks.spawn("events", door::serve(to_be_served, door, stop.clone()));
+    tasks.spawn("admission", {
+        let (local, stop) = (Arc::new(local.clone()), stop.clone());
+        async move {
+            // The state folder is ours alone.
+            admission::run(local, catalog, || true, |_| {}, stop).await;
+            Ok(())
+        }
+    });
     tasks.spawn("files", async move {
         tokio::select! {
-            () = stop.cancelled() => {}
-            () = files.follow(&settings.files, settings.until_idle) => stop.cancel(),
+            () = stop.cancelled() => Ok(()),
+            ended = files.follow(&settings.files, settings.until_idle) => {
+                ended?;
+                stop.cancel();
+                Ok(())
+            }
         }
-        Ok(())
     });
     let finished = tasks.finish(&mut signals, DRAIN_TIMEOUT).await;
     local.terminate().await;
@@ -180,7 +249,7 @@ where
     let unfinished = local
         .views()
         .iter()
-        .filter(|job| job.finished_at.is_none())
+        .filter(|job| job.finished_at.is_none() && job.gate != Some(Gate::Dropped))
         .count();
     Ok(Ended {
         succeeded: tally.succeeded.load(Ordering::Relaxed),

@@ -2,6 +2,8 @@
 //!
 //! Nothing is connected to: what the files say is all that is looked at.
 
+mod event_jobs;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,6 +11,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use crate::cli::counted;
+use crate::launch::job::name;
 use crate::lookup::{self, Lookup as _};
 use crate::manifest::{self, Entry, Finding, Manifests};
 use crate::resource::{self, template, traps};
@@ -104,6 +107,10 @@ pub async fn check(manifests: &Manifests) -> Findings {
             check_trigger(manifests, entry, scaled_job, trigger, &mut findings).await;
         }
     }
+    for (index, event_job) in &manifests.event_jobs {
+        let entry = &manifests.entries[*index];
+        event_jobs::check(manifests, entry, event_job, &mut findings).await;
+    }
     manifests.sort(&mut findings.faults);
     manifests.sort(&mut findings.warnings);
     manifests.sort(&mut findings.notes);
@@ -113,21 +120,34 @@ pub async fn check(manifests: &Manifests) -> Findings {
 /// The Job's spec in a document, beside what reading the document has said already.
 fn check_template(entry: &Entry, findings: &mut Findings) {
     let value = &entry.document.value;
-    let (spec, path, of) = match entry.document.kind.as_str() {
-        "ScaledJob" => (
-            value.pointer("/spec/jobTargetRef"),
-            "spec.jobTargetRef",
-            template::Of::ScaledJob,
-        ),
+    let object_name = entry.document.id.name.as_str();
+    let opinion = match entry.document.kind.as_str() {
+        "ScaledJob" => {
+            let Some(spec) = value.pointer("/spec/jobTargetRef") else {
+                return;
+            };
+            let name = reserved(object_name);
+            template::check_named(
+                spec,
+                "spec.jobTargetRef",
+                template::Of::ScaledJob,
+                Some(&name),
+            )
+        }
+        "EventJob" => event_jobs::template(entry),
         "Job" if entry.document.api_version == "batch/v1" => {
-            (value.get("spec"), "spec", template::Of::Job)
+            let mut opinion = template::check_named(
+                &value["spec"],
+                "spec",
+                template::Of::Job,
+                // What is generated is not known.
+                value.pointer("/metadata/name").and_then(Value::as_str),
+            );
+            let said = template::check_metadata(&value["metadata"], "metadata");
+            opinion.faults.extend(said);
+            opinion
         }
         _ => return,
-    };
-    let opinion = match spec {
-        Some(spec) => template::check(spec, path, of),
-        None if of == template::Of::Job => template::check(&Value::Null, path, of),
-        None => return,
     };
     for fault in opinion.faults {
         let finding = entry.finding(fault);
@@ -139,6 +159,11 @@ fn check_template(entry: &Entry, findings: &mut Findings) {
         }
     }
     findings.warnings.extend(at(entry, opinion.warnings));
+}
+
+/// A name as long as those that Jobs of such an object get.
+fn reserved(object_name: &str) -> String {
+    format!("{}bcdfghjklm", name::prefix(object_name))
 }
 
 /// One trigger, with what it refers to if that is in the files.

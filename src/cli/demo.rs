@@ -1,10 +1,12 @@
 //! `slipway demo`: the main job in a minute, with nothing but the binary. A Kafka
 //! cluster in this process holds a backlog; a ScaledJob makes Jobs for it; the
-//! Jobs are processes that work it off.
+//! Jobs are processes that work it off. Meanwhile events come over HTTP, some of
+//! them twice; an EventJob makes one Job for each.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use crate::cli::{local, runtime};
 use crate::launch::local::{JobPhase, JobView, Local};
 
 use self::cluster::Cluster;
+use self::renewals::{EVENTS, Key, Renewals, TWICE};
 
 /// Orders waiting when the demo begins.
 const MESSAGES: u32 = 60;
@@ -27,10 +30,12 @@ const PER_JOB: u32 = 5;
 const MAX_JOBS: u32 = 6;
 /// How long an order takes, in milliseconds.
 const WORK_MILLISECONDS: u64 = 150;
+/// Between the last event and the end: longer than between two events.
+const QUIET: Duration = Duration::from_secs(1);
 /// What to do after it.
 const NEXT: &str = "\
 Next, with files of your own:
-  slipway check FILE                what is wrong with a ScaledJob before it is deployed
+  slipway check FILE                what is wrong with a ScaledJob or an EventJob before it is deployed
   slipway local FILE --until-idle   its Jobs as processes on this machine
   slipway run                       in a cluster, after `slipway crd | kubectl apply -f -`
 The repository's examples/ has files to begin with.";
@@ -44,7 +49,7 @@ EXAMPLES:
 
 It listens on loopback, writes to a folder of its own under TMPDIR, and removes it at the end.";
 
-/// Watch a backlog become Jobs: an embedded Kafka, a ScaledJob, and real processes.
+/// Watch a backlog and events become Jobs: an embedded Kafka, a ScaledJob, an EventJob, and real processes.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {}
@@ -59,18 +64,26 @@ pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         let program = std::env::current_exe().context("this program's own path is not known")?;
         let folder = std::env::temp_dir().join(format!("slipway-demo-{}", std::process::id()));
         writeln!(out, "An embedded Kafka gets {MESSAGES} orders; one Job takes {PER_JOB}, {MAX_JOBS} Jobs at most run at once.")?;
+        writeln!(out, "Meanwhile {EVENTS} events come over HTTP, {TWICE} of them twice; each is worth one Job.")?;
         let stage = Stage::set_up(&folder, &program).await?;
         let args = local::Args {
-            files: vec![stage.manifest()],
+            files: vec![stage.manifest(), stage.event_manifest()],
             state: stage.state(),
             until_idle: true,
             backoff_base: Duration::from_secs(1),
             max_processes: None,
+            http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            ledger_grace: Duration::ZERO,
             health: None,
             allow_address: Vec::new(),
         };
         let started = Instant::now();
-        let (_, jobs) = local::engine(&args, Screen::Lines, Local::views).await?;
+        let key = Key::new();
+        let manifest = renewals::manifest(&key, &stage.renewed());
+        std::fs::write(stage.event_manifest(), manifest).context("the manifest cannot be written")?;
+        let deliver = |engine| renewals::deliver(engine, key);
+        let engine = local::engine(&args, Screen::Lines, QUIET, deliver, Local::views);
+        let (_, jobs) = engine.await?;
         let summary = stage.summary(&jobs, started.elapsed())?;
         writeln!(out, "\n{summary}\n\n{NEXT}")?;
         Ok(if summary.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -119,6 +132,11 @@ impl Stage {
         self.folder.join("orders.yaml")
     }
 
+    /// The other one.
+    pub fn event_manifest(&self) -> PathBuf {
+        self.folder.join("renewals.yaml")
+    }
+
     /// The state folder for it.
     pub fn state(&self) -> PathBuf {
         self.folder.join("state")
@@ -130,19 +148,19 @@ impl Stage {
     ///
     /// The workers' file cannot be read.
     pub fn summary(&self, jobs: &[JobView], elapsed: Duration) -> anyhow::Result<Summary> {
-        let done = match std::fs::read_to_string(self.done()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            done => done.context("the workers' file cannot be read")?,
-        };
+        let done = read(&self.done())?;
+        let renewals = Renewals::new(&read(&self.renewed())?, jobs);
         let orders: BTreeSet<&str> = done.lines().collect();
-        let in_phase = |phase| jobs.iter().filter(|job| job.phase == phase).count();
+        let ours: Vec<_> = jobs.iter().filter(|job| job.scaled_job.is_some()).collect();
+        let in_phase = |phase| ours.iter().filter(|job| job.phase == phase).count();
         Ok(Summary {
             messages: MESSAGES,
             done: orders.len(),
             duplicates: done.lines().count() - orders.len(),
-            launched: jobs.len(),
+            launched: ours.len(),
             succeeded: in_phase(JobPhase::Complete),
             failed: in_phase(JobPhase::Failed),
+            renewals,
             elapsed,
         })
     }
@@ -150,6 +168,19 @@ impl Stage {
     /// Where workers write down what they have done.
     fn done(&self) -> PathBuf {
         self.folder.join("done")
+    }
+
+    /// And what the Jobs of events do.
+    fn renewed(&self) -> PathBuf {
+        self.folder.join("renewed")
+    }
+}
+
+/// A file that may not be there yet.
+fn read(path: &Path) -> anyhow::Result<String> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        text => text.context("the workers' file cannot be read"),
     }
 }
 
@@ -180,14 +211,17 @@ pub struct Summary {
     pub succeeded: usize,
     /// Jobs that failed.
     pub failed: usize,
+    /// What became of the events.
+    pub renewals: Renewals,
     /// From the first look at the topic to the end.
     pub elapsed: Duration,
 }
 
 impl Summary {
-    /// Was every order done, and every Job a success?
+    /// Was every order done, every event worth one Job, and every Job a success?
     pub fn is_success(&self) -> bool {
-        usize::try_from(self.messages) == Ok(self.done) && self.failed == 0
+        let orders_are_done = usize::try_from(self.messages) == Ok(self.done) && self.failed == 0;
+        orders_are_done && self.renewals.is_success()
     }
 }
 
@@ -195,13 +229,14 @@ impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{} of {} orders done, {} of them twice, by {} Jobs ({} succeeded, {} failed) in {:.1} s",
+            "{} of {} orders done, {} of them twice, by {} Jobs ({} succeeded, {} failed)\n{}\nin {:.1} s",
             self.done,
             self.messages,
             self.duplicates,
             self.launched,
             self.succeeded,
             self.failed,
+            self.renewals,
             self.elapsed.as_secs_f64()
         )
     }
@@ -255,6 +290,7 @@ fn quoted(text: &str) -> String {
 }
 
 pub mod cluster;
+pub mod renewals;
 pub mod worker;
 
 #[cfg(test)]

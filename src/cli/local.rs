@@ -18,6 +18,9 @@ use crate::launch;
 use crate::launch::local::Local;
 use crate::lookup::files::Current;
 
+/// With EventJobs and `--until-idle`: long enough for whoever starts this program and then sends.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// Shown below the options.
 const EXAMPLES: &str = "\
 EXAMPLES:
@@ -25,13 +28,15 @@ EXAMPLES:
   slipway local job.yaml --until-idle
   # A ScaledJob with its TriggerAuthentication and Secret, until Ctrl-C; edits take effect at once
   slipway local orders.yaml secrets.yaml
+  # An EventJob: POST events to http://127.0.0.1:8080/events/NAMESPACE/NAME; each becomes one Job, however often it comes
+  slipway local renewals.yaml
   # From standard input, and failed Pods are tried again after 1 s
   helm template ./chart | slipway local - --backoff-base 1s --until-idle
 
 Ctrl-C or SIGTERM: processes get SIGTERM, their Jobs go on at the next start. Twice: ends at once.
 Logs: DIR/NAMESPACE/JOB/pods/POD/. Exit code 0: every Job succeeded; 1: not so; 2: wrong usage.";
 
-/// Run Jobs and ScaledJobs from files, as processes on this machine
+/// Run Jobs, ScaledJobs and EventJobs from files, as processes on this machine
 ///
 /// The engine is the one of `run`. A container runs its `command` and `args`, or
 /// the shell line in the annotation slipway.dev/local-command. What was accepted is
@@ -39,7 +44,7 @@ Logs: DIR/NAMESPACE/JOB/pods/POD/. Exit code 0: every Job succeeded; 1: not so; 
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// Files, folders (their *.yaml, *.yml and *.json) with ScaledJobs, Jobs, TriggerAuthentications, Secrets and ConfigMaps, or - for standard input
+    /// Files, folders (their *.yaml, *.yml and *.json) with ScaledJobs, EventJobs, Jobs, TriggerAuthentications, Secrets and ConfigMaps, or - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Folder that remembers Jobs between runs
@@ -50,7 +55,7 @@ pub struct Args {
         env = "SLIPWAY_STATE"
     )]
     pub state: PathBuf,
-    /// End when nothing is left to do; exit 0 only if every Job succeeded
+    /// End when nothing is left to do (with EventJobs, and no request has come for 5 s); exit 0 only if every Job succeeded
     #[arg(long, env = "SLIPWAY_UNTIL_IDLE")]
     pub until_idle: bool,
     /// Pause after the first failed Pod; doubles up to 10m
@@ -65,6 +70,18 @@ pub struct Args {
     /// Containers that run at once [default: 4 for each core]
     #[arg(long, value_name = "N", env = "SLIPWAY_MAX_PROCESSES")]
     pub max_processes: Option<NonZeroU32>,
+    /// Address for events [default: 127.0.0.1:8080, open once the files hold an EventJob]
+    #[arg(long, value_name = "ADDRESS", value_parser = config::address, env = "SLIPWAY_HTTP")]
+    pub http: Option<SocketAddr>,
+    /// How long an event has been in the ledger before its Job may be removed
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "10m",
+        value_parser = config::duration,
+        env = "SLIPWAY_LEDGER_GRACE"
+    )]
+    pub ledger_grace: Duration,
     /// Address for /livez, /readyz and /metrics [default: none]
     #[arg(long, value_name = "ADDRESS", value_parser = config::address, env = "SLIPWAY_HEALTH")]
     pub health: Option<SocketAddr>,
@@ -91,7 +108,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     runtime()?.block_on(async {
         let started = Instant::now();
-        let (ended, ()) = engine(args, screen, |_| ()).await?;
+        let alongside = |_| std::future::ready(Ok(()));
+        let (ended, ()) = engine(args, screen, QUIET, alongside, |_| ()).await?;
         let summary = summary(&ended, started.elapsed());
         writeln!(std::io::stdout(), "{summary}")?;
         Ok(if ended.is_success() {
@@ -130,12 +148,18 @@ fn summary(ended: &Ended, elapsed: Duration) -> String {
     parts.join("; ")
 }
 
-/// The engine on some files, shown on standard output; `ended` sees its Jobs at the end.
-pub(crate) async fn engine<Seen>(
+/// The engine on some files, shown on standard output, with something `alongside`; `seen` sees its Jobs at the end.
+/// With `--until-idle` and EventJobs it ends once no request has come for as long as `quiet`.
+pub(crate) async fn engine<Seen, Alongside>(
     args: &Args,
     screen: Screen,
+    quiet: Duration,
+    alongside: impl FnOnce(Engine) -> Alongside,
     seen: impl FnOnce(&Local) -> Seen,
-) -> anyhow::Result<(Ended, Seen)> {
+) -> anyhow::Result<(Ended, Seen)>
+where
+    Alongside: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
     let local = Local::open(
         &args.state,
         launch::local::Settings {
@@ -144,20 +168,36 @@ pub(crate) async fn engine<Seen>(
             clock: app::clock,
             environment: config::values(&launch::local::INHERITED),
             lookup: Arc::new(Current::default()),
+            ledger_grace: args.ledger_grace,
         },
     )?;
     let settings = app::local::Settings {
         files: args.files.clone(),
         until_idle: args.until_idle,
         health: args.health,
+        http: args.http,
+        quiet,
         allow_address: args.allow_address.clone(),
         web_identity_token_file: config::web_identity_token_file(),
     };
-    let ended = app::local::run(settings, local.clone(), |engine, stop| async move {
+    let ended = app::local::run(settings, local.clone(), |engine, stop| {
+        let alongside = alongside(engine.clone());
         let facts = engine.local.facts();
         let news = engine.reports.news();
-        let mut out = std::io::stdout();
-        Ok(show::show(facts, news, || snapshot(&engine), screen, &mut out, stop).await?)
+        async move {
+            let mut out = std::io::stdout();
+            let alongside = async {
+                tokio::select! {
+                    () = stop.cancelled() => Ok(()),
+                    ended = alongside => ended,
+                }
+            };
+            let snapshot = || snapshot(&engine);
+            let show = show::show(facts, news, snapshot, screen, &mut out, stop.clone());
+            let show = async { Ok(show.await?) };
+            tokio::try_join!(show, alongside)?;
+            Ok(())
+        }
     })
     .await?;
     Ok((ended, seen(&local)))
@@ -181,6 +221,7 @@ fn snapshot(engine: &Engine) -> Snapshot {
     Snapshot {
         now: app::clock(),
         scaled_jobs: engine.reports.all(),
+        event_jobs: engine.reports.event_jobs(),
         jobs: engine.local.views(),
     }
 }

@@ -20,7 +20,7 @@ use crate::launch;
 use crate::launch::event_launcher::EventLauncher;
 use crate::resource::ObjectId;
 
-use self::pass::{Ended, Late, Pass};
+use self::pass::{Ended, Notes, Pass};
 
 mod pass;
 
@@ -73,9 +73,9 @@ pub async fn run(
                 desk.add(ids);
                 changed = launcher.changed();
             }
-            Some((id, late, result)) = passes.next() => {
+            Some((id, notes, result)) = passes.next() => {
                 looked_after(&id);
-                desk.settle(id, late, result);
+                desk.settle(id, notes, result);
             }
             _ = beats.tick() => {
                 if last_round.is_none_or(|last| last.elapsed() >= ROUND) {
@@ -89,7 +89,7 @@ pub async fn run(
     }
 }
 
-type Looked = (ObjectId, Late, Result<Ended, launch::Error>);
+type Looked = (ObjectId, Notes, Result<Ended, launch::Error>);
 
 /// One pass, with what its EventJob's last one left for it.
 fn look_after<'a>(
@@ -99,18 +99,18 @@ fn look_after<'a>(
     desk: &mut Desk,
     id: ObjectId,
 ) -> impl Future<Output = Looked> + use<'a> {
-    let mut late = desk.late.remove(&id).unwrap_or_default();
+    let mut notes = desk.notes.remove(&id).unwrap_or_default();
     async move {
         // One that is not valid any more is left as it stands: nobody knows its limits.
         let Some(Listed::Valid(entry)) = catalog.get(&id) else {
-            return (id, Late::new(), Ok(Ended::Done));
+            return (id, notes, Ok(Ended::Done));
         };
         let pass = Pass {
             launcher,
             event_job: &entry.event_job,
             is_leader,
         };
-        let result = tokio::time::timeout(LONGEST, pass.run(&mut late))
+        let result = tokio::time::timeout(LONGEST, pass.run(&mut notes))
             .await
             .unwrap_or_else(|_| {
                 Err(launch::Error::Unknown {
@@ -118,7 +118,7 @@ fn look_after<'a>(
                     detail: format!("its Jobs were not looked after within {LONGEST:?}"),
                 })
             });
-        (id, late, result)
+        (id, notes, result)
     }
 }
 
@@ -131,7 +131,7 @@ struct Desk {
     busy: BTreeSet<ObjectId>,
     pauses: BTreeMap<ObjectId, Pause>,
     /// What passes leave for the next one.
-    late: BTreeMap<ObjectId, Late>,
+    notes: BTreeMap<ObjectId, Notes>,
 }
 
 /// After a failure.
@@ -162,10 +162,10 @@ impl Desk {
         Some(id)
     }
 
-    fn settle(&mut self, id: ObjectId, late: Late, result: Result<Ended, launch::Error>) {
+    fn settle(&mut self, id: ObjectId, notes: Notes, result: Result<Ended, launch::Error>) {
         self.busy.remove(&id);
-        if !late.is_empty() {
-            self.late.insert(id.clone(), late);
+        if notes != Notes::default() {
+            self.notes.insert(id.clone(), notes);
         }
         match result {
             Ok(ended) => {
@@ -198,19 +198,18 @@ impl Desk {
         }
     }
 
-    /// Forgets what was asked for and noted, but for what is under way.
+    /// Forgets what was asked for. What is under way stays, and so do notes: what we sent when we led may still be applied.
     fn wait_for_office(&mut self) {
         self.queue.clear();
         self.queued.clear();
         self.pauses.clear();
-        self.late.clear();
     }
 
     /// Forgets those that are gone.
     fn keep_only(&mut self, all: &[ObjectId]) {
         let all: BTreeSet<&ObjectId> = all.iter().collect();
         self.pauses.retain(|id, _| all.contains(id));
-        self.late.retain(|id, _| all.contains(id));
+        self.notes.retain(|id, _| all.contains(id));
     }
 }
 

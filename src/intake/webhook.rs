@@ -14,7 +14,9 @@ use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use self::answer::{Answer, Reason, Report};
+use self::clock::Clock;
 use self::metrics::Metrics;
+use self::senders::{Senders, refused};
 use super::auth::{Authenticator, Verdict};
 use super::{Body, BodyError, attributes};
 use crate::catalog::{Catalog, Entry, Listed, Shared};
@@ -27,12 +29,10 @@ use crate::resource::ObjectId;
 use crate::resource::event_job::{Auth, EventJob, Format};
 
 pub mod answer;
+mod clock;
 pub mod metrics;
+mod senders;
 
-/// All that is done for one request, but for waiting for its body: EventBridge hangs up after 5 s, body and network included.
-const BUDGET: Duration = Duration::from_millis(3_600);
-/// What a body leaves at least, however long it took.
-const LEAST: Duration = Duration::from_millis(1_500);
 /// EventJobs of one event that are launched at once.
 const AT_ONCE: usize = 16;
 /// Reads of names that the catalog does not know, under way at once: strangers cause them.
@@ -61,6 +61,11 @@ pub trait Record: Send + Sync {
     fn told(&self, event_job: &ObjectId, outcome: &Result<Outcome, Error>);
 }
 
+/// Nobody keeps a record.
+impl Record for () {
+    fn told(&self, _event_job: &ObjectId, _outcome: &Result<Outcome, Error>) {}
+}
+
 /// What a request is to the door.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
@@ -83,40 +88,6 @@ pub struct Webhook {
     metrics: Metrics,
     record: Arc<dyn Record>,
     clock: fn() -> Timestamp,
-}
-
-/// When the answer must be there.
-struct Clock {
-    deadline: Instant,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self {
-            deadline: Instant::now() + BUDGET,
-        }
-    }
-
-    /// Waiting for a body is the sender's time.
-    fn body_came(&mut self, waited: Duration) {
-        let latest = Instant::now() + BUDGET;
-        let least = Instant::now() + LEAST;
-        self.deadline = (self.deadline + waited).clamp(least, latest);
-    }
-
-    fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    /// The verdict, if it comes in time.
-    async fn verdict(&self, verdict: BoxFuture<'_, Verdict>) -> Verdict {
-        let late = || {
-            Verdict::Unavailable("the credentials' Secrets or keys did not come in time".to_owned())
-        };
-        tokio::time::timeout(self.left(), verdict)
-            .await
-            .unwrap_or_else(|_| late())
-    }
 }
 
 impl Webhook {
@@ -360,10 +331,10 @@ impl Webhook {
         let timer = self.metrics.delivery();
         let result = if matches {
             deliveries
-                .deliver_matching(event_job, event, clock.deadline)
+                .deliver_matching(event_job, event, clock.deadline())
                 .await
         } else {
-            deliveries.deliver(event_job, event, clock.deadline).await
+            deliveries.deliver(event_job, event, clock.deadline()).await
         };
         self.record.told(id, &result);
         match &result {
@@ -450,63 +421,6 @@ impl Webhook {
                 Reason::Unavailable,
                 "it cannot be told now whether there is an EventJob at this path",
             ),
-        }
-    }
-}
-
-/// Each way in of the shared EventJobs, asked once.
-struct Senders<'a> {
-    verdicts: Vec<(&'a [Auth], Verdict)>,
-}
-
-impl<'a> Senders<'a> {
-    fn of(shared: &'a Shared) -> Self {
-        let mut verdicts: Vec<(&[Auth], Verdict)> = Vec::new();
-        for entry in shared.entries.values() {
-            let auth = entry.event_job.webhook.auth.as_slice();
-            if verdicts.iter().all(|(known, _)| *known != auth) {
-                verdicts.push((auth, Verdict::Refused));
-            }
-        }
-        Self { verdicts }
-    }
-
-    fn has_passed(&self, auth: &[Auth]) -> bool {
-        self.verdicts
-            .iter()
-            .any(|(known, verdict)| *known == auth && *verdict == Verdict::Passed)
-    }
-
-    /// The answer when nobody lets the request in. When somebody could not tell, a sender that
-    /// others let in would miss an EventJob for good: it is told to come again.
-    fn refused(&self, namespace: &str) -> Option<Answer> {
-        let unavailable = self.verdicts.iter().find_map(|(_, verdict)| match verdict {
-            Verdict::Unavailable(why) => Some(why),
-            _ => None,
-        });
-        if let Some(why) = unavailable {
-            warn!("who posts to /events/{namespace} cannot be told: {why}");
-            return Some(Answer::error(
-                Reason::Unavailable,
-                "credentials cannot be checked now",
-            ));
-        }
-        let refused = |(_, verdict): &(&[Auth], Verdict)| *verdict == Verdict::Refused;
-        self.verdicts.iter().all(refused).then(Answer::unauthorized)
-    }
-}
-
-/// The answer to a request that is not let in; `None` when it may go on.
-fn refused(id: &ObjectId, verdict: &Verdict) -> Option<Answer> {
-    match verdict {
-        Verdict::Passed | Verdict::NeedsBody => None,
-        Verdict::Refused => Some(Answer::unauthorized()),
-        Verdict::Unavailable(why) => {
-            warn!("who sends to EventJob {id} cannot be told: {why}");
-            Some(Answer::error(
-                Reason::Unavailable,
-                "credentials cannot be checked now",
-            ))
         }
     }
 }

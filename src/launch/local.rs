@@ -1,8 +1,8 @@
 //! A Job controller on one machine: Jobs are folders, Pods are processes.
 //!
 //! ```text
-//! launch, submit ─► store (the name, once) ─► drive ─► rules (what next) ─► pod ─► process (sh, lock, records)
-//!                                              └─► status.json, facts for people and the controller
+//! launch, submit, events ─► store (the name, once) ─► drive ─► rules (what next) ─► pod ─► process (sh, lock, records)
+//!                   └─► ledger (names of Jobs that are gone)  └─► status.json, facts for people and the controller
 //! ```
 //!
 //! Everything can be read again from the folder: a `kill -9` at any line loses
@@ -16,8 +16,13 @@
 //! of waiting; volumes, resources and scheduling are not looked at; `workingDir`
 //! counts if there is such a folder; a stopped Job's processes are stopped after
 //! its name is free.
+//!
+//! `bind.file` is a file in the Job's folder: a process sees the files of this
+//! machine, so nothing can be mounted for it. Where it lies is in the variable
+//! [`EVENT_FILE_VARIABLE`] of every container, in place of what is declared under
+//! that name: a program that reads the path from there runs here and in a cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::num::NonZeroU32;
@@ -35,6 +40,8 @@ use crate::lookup::Lookup;
 use crate::resource::{ObjectId, Round};
 
 use self::entry::Entry;
+use self::events::Turns;
+use self::ledger::Ledger;
 use self::store::Store;
 
 /// Facts that a slow listener may be behind; one that is further behind is told how many it missed.
@@ -43,6 +50,9 @@ const FACTS: usize = 4096;
 /// Variables that processes inherit: what programs need to run at all. Credentials are not
 /// among them: a container declares what it needs, here as in a cluster.
 pub const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"];
+
+/// Environment variable with the path of the event's file, on Jobs of EventJobs with `bind.file`.
+pub const EVENT_FILE_VARIABLE: &str = "SLIPWAY_EVENT_FILE";
 
 /// What a local Job controller needs to know.
 #[derive(Clone)]
@@ -57,6 +67,8 @@ pub struct Settings {
     pub environment: BTreeMap<String, OsString>,
     /// Where Secrets and ConfigMaps are.
     pub lookup: Arc<dyn Lookup>,
+    /// How long the key of an event must have been in the ledger before its Job may go.
+    pub ledger_grace: Duration,
 }
 
 /// Jobs on this machine, in one state folder.
@@ -104,6 +116,14 @@ pub enum OpenError {
         /// What is wrong.
         source: io::Error,
     },
+    /// A ledger cannot be read, so nobody knows which events had their Job.
+    #[error("{} cannot be read; repair it, or remove it to forget which events had their Job", path.display())]
+    Ledger {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
 }
 
 /// What all parts of this room share.
@@ -116,6 +136,13 @@ struct Shared {
     wake: Notify,
     facts: broadcast::Sender<Fact>,
     permits: Arc<Semaphore>,
+    turns: Turns,
+    ledger: Ledger,
+    /// There is a Job whose key is not in the ledger.
+    keys: Notify,
+    /// EventJobs of which a Job changed, and that there is one.
+    touched: Mutex<BTreeSet<ObjectId>>,
+    touch: Notify,
 }
 
 impl Local {
@@ -137,6 +164,16 @@ impl Local {
             })?;
             jobs.insert(id, entry);
         }
+        let ledger = Ledger::default();
+        for namespace in store.namespaces()? {
+            let folder = store.namespace(&namespace);
+            ledger
+                .load(&namespace, &folder)
+                .map_err(|source| OpenError::Ledger {
+                    path: folder.join(".ledger"),
+                    source,
+                })?;
+        }
         let permits = usize::try_from(settings.max_processes.get())
             .map_or(Semaphore::MAX_PERMITS, |permits| {
                 permits.min(Semaphore::MAX_PERMITS)
@@ -150,6 +187,11 @@ impl Local {
                 wake: Notify::new(),
                 facts: broadcast::channel(FACTS).0,
                 permits: Arc::new(Semaphore::new(permits)),
+                turns: Turns::default(),
+                ledger,
+                keys: Notify::new(),
+                touched: Mutex::default(),
+                touch: Notify::new(),
             }),
         })
     }
@@ -162,7 +204,8 @@ impl Local {
     /// If a Job's task does: that is a bug.
     pub async fn run(&self, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
-        let mut cleared = std::collections::BTreeSet::new();
+        let mut cleared = BTreeSet::new();
+        tasks.spawn(keys::write(Arc::clone(&self.shared)));
         loop {
             for id in self.shared.undriven() {
                 tasks.spawn(drive::drive(Arc::clone(&self.shared), id));
@@ -306,14 +349,24 @@ impl Shared {
 
     /// Removes a Job: its name at once, its processes and files by [`Local::run`].
     fn remove(&self, id: &ObjectId) -> io::Result<()> {
+        let mut event_job = None;
         {
             // Held over the rename: a Job of the same name may come next.
             let mut jobs = self.lock();
+            if let Some(entry) = jobs.get(id)
+                && self.may_go(id, entry).is_err()
+            {
+                return Err(io::Error::other(
+                    "its key has not been in the ledger for as long as it must",
+                ));
+            }
             self.store.remove(id)?;
             if let Some(entry) = jobs.remove(id) {
                 entry.gone.cancel();
+                event_job = entry.delivered.map(|delivered| delivered.event_job);
             }
         }
+        self.touch_event_job(event_job);
         self.wake.notify_one();
         self.tell(Fact::Removed { job: id.clone() });
         Ok(())
@@ -349,9 +402,13 @@ pub use self::view::{Fact, JobPhase, JobView, PodEnd};
 
 mod accept;
 mod clear;
+mod delivered;
 mod drive;
 mod entry;
 mod environment;
+mod events;
+mod keys;
+mod ledger;
 mod pod;
 mod process;
 mod rules;

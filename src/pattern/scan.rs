@@ -3,6 +3,8 @@
 //! Nothing here builds a tree, recurses or allocates (an escaped string does). Wrong JSON gives
 //! [`Malformed`], never a panic; not all wrong JSON is noticed, what nobody asks for is only skipped.
 
+mod block;
+
 /// The text is not JSON, or nested deeper than anybody writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
@@ -104,36 +106,75 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Counts brackets instead of recursing: any depth is skipped in one loop.
+    /// Counts brackets instead of recursing, sixty-four bytes at a time: any depth is skipped in one loop.
     fn skip_nested(&mut self) -> Result<(), Malformed> {
         let bytes = self.text.as_bytes();
         let mut depth = 0_usize;
+        // All ones while a block begins inside a string.
+        let mut in_string = 0_u64;
         loop {
-            self.at += first_of(bytes.get(self.at..).ok_or(Malformed)?, |word| {
-                // `[` and `{`, `]` and `}` differ in one bit.
-                let folded = word | repeat(0x20);
-                zero_bytes(word ^ repeat(b'"'))
-                    | zero_bytes(folded ^ repeat(b'{'))
-                    | zero_bytes(folded ^ repeat(b'}'))
-            })
-            .ok_or(Malformed)?;
-            let byte = bytes[self.at];
-            self.at += 1;
-            match byte {
-                b'"' => {
-                    self.to_closing_quote()?;
+            let rest = bytes
+                .get(self.at..)
+                .filter(|rest| !rest.is_empty())
+                .ok_or(Malformed)?;
+            let marks = match rest.first_chunk() {
+                Some(block) => block::marks(block),
+                None => block::marks(&padded(rest)),
+            };
+            if marks.has_backslash {
+                // An escape may reach over the block's end: this one goes byte by byte.
+                if self.skip_slowly(&mut depth, &mut in_string)? {
+                    return Ok(());
                 }
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => {
+                continue;
+            }
+            // Each bit becomes the parity of the quotes up to it: what lies in strings.
+            let mut inside = marks.quotes;
+            for shift in [1, 2, 4, 8, 16, 32] {
+                inside ^= inside << shift;
+            }
+            inside ^= in_string;
+            let mut brackets = marks.brackets & !inside;
+            while brackets != 0 {
+                let place = brackets.trailing_zeros() as usize;
+                brackets &= brackets - 1;
+                if matches!(rest[place], b'{' | b'[') {
+                    depth += 1;
+                } else {
                     depth -= 1;
                     if depth == 0 {
+                        self.at += place + 1;
                         return Ok(());
                     }
                 }
-                // Nothing else is marked.
-                _ => return Err(Malformed),
+            }
+            in_string = if inside >> 63 == 0 { 0 } else { u64::MAX };
+            self.at += block::WIDTH;
+        }
+    }
+
+    /// The same for at least one block, until behind an escape; true at the value's end.
+    #[cold]
+    fn skip_slowly(&mut self, depth: &mut usize, in_string: &mut u64) -> Result<bool, Malformed> {
+        let bytes = self.text.as_bytes();
+        let stop = self.at + block::WIDTH;
+        while self.at < stop {
+            let byte = *bytes.get(self.at).ok_or(Malformed)?;
+            self.at += 1;
+            match byte {
+                b'"' => *in_string = !*in_string,
+                b'\\' if *in_string != 0 => self.at += 1,
+                b'{' | b'[' if *in_string == 0 => *depth += 1,
+                b'}' | b']' if *in_string == 0 => {
+                    *depth -= 1;
+                    if *depth == 0 {
+                        return Ok(true);
+                    }
+                }
+                _ => {}
             }
         }
+        Ok(false)
     }
 
     /// Consumes up to and with the closing quote; true if there were escapes.
@@ -142,10 +183,8 @@ impl<'t> Scanner<'t> {
         let bytes = self.text.as_bytes();
         let mut escaped = false;
         loop {
-            self.at += first_of(bytes.get(self.at..).ok_or(Malformed)?, |word| {
-                zero_bytes(word ^ repeat(b'"')) | zero_bytes(word ^ repeat(b'\\'))
-            })
-            .ok_or(Malformed)?;
+            let rest = bytes.get(self.at..).ok_or(Malformed)?;
+            self.at += block::string_end(rest).ok_or(Malformed)?;
             if bytes[self.at] == b'"' {
                 self.at += 1;
                 return Ok(escaped);
@@ -156,32 +195,13 @@ impl<'t> Scanner<'t> {
     }
 }
 
-const fn repeat(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
-}
-
-/// The high bit of each byte that is zero. A byte above a zero byte may be marked too, the lowest
-/// mark is always right.
-#[inline]
-const fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(repeat(0x01)) & !word & repeat(0x80)
-}
-
-/// How far the first byte is that `marks` finds in words of eight; `None` if there is none.
-#[inline]
-fn first_of(bytes: &[u8], marks: impl Fn(u64) -> u64) -> Option<usize> {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let found = marks(u64::from_le_bytes(*word));
-        if found != 0 {
-            return Some(index * 8 + (found.trailing_zeros() / 8) as usize);
-        }
-    }
-    // Zeros behind the end are never what is looked for.
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let found = marks(u64::from_le_bytes(last));
-    (found != 0).then(|| words.len() * 8 + (found.trailing_zeros() / 8) as usize)
+/// The last bytes of a text, with zeros behind, which are never looked for.
+#[cold]
+fn padded(rest: &[u8]) -> [u8; block::WIDTH] {
+    let mut block = [0; block::WIDTH];
+    let length = rest.len().min(block::WIDTH);
+    block[..length].copy_from_slice(&rest[..length]);
+    block
 }
 
 /// What a string's escapes stand for. A lone surrogate becomes U+FFFD.

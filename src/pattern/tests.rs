@@ -4,6 +4,9 @@ use super::{Matcher, Pattern};
 
 mod errors;
 mod hostile;
+mod laws;
+mod many;
+mod structure;
 mod verdicts;
 
 /// A pattern that must be valid.

@@ -4,6 +4,7 @@
 //! that is written out is taken as meant; a trap is what silence does.
 
 mod authentication;
+mod event_job;
 mod triggers;
 
 use serde_json::Value;
@@ -16,6 +17,7 @@ use crate::resource::{Api, Fault, Rollout, ScaledJob, TriggerKind};
 use crate::scaling::{Calculation, Strategy};
 
 pub use authentication::{of_authentication, of_pair};
+pub use event_job::of_event_job;
 
 /// Longest part of an object's name that goes into its Jobs' names. Unit: characters. Room for ten more letters, and for the API server's own suffixes.
 const NAME_PREFIX: usize = 47;

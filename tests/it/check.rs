@@ -8,6 +8,7 @@
 )]
 
 mod cluster;
+mod event_jobs;
 mod mistakes;
 
 use std::collections::BTreeSet;
@@ -102,7 +103,10 @@ fn texts(result: Result<slipway::resource::ScaledJob, Vec<Fault>>) -> Vec<String
 
 /// The object with a value at a JSON pointer whose parents may be missing.
 fn with(pointer: &str, value: Value) -> Value {
-    let mut object = minimal();
+    put(minimal(), pointer, value)
+}
+
+fn put(mut object: Value, pointer: &str, value: Value) -> Value {
     let mut node = &mut object;
     for key in pointer.trim_start_matches('/').split('/') {
         node = match key.parse::<usize>() {
@@ -114,23 +118,28 @@ fn with(pointer: &str, value: Value) -> Value {
     object
 }
 
+/// A kind of object, to be held against its definition.
+struct Kind {
+    /// A valid object in which every list of the schema has an entry.
+    object: Value,
+    /// The parser's faults.
+    faults: fn(&Value) -> Vec<String>,
+}
+
 /// Goes through every mapping with named properties, and asks the parser for its own names there.
-fn compare(schema: &Value, pointer: &str, seen: &mut usize) {
+fn compare(kind: &Kind, schema: &Value, pointer: &str, seen: &mut usize) {
     if let Some(items) = schema.get("items") {
-        return compare(items, &format!("{pointer}/0"), seen);
+        return compare(kind, items, &format!("{pointer}/0"), seen);
     }
     let is_open = schema.get("x-kubernetes-preserve-unknown-fields") == Some(&json!(true));
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
-        return compare_value(schema, pointer, seen);
+        return compare_value(kind, schema, pointer, seen);
     };
     if is_open {
         return;
     }
-    let probe = with(
-        &format!("{pointer}/zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"),
-        json!(1),
-    );
-    let said = texts(scaled_job::parse(&probe));
+    let unknown = format!("{pointer}/zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz");
+    let said = (kind.faults)(&put(kind.object.clone(), &unknown, json!(1)));
     let names = said
         .iter()
         .find_map(|text| Some(text.split_once("there is no such field; there are ")?.1));
@@ -141,18 +150,18 @@ fn compare(schema: &Value, pointer: &str, seen: &mut usize) {
     let written: BTreeSet<String> = properties.keys().cloned().collect();
     assert_eq!(parsed, written, "{pointer}");
     for (name, schema) in properties {
-        compare(schema, &format!("{pointer}/{name}"), seen);
+        compare(kind, schema, &format!("{pointer}/{name}"), seen);
     }
 }
 
 /// Enums and ranges: what the schema takes is taken, what is next to it is refused.
-fn compare_value(schema: &Value, pointer: &str, seen: &mut usize) {
+fn compare_value(kind: &Kind, schema: &Value, pointer: &str, seen: &mut usize) {
     let faults_at = |value: Value| -> Vec<String> {
         let field = pointer
             .trim_start_matches('/')
             .replace('/', ".")
             .replace(".0", "[0]");
-        let mut faults = texts(scaled_job::parse(&with(pointer, value)));
+        let mut faults = (kind.faults)(&put(kind.object.clone(), pointer, value));
         faults.retain(|fault| fault.starts_with(&format!("{field}: ")));
         faults
     };
@@ -181,12 +190,10 @@ fn compare_value(schema: &Value, pointer: &str, seen: &mut usize) {
         let least = schema["minimum"]
             .as_i64()
             .unwrap_or_else(|| i32::MIN.into());
-        for (value, faults) in [
-            (least, 0),
-            (least - 1, 1),
-            (i32::MAX.into(), 0),
-            (i64::from(i32::MAX) + 1, 1),
-        ] {
+        let most = schema["maximum"]
+            .as_i64()
+            .unwrap_or_else(|| i32::MAX.into());
+        for (value, faults) in [(least, 0), (least - 1, 1), (most, 0), (most + 1, 1)] {
             assert_eq!(faults_at(json!(value)).len(), faults, "{pointer}: {value}");
         }
         assert_eq!(faults_at(json!("1")).len(), 1, "{pointer}");
@@ -196,7 +203,11 @@ fn compare_value(schema: &Value, pointer: &str, seen: &mut usize) {
 #[test]
 fn the_parser_and_the_definition_know_the_same_fields_words_and_ranges() {
     let mut seen = 0;
-    compare(&schema_of(0), "/spec", &mut seen);
+    let kind = Kind {
+        object: minimal(),
+        faults: |object| texts(scaled_job::parse(object)),
+    };
+    compare(&kind, &schema_of(0), "/spec", &mut seen);
     assert!(seen > 20, "only {seen} words and ranges were compared");
 }
 

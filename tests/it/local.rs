@@ -123,6 +123,7 @@ fn settings() -> Settings {
         clock: jiff::Timestamp::now,
         environment: BTreeMap::from([("PATH".to_owned(), std::env::var("PATH").unwrap().into())]),
         lookup: Arc::new(Files),
+        ledger_grace: Duration::ZERO,
     }
 }
 
@@ -200,6 +201,7 @@ fn display(path: &Path) -> String {
 }
 
 mod binary;
+mod events;
 mod port;
 mod restart;
 mod rules;

@@ -3,6 +3,7 @@
 pub(crate) mod api_proxy;
 pub(crate) mod cluster;
 pub(crate) mod fakes;
+pub(crate) mod http;
 pub(crate) mod objects;
 pub(crate) mod process;
 pub(crate) mod queue;

@@ -18,6 +18,8 @@ use crate::manifest::{self, Finding, Manifests};
 use crate::resource::{Api, Fault, ObjectId};
 
 use super::Tally;
+use super::door::Knocked;
+use super::event_jobs::{EventJobs, Written};
 use super::reports::Reports;
 
 /// How often files are looked at for changes. A look is a `stat` a file.
@@ -29,6 +31,10 @@ const IDLE_EVERY: Duration = Duration::from_millis(100);
 /// The files, and what has been made of them.
 pub(super) struct Files {
     pub(super) local: Local,
+    pub(super) event_jobs: EventJobs,
+    pub(super) door: Arc<Knocked>,
+    /// How long nobody has been at the door before nothing is left to do.
+    pub(super) quiet: Duration,
     pub(super) lookup: Arc<Current>,
     pub(super) reports: Arc<Reports>,
     pub(super) changes: mpsc::Sender<Change>,
@@ -45,24 +51,32 @@ pub(super) struct Files {
 
 impl Files {
     /// Reads the files now and whenever they change. Ends when nothing is left to do, if that is asked for.
-    pub(super) async fn follow(&mut self, paths: &[PathBuf], until_idle: bool) {
+    ///
+    /// # Errors
+    ///
+    /// The door for events cannot be opened.
+    pub(super) async fn follow(
+        &mut self,
+        paths: &[PathBuf],
+        until_idle: bool,
+    ) -> anyhow::Result<()> {
         let once = paths.iter().any(|path| path.as_os_str() == "-");
         let mut seen = None;
         loop {
             let now = stamps(paths);
             if seen.is_none() || (!once && seen.as_ref() != Some(&now)) {
                 seen = Some(now);
-                self.reload(paths).await;
+                self.reload(paths).await?;
             }
             if until_idle && self.is_idle() {
-                return;
+                return Ok(());
             }
             tokio::time::sleep(if until_idle { IDLE_EVERY } else { LOOK_EVERY }).await;
         }
     }
 
     /// An object that became wrong, or whose file cannot be read now, goes on as it last was right.
-    async fn reload(&mut self, paths: &[PathBuf]) {
+    async fn reload(&mut self, paths: &[PathBuf]) -> anyhow::Result<()> {
         let manifests = manifest::load(paths).await;
         let mut faults: Vec<String> = manifests.faults.iter().map(ToString::to_string).collect();
         self.say_what_is_ignored(&manifests);
@@ -93,12 +107,14 @@ impl Files {
                 )
             })
             .collect();
+        let event_jobs = Written::new(&manifests, unreadable);
         let is_first = !std::mem::replace(&mut self.is_read, true);
         // What stands behind a mistake is not seen now, and is not gone.
         if is_first || !unreadable {
             self.lookup.set(manifests.files);
             self.local.set_lookup(self.lookup.clone());
         }
+        faults.extend(self.event_jobs.reload(event_jobs).await?);
         for (place, job) in jobs {
             faults.extend(self.submit(place, job).await);
         }
@@ -122,12 +138,17 @@ impl Files {
         self.tally.faults.store(faults.len(), Ordering::Relaxed);
         self.faults = faults.into_iter().collect();
         self.tell(Change::Synced).await;
+        Ok(())
     }
 
     /// Volumes are the one thing that a template says and a process does not get, and cannot do without.
     fn say_what_is_ignored(&mut self, manifests: &Manifests) {
         for entry in &manifests.entries {
-            let pod = ["/spec/jobTargetRef/template/spec", "/spec/template/spec"];
+            let pod = [
+                "/spec/jobTargetRef/template/spec",
+                "/spec/jobTemplate/spec/template/spec",
+                "/spec/template/spec",
+            ];
             let mut pods = pod
                 .iter()
                 .filter_map(|path| entry.document.value.pointer(path));
@@ -196,7 +217,11 @@ impl Files {
     }
 
     fn is_idle(&self) -> bool {
-        self.local.is_idle()
+        let is_quiet = self.event_jobs.applied.is_empty() || self.door.is_quiet(self.quiet);
+        // Nobody at the door first: whoever was there may have left a Job.
+        is_quiet
+            && self.event_jobs.is_idle()
+            && self.local.is_idle()
             && self
                 .applied
                 .keys()

@@ -1,6 +1,6 @@
 //! How each object stands, for those who show it and for `--until-idle`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use futures::future::BoxFuture;
@@ -14,6 +14,8 @@ use crate::resource::{Api, ObjectId};
 /// What became known about an object, and is not a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News {
+    /// Its kind, in lower case: `scaledjob` or `eventjob`.
+    pub kind: &'static str,
     /// Namespace and name.
     pub id: ObjectId,
     /// What keeps it from launching, or that nothing does any more.
@@ -26,6 +28,7 @@ const WAITING_NEWS: usize = 256;
 /// The latest report of each object.
 pub struct Reports {
     latest: Mutex<HashMap<(ObjectId, Api), Report>>,
+    event_jobs: Mutex<BTreeMap<ObjectId, String>>,
     news: broadcast::Sender<News>,
     stop: CancellationToken,
 }
@@ -35,6 +38,7 @@ impl Reports {
     pub(super) fn new(stop: CancellationToken) -> Self {
         Self {
             latest: Mutex::default(),
+            event_jobs: Mutex::default(),
             news: broadcast::channel(WAITING_NEWS).0,
             stop,
         }
@@ -53,6 +57,33 @@ impl Reports {
             .collect();
         all.sort_by(|left, right| left.id.cmp(&right.id));
         all
+    }
+
+    /// Every EventJob, by namespace and name, and where it takes events, or why not.
+    ///
+    /// # Panics
+    ///
+    /// Never: nothing panics while the lock is held.
+    pub fn event_jobs(&self) -> Vec<(ObjectId, String)> {
+        let event_jobs = self.event_jobs.lock().expect("no panic while held");
+        let all = event_jobs.iter();
+        all.map(|(id, text)| (id.clone(), text.clone())).collect()
+    }
+
+    pub(super) fn set_event_job(&self, id: &ObjectId, text: String) {
+        let mut event_jobs = self.event_jobs.lock().expect("no panic while held");
+        let before = event_jobs.insert(id.clone(), text.clone());
+        drop(event_jobs);
+        if before.as_ref() != Some(&text) {
+            let (kind, id) = ("eventjob", id.clone());
+            // Nobody may be listening.
+            drop(self.news.send(News { kind, id, text }));
+        }
+    }
+
+    pub(super) fn drop_event_job(&self, id: &ObjectId) {
+        let mut event_jobs = self.event_jobs.lock().expect("no panic while held");
+        event_jobs.remove(id);
     }
 
     /// What becomes known from now on.
@@ -187,7 +218,8 @@ impl Reporter for Reports {
         if let Some(text) = text {
             let id = object.id.clone();
             // Nobody may be listening.
-            drop(self.news.send(News { id, text }));
+            let kind = "scaledjob";
+            drop(self.news.send(News { kind, id, text }));
         }
         Box::pin(std::future::ready(()))
     }

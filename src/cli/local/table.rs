@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::app::local::{News, Standing};
 use crate::launch::Outcome;
+use crate::launch::delivered::Gate;
 use crate::launch::local::{Fact, JobPhase, JobView, PodEnd};
 use crate::resource::ObjectId;
 
@@ -14,6 +15,8 @@ pub struct Snapshot {
     pub now: Timestamp,
     /// One row each, in this order.
     pub scaled_jobs: Vec<Standing>,
+    /// EventJobs, and where each takes events or why not. One row each, in this order.
+    pub event_jobs: Vec<(ObjectId, String)>,
     /// Every Job, in any order.
     pub jobs: Vec<JobView>,
 }
@@ -37,6 +40,21 @@ pub fn render(snapshot: &Snapshot, width: usize, height: usize) -> String {
         ));
         lines.push(String::new());
     }
+    if !snapshot.event_jobs.is_empty() {
+        lines.extend(columns(
+            ["EVENTJOB", "WAITING", "RUNNING", ""],
+            snapshot.event_jobs.iter().map(|(id, text)| {
+                let (waiting, running) = of_event_job(snapshot, id);
+                [
+                    id.to_string(),
+                    waiting.to_string(),
+                    running.to_string(),
+                    text.clone(),
+                ]
+            }),
+        ));
+        lines.push(String::new());
+    }
     let mut jobs: Vec<&JobView> = snapshot.jobs.iter().collect();
     // What happens now first, then what happened last.
     jobs.sort_by_key(|job| {
@@ -51,7 +69,7 @@ pub fn render(snapshot: &Snapshot, width: usize, height: usize) -> String {
         jobs.iter().map(|job| {
             [
                 job.id.to_string(),
-                phase(job.phase).to_owned(),
+                phase(job).to_owned(),
                 pods(job),
                 age(job.created_at, job.finished_at.unwrap_or(snapshot.now)),
             ]
@@ -100,14 +118,19 @@ pub fn line(fact: &Fact) -> String {
             Outcome::Complete => format!("job {job} complete"),
             Outcome::Failed => format!("job {job} failed: {reason}"),
         },
+        Fact::Turned { job, gate } => match gate {
+            Gate::Waiting => format!("job {job} waits"),
+            Gate::Released => format!("job {job} released"),
+            Gate::Dropped => format!("job {job} dropped"),
+        },
         Fact::Removed { job } => format!("job {job} removed"),
     }
 }
 
 /// What became known about an object, as one line without its end.
 pub fn news(news: &News) -> String {
-    let News { id, text } = news;
-    format!("scaledjob {id}: {}", clean(text))
+    let News { kind, id, text } = news;
+    format!("{kind} {id}: {}", clean(text))
 }
 
 /// Text that draws `table` over the one of `drawn` lines before it, and leaves `above` standing above it.
@@ -127,10 +150,23 @@ fn unfinished(snapshot: &Snapshot, id: &ObjectId) -> usize {
         .count()
 }
 
-fn phase(phase: JobPhase) -> &'static str {
-    match phase {
+/// Unfinished Jobs of an EventJob: those that wait for their turn, and those that have had it.
+fn of_event_job(snapshot: &Snapshot, id: &ObjectId) -> (usize, usize) {
+    let ours = snapshot
+        .jobs
+        .iter()
+        .filter(|job| job.finished_at.is_none() && job.event_job.as_ref() == Some(id));
+    let (waiting, others): (Vec<_>, Vec<_>) = ours.partition(|job| job.gate == Some(Gate::Waiting));
+    let running = others.iter().filter(|job| job.gate != Some(Gate::Dropped));
+    (waiting.len(), running.count())
+}
+
+fn phase(job: &JobView) -> &'static str {
+    match job.phase {
         JobPhase::Waiting => "Waiting",
         JobPhase::Running => "Running",
+        JobPhase::Suspended if job.gate == Some(Gate::Waiting) => "Queued",
+        JobPhase::Suspended if job.gate == Some(Gate::Dropped) => "Dropped",
         JobPhase::Suspended => "Suspended",
         JobPhase::Complete => "Complete",
         JobPhase::Failed => "Failed",
@@ -221,6 +257,8 @@ mod tests {
         JobView {
             id: ObjectId::new("default", name),
             scaled_job: Some(ObjectId::new("default", "orders")),
+            event_job: None,
+            gate: None,
             image: String::new(),
             phase,
             completions: Some(1),
@@ -241,6 +279,7 @@ mod tests {
                 backlog: Some(35.0),
                 reason: "35 waiting,\n5 a job: 7, at most 6".to_owned(),
             }],
+            event_jobs: Vec::new(),
             jobs: vec![
                 job("orders-a", JobPhase::Complete, Some(9)),
                 job("orders-b", JobPhase::Failed, Some(12)),
@@ -261,6 +300,35 @@ default/orders-b  Failed    0/1 done, 1 failed   12s
 default/orders-a  Complete  1/1 done             9s
 ";
         assert_eq!(render(&snapshot(), 80, 24), expected);
+    }
+
+    #[test]
+    fn an_event_job_has_a_row_with_those_that_wait_and_those_that_run() {
+        let id = ObjectId::new("default", "renewals");
+        let mut snapshot = snapshot();
+        snapshot.scaled_jobs.clear();
+        snapshot.jobs = [Some(Gate::Waiting), Some(Gate::Dropped), None]
+            .into_iter()
+            .map(|gate| {
+                let phase = gate.map_or(JobPhase::Running, |_| JobPhase::Suspended);
+                JobView {
+                    event_job: Some(id.clone()),
+                    gate,
+                    ..job(gate.map_or("free", Gate::name), phase, None)
+                }
+            })
+            .collect();
+        snapshot.event_jobs = vec![(id, "takes events".to_owned())];
+        let expected = "\
+EVENTJOB          WAITING  RUNNING
+default/renewals  1        1        takes events
+
+JOB              PHASE    PODS                 AGE
+default/dropped  Dropped  0/1 done             1m15s
+default/free     Running  0/1 done, 1 running  1m15s
+default/waiting  Queued   0/1 done             1m15s
+";
+        assert_eq!(render(&snapshot, 80, 24), expected);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use crate::launch::admission::{self, Act, Step};
+use crate::launch::admission::{self, Act, InDoubt, Step};
 use crate::launch::event_launcher::{DeliveredJob, EventLauncher};
 use crate::launch::{self, retention};
 use crate::resource::event_job::EventJob;
@@ -21,8 +21,14 @@ const REMOVED_AT_ONCE: usize = 100;
 /// Whoever launches a Job writes its key within a second or so; after this it will not any more.
 const LEFT_OUT_AFTER: Duration = Duration::from_secs(5);
 
-/// Jobs without a key in the ledger, by name, since when they are known to have none.
-pub(super) type Late = BTreeMap<String, Instant>;
+/// What one pass leaves for the next one of its EventJob.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Notes {
+    /// Jobs without a key in the ledger, by name, since when they are known to have none.
+    late: BTreeMap<String, Instant>,
+    /// Changes that nobody has answered.
+    in_doubt: InDoubt,
+}
 
 /// What is needed for one.
 pub(super) struct Pass<'a> {
@@ -41,109 +47,136 @@ pub(super) enum Ended {
 }
 
 impl Pass<'_> {
-    /// Does what can be done now. `late` goes from each pass to the next.
+    /// Does what can be done now.
     ///
     /// # Errors
     ///
     /// The first that kept something from being done; what could be done was done.
-    pub(super) async fn run(&self, late: &mut Late) -> Result<Ended, launch::Error> {
+    pub(super) async fn run(&self, notes: &mut Notes) -> Result<Ended, launch::Error> {
         let mut jobs = self.launcher.seen(&self.event_job.id)?;
-        let admitted = self.admit(&mut jobs).await;
-        let remembered = self.remember(&jobs, late).await;
+        let admitted = self.admit(&mut jobs, &mut notes.in_doubt).await;
+        let remembered = self.remember(&jobs, notes).await;
         let cleared = self.clear(&jobs).await;
         remembered?;
         Ok(admitted?.or(cleared?))
     }
 
     /// Lets Jobs run, and drops those that never will. `jobs` stands as it was seen last.
-    async fn admit(&self, jobs: &mut Vec<DeliveredJob>) -> Result<Ended, launch::Error> {
+    async fn admit(
+        &self,
+        jobs: &mut Vec<DeliveredJob>,
+        in_doubt: &mut InDoubt,
+    ) -> Result<Ended, launch::Error> {
         let id = &self.event_job.id;
         let mut is_counted = false;
+        // What was only seen may lag: a Job that is not in it is not gone, and stays in doubt.
+        in_doubt.clone().unclaim(jobs);
         for _ in 0..LOOKS {
             let concurrency = &self.event_job.concurrency;
             match admission::next(self.launcher.holder(), concurrency, jobs, is_counted) {
-                Step::Act(acts) => return self.act(&acts, jobs).await,
+                Step::Act(acts) => {
+                    let acts = acts.into_iter().map(|act| match act {
+                        Act::Release(index) => (index, Change::Release),
+                        Act::Discard(index) => (index, Change::Discard),
+                    });
+                    return self.change(acts, jobs, in_doubt).await;
+                }
                 Step::Claim(indexes) => {
-                    let claims = indexes.iter().filter_map(|index| jobs.get(*index));
-                    let claims = all(claims.map(|job| self.claim(job))).await;
-                    claims.into_iter().collect::<Result<Vec<()>, _>>()?;
+                    let claims = indexes.into_iter().map(|index| (index, Change::Claim));
+                    self.change(claims, jobs, in_doubt).await?;
                 }
                 Step::Count => {}
             }
             // Asked for after the last claim, so it counts.
             *jobs = self.launcher.list(id).await?;
+            in_doubt.unclaim(jobs);
             is_counted = true;
         }
         debug!("the Jobs of EventJob {id} change faster than they are counted");
         Ok(Ended::Again)
     }
 
-    /// Does what was decided, each by the version that it was decided on.
-    async fn act(&self, acts: &[Act], jobs: &mut [DeliveredJob]) -> Result<Ended, launch::Error> {
+    /// Makes these changes, each by the version that it was decided on. To be looked at again when one was not made.
+    async fn change(
+        &self,
+        changes: impl IntoIterator<Item = (usize, Change)>,
+        jobs: &mut [DeliveredJob],
+        in_doubt: &mut InDoubt,
+    ) -> Result<Ended, launch::Error> {
         let seen: &[DeliveredJob] = jobs;
-        let done = acts.iter().filter_map(|act| {
-            let (Act::Release(index) | Act::Discard(index)) = *act;
-            let job = seen.get(index)?;
-            Some(async move { (index, self.act_on(*act, job).await) })
-        });
+        let mut calls = Vec::new();
+        for (index, change) in changes {
+            if let Some(job) = seen.get(index) {
+                calls.push(async move { (index, self.send(change, job).await) });
+                in_doubt.sending(job);
+            }
+        }
         let mut ended = Ended::Done;
         let mut failed = Ok(());
-        for (index, result) in all(done).await {
+        for (index, result) in all(calls).await {
+            if !matches!(result, Err(launch::Error::Unknown { .. })) {
+                in_doubt.answered(&jobs[index]);
+            }
             match result {
-                Ok(Some(changed)) => jobs[index] = changed,
-                Ok(None) => ended = Ended::Again,
+                Ok(changed) => jobs[index] = changed,
+                Err(
+                    launch::Error::Conflict { .. }
+                    | launch::Error::Gone { .. }
+                    | launch::Error::Unknown { .. },
+                ) => ended = Ended::Again,
                 Err(error) => failed = failed.and(Err(error)),
             }
         }
         failed.map(|()| ended)
     }
 
-    /// The Job as it is now; `None` when it was not as it had been seen.
-    async fn act_on(
+    /// The Job as it is after the change.
+    async fn send(
         &self,
-        act: Act,
+        change: Change,
         job: &DeliveredJob,
-    ) -> Result<Option<DeliveredJob>, launch::Error> {
+    ) -> Result<DeliveredJob, launch::Error> {
         if !(self.is_leader)() {
-            return Ok(None);
+            return Err(launch::Error::Conflict {
+                object: format!("the lead over Job {}", job.id),
+            });
         }
-        let changed = unless_it_moved(match act {
-            Act::Release(_) => self.launcher.release(job).await,
-            Act::Discard(_) => self.launcher.discard(job).await,
-        })?;
-        if changed.is_some() {
-            let event_job = &self.event_job.id;
-            match act {
-                Act::Release(_) => info!("job {} of EventJob {event_job} may run", job.id),
-                Act::Discard(_) => info!("job {} of EventJob {event_job} was dropped", job.id),
+        let event_job = &self.event_job.id;
+        match change {
+            Change::Claim => self.launcher.claim(job).await,
+            Change::Release => {
+                let released = self.launcher.release(job).await?;
+                info!("job {} of EventJob {event_job} may run", job.id);
+                Ok(released)
+            }
+            Change::Discard => {
+                let dropped = self.launcher.discard(job).await?;
+                info!("job {} of EventJob {event_job} was dropped", job.id);
+                Ok(dropped)
             }
         }
-        Ok(changed)
-    }
-
-    async fn claim(&self, job: &DeliveredJob) -> Result<(), launch::Error> {
-        if (self.is_leader)() {
-            unless_it_moved(self.launcher.claim(job).await)?;
-        }
-        Ok(())
     }
 
     /// Puts into the ledger what whoever launched it has had the time to, and did not.
-    async fn remember(&self, jobs: &[DeliveredJob], late: &mut Late) -> Result<(), launch::Error> {
+    async fn remember(
+        &self,
+        jobs: &[DeliveredJob],
+        notes: &mut Notes,
+    ) -> Result<(), launch::Error> {
         let now = Instant::now();
-        let mut still_late = Late::new();
+        let mut still_late = BTreeMap::new();
         let mut left_out = Vec::new();
         for job in jobs {
             if self.launcher.remembered_for(job).is_some() {
                 continue;
             }
-            let since = late.get(&job.id.name).copied().unwrap_or(now);
+            let since = notes.late.get(&job.id.name).copied().unwrap_or(now);
             if now.duration_since(since) >= LEFT_OUT_AFTER {
                 left_out.push(job.clone());
             }
             still_late.insert(job.id.name.clone(), since);
         }
-        *late = still_late;
+        notes.late = still_late;
         if left_out.is_empty() || !(self.is_leader)() {
             return Ok(());
         }
@@ -176,6 +209,14 @@ impl Pass<'_> {
     }
 }
 
+/// What is done to a Job.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Claim,
+    Release,
+    Discard,
+}
+
 impl Ended {
     fn or(self, other: Self) -> Self {
         if self == Self::Again { self } else { other }
@@ -189,17 +230,4 @@ async fn all<Call: Future>(calls: impl IntoIterator<Item = Call>) -> Vec<Call::O
         .buffered(CALLS_AT_ONCE)
         .collect()
         .await
-}
-
-/// `None` when the Job has changed or went meanwhile, or may have: then it is looked at again.
-fn unless_it_moved<T>(result: Result<T, launch::Error>) -> Result<Option<T>, launch::Error> {
-    match result {
-        Ok(done) => Ok(Some(done)),
-        Err(
-            launch::Error::Conflict { .. }
-            | launch::Error::Gone { .. }
-            | launch::Error::Unknown { .. },
-        ) => Ok(None),
-        Err(error) => Err(error),
-    }
 }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Mutex;
 
 use futures::future::BoxFuture;
@@ -13,7 +14,7 @@ use crate::launch::delivered::{Delivery, Gate};
 use crate::launch::event_launcher::{DeliveredJob, Found};
 use crate::launch::{Error, Outcome};
 use crate::resource::HistoryLimits;
-use crate::resource::event_job::{Auth, Bind, Concurrency, EventJob, Format, Webhook};
+use crate::resource::event_job::{Auth, Bind, Concurrency, EventJob, Format, GatedPolicy, Webhook};
 
 /// Jobs in memory, with versions, a ledger and a grace, as the port promises them.
 #[derive(Default)]
@@ -32,6 +33,8 @@ struct State {
     /// EventJobs whose Jobs nobody can list, and those whose lists never end.
     broken: BTreeSet<ObjectId>,
     stuck: BTreeSet<ObjectId>,
+    /// Changes that are made, or not, and have no answer.
+    unanswered: VecDeque<bool>,
 }
 
 impl Fake {
@@ -55,19 +58,28 @@ impl Fake {
         let mut state = self.state();
         state.calls += 1;
         let object = seen.id.to_string();
-        let Some(job) = state.jobs.get_mut(&seen.id) else {
+        let Some(job) = state.jobs.get(&seen.id) else {
             return Err(Error::Gone { object });
         };
         if job.version != seen.version {
             return Err(Error::Conflict { object });
         }
-        change(job);
-        job.version = format!("{}+", job.version);
-        let job = job.clone();
-        state.changed.insert(job.event_job.clone());
-        drop(state);
-        self.news.notify_one();
-        Ok(job)
+        let mut changed = job.clone();
+        change(&mut changed);
+        changed.version = format!("{}+", changed.version);
+        let unanswered = state.unanswered.pop_front();
+        if unanswered != Some(false) {
+            state.changed.insert(changed.event_job.clone());
+            state.jobs.insert(changed.id.clone(), changed.clone());
+            self.news.notify_one();
+        }
+        match unanswered {
+            None => Ok(changed),
+            Some(_) => Err(Error::Unknown {
+                object,
+                detail: "no answer".to_owned(),
+            }),
+        }
     }
 
     fn of(&self, event_job: &ObjectId) -> Vec<DeliveredJob> {
@@ -266,6 +278,7 @@ impl Bench {
             port,
             catalog,
             move || is_leader.load(std::sync::atomic::Ordering::Relaxed),
+            |_| {},
             CancellationToken::new(),
         ));
         Self {
@@ -330,4 +343,102 @@ async fn broken_event_jobs_hold_up_no_other_and_are_tried_again() {
     bench.launcher.state().broken.clear();
     bench.pass(60 * SECOND).await;
     assert!(keys("broken-7"));
+}
+
+fn gated(policy: GatedPolicy) -> EventJob {
+    event_job(
+        "a",
+        Concurrency::Gated {
+            policy,
+            limit: NonZeroU32::MIN,
+            key_from: None,
+            max_waiting: 100,
+        },
+    )
+}
+
+/// The gates of Jobs 1, 2 and so on, dropped ones that went already included.
+fn gates(bench: &Bench) -> Vec<&'static str> {
+    let jobs = bench.launcher.of(&ObjectId::new("n", "a"));
+    let gate = |job: &DeliveredJob| job.gate.unwrap().name();
+    jobs.iter().map(gate).collect()
+}
+
+fn finish(bench: &Bench, number: i64) {
+    let id = ObjectId::new("n", format!("a-{number}"));
+    let mut job = bench.launcher.state().jobs[&id].clone();
+    job.ended = Some((Outcome::Complete, job.created_at));
+    bench.launcher.put(job);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_decides_who_runs_and_who_never_will() {
+    let rows = [
+        (GatedPolicy::Queue, ["released", "waiting", "waiting"]),
+        (GatedPolicy::Forbid, ["released", "dropped", "dropped"]),
+        (GatedPolicy::Replace, ["dropped", "dropped", "released"]),
+    ];
+    for (policy, expected) in rows {
+        let bench = Bench::start([gated(policy)], true);
+        for number in 1..=3 {
+            let waiting = job("a", number, Some(Gate::Waiting), false);
+            bench.launcher.put(waiting);
+        }
+        bench.pass(SECOND).await;
+        assert_eq!(gates(&bench), expected, "{policy:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_goes_on_whatever_becomes_of_the_answers() {
+    let bench = Bench::start([gated(GatedPolicy::Queue)], true);
+    for number in 1..=4 {
+        let waiting = job("a", number, Some(Gate::Waiting), false);
+        bench.launcher.put(waiting);
+    }
+    // Claims and releases, some of them made.
+    bench.launcher.state().unanswered = [true, false, false, true, false, true].into();
+    for number in 1..=4 {
+        bench.pass(30 * SECOND).await;
+        let jobs = bench.launcher.of(&ObjectId::new("n", "a"));
+        let runs = |job: &&DeliveredJob| job.gate == Some(Gate::Released) && job.ended.is_none();
+        let running: Vec<&str> = jobs
+            .iter()
+            .filter(runs)
+            .map(|job| job.uid.as_str())
+            .collect();
+        assert_eq!(running, [format!("a-{number}")]);
+        finish(&bench, number);
+    }
+    assert!(bench.launcher.state().unanswered.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_never_ends_holds_up_no_other() {
+    let mut other = gated(GatedPolicy::Queue);
+    other.id.name = "b".to_owned();
+    let bench = Bench::start([gated(GatedPolicy::Queue), other], true);
+    let stuck = ObjectId::new("n", "a");
+    bench.launcher.state().stuck.insert(stuck);
+    for name in ["a", "b"] {
+        bench.launcher.put(job(name, 1, Some(Gate::Waiting), false));
+    }
+    bench.pass(SECOND).await;
+    let gate = |name: &str| bench.launcher.state().jobs[&ObjectId::new("n", name)].gate;
+    assert_eq!(gate("b-1"), Some(Gate::Released));
+    assert_eq!(gate("a-1"), Some(Gate::Waiting));
+    bench.launcher.state().stuck.clear();
+    bench.pass(60 * SECOND).await;
+    assert_eq!(gate("a-1"), Some(Gate::Released));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_beyond_the_history_goes_when_its_key_is_old_enough() {
+    let bench = Bench::start([event_job("a", Concurrency::Allow)], true);
+    bench.launcher.put(job("a", 1, None, true));
+    bench.launcher.put(job("a", 2, None, true));
+    bench.pass(60 * SECOND).await;
+    assert!(bench.launcher.state().removed.is_empty());
+    bench.pass(60 * SECOND).await;
+    assert_eq!(bench.launcher.state().removed, [ObjectId::new("n", "a-1")]);
 }

@@ -31,7 +31,7 @@ const MUTABLE: [&str; 5] = [
 /// Letters of a name made from content, as DESIGN §4 has it for launches.
 const SUFFIX: usize = 10;
 /// A Job's name becomes a label's value.
-const JOB_NAME: usize = 63;
+pub(super) const JOB_NAME: usize = 63;
 /// Any other name.
 const OBJECT_NAME: usize = 253;
 /// What is left for the prefix before it: names keep room for the Pods' own letters.
@@ -309,7 +309,7 @@ fn in_between(id: &ObjectId) -> Error {
 }
 
 /// Names become folders, so nothing but a name may be in them.
-fn check_id(id: &ObjectId, longest: usize) -> Result<(), Error> {
+pub(super) fn check_id(id: &ObjectId, longest: usize) -> Result<(), Error> {
     let name = id.name.split('.').all(is_label) && id.name.len() <= longest;
     if name && is_label(&id.namespace) {
         return Ok(());

@@ -106,6 +106,7 @@ async fn finish(shared: &Arc<Shared>, id: &ObjectId, ending: Ending, poke: &Noti
             outcome: ending.outcome(),
             reason: ending.reason().to_owned(),
         });
+        shared.touch(id);
     }
     loop {
         let expiry = shared.with(id, |entry| {
@@ -117,6 +118,7 @@ async fn finish(shared: &Arc<Shared>, id: &ObjectId, ending: Ending, poke: &Noti
             () = poke.notified() => {}
         }
     }
+    shared.until_it_may_go(id).await;
     while let Err(error) = shared.remove(id) {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
@@ -213,6 +215,7 @@ fn ended(shared: &Shared, id: &ObjectId, sequence: u64, end: &PodEnd) {
         end: end.clone(),
         log: folder.join("log"),
     });
+    shared.touch(id);
 }
 
 pub(super) fn record(folder: &std::path::Path, pod: &Pod, end: Option<&PodEnd>) {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::launch::{KEDA_SCALED_JOB_LABEL, Outcome, SCALED_JOB_LABEL};
 use crate::resource::ObjectId;
 
+use super::delivered::Delivered;
 use super::pod::Pod;
 use super::rules::{Ending, Phase};
 use super::spec::JobSpec;
@@ -37,6 +38,8 @@ pub(super) struct Entry {
     /// It was removed.
     pub(super) gone: CancellationToken,
     pub(super) driven: bool,
+    /// The event that it was made for.
+    pub(super) delivered: Option<Delivered>,
 }
 
 impl Entry {
@@ -75,6 +78,7 @@ impl Entry {
             memory,
             pods,
             written: stored.status,
+            delivered: Delivered::parse(&stored.job, created_at),
             job: Arc::new(stored.job),
             poke: Arc::new(Notify::new()),
             gone: CancellationToken::new(),
@@ -104,6 +108,12 @@ impl Entry {
         ))
     }
 
+    /// Whether it was made for an event of this EventJob.
+    pub(super) fn is_of(&self, event_job: &ObjectId) -> bool {
+        let delivered = self.delivered.as_ref();
+        delivered.is_some_and(|delivered| delivered.event_job == *event_job)
+    }
+
     /// How it stands, for people.
     pub(super) fn view(&self, id: &ObjectId) -> JobView {
         let count = |phase| self.pods.iter().filter(|pod| pod.phase == phase).count();
@@ -119,6 +129,11 @@ impl Entry {
         JobView {
             id: id.clone(),
             scaled_job: self.scaled_job(),
+            event_job: self
+                .delivered
+                .as_ref()
+                .map(|delivered| delivered.event_job.clone()),
+            gate: self.delivered.as_ref().and_then(|delivered| delivered.gate),
             image: image.and_then(Value::as_str).unwrap_or_default().to_owned(),
             phase,
             completions: self.spec.rules.completions,

@@ -2,6 +2,7 @@
 //! `envFrom` first, then `env` in order, `$(NAME)` expanded from what came before.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -9,6 +10,7 @@ use crate::lookup::{Error, Lookup};
 use crate::resource::ObjectId;
 use crate::resource::expansion::expand;
 
+use super::EVENT_FILE_VARIABLE;
 use super::spec::{Command, Container, EnvEntry, EnvFrom, PodSpec, is_variable};
 
 /// What a Pod's containers can ask about themselves.
@@ -20,6 +22,8 @@ pub(super) struct Identity {
     pub(super) pod: String,
     pub(super) pod_uid: String,
     pub(super) index: Option<u32>,
+    /// Where the event lies, when `bind.file` asks for it.
+    pub(super) event_file: Option<PathBuf>,
 }
 
 /// A container, ready to run. Secret: no `Debug`.
@@ -51,7 +55,15 @@ pub(super) async fn invocation(
             }
         }
     }
+    // In place of what is declared: nothing is mounted here.
+    let event_file = identity.event_file.as_ref();
+    if let Some(path) = event_file.and_then(|path| path.to_str()) {
+        env.insert(EVENT_FILE_VARIABLE.to_owned(), path.to_owned());
+    }
     for entry in &container.env {
+        if event_file.is_some() && entry.name == EVENT_FILE_VARIABLE {
+            continue;
+        }
         if let Some(value) = entry_value(entry, pod, identity, lookup, &env).await? {
             env.insert(entry.name.clone(), value);
         }

@@ -208,6 +208,8 @@ impl Run {
             pod: self.pod.name.clone(),
             pod_uid: self.pod.uid.clone(),
             index: self.pod.index,
+            event_file: Some(self.shared.store.folder(&self.job).join("event.json"))
+                .filter(|file| file.is_file()),
         };
         let lookup = self.shared.lookup();
         let invocation = environment::invocation(container, &self.spec.pod, &identity, &*lookup)
@@ -270,6 +272,7 @@ impl Shared {
                 pod: pod.name.clone(),
             });
         }
+        self.touch(job);
     }
 
     /// Are Pods of this Job stopped without being failures? They are, unless its end is decided.

@@ -4,7 +4,9 @@
 //! STATE/.lock                        held by the one process that uses the folder
 //! STATE/.new/…, STATE/.gone/…        Jobs being made, Jobs being removed
 //! STATE/NAMESPACE/.rounds/NAME.json  the last round of a ScaledJob
+//! STATE/NAMESPACE/.ledger            occurrences that are remembered when their Job is gone
 //! STATE/NAMESPACE/NAME/job.json      the Job as it was accepted
+//! STATE/NAMESPACE/NAME/event.json    the event, when `bind.file` asks for it
 //! STATE/NAMESPACE/NAME/status.json   its status, as in batch/v1
 //! STATE/NAMESPACE/NAME/pods/POD/     pod.json, log, and what `process` writes
 //! ```
@@ -99,20 +101,48 @@ impl Store {
     /// [`OpenError::Record`] for a Job that cannot be read: whether it ran is then unknown.
     pub(super) fn load(&self) -> Result<Vec<Stored>, OpenError> {
         let mut jobs = Vec::new();
-        for namespace in visible(&self.root)? {
-            for name in visible(&self.root.join(&namespace))? {
-                let id = ObjectId::new(&namespace, &name);
-                let Some(job) = self.record(&id, "job.json")? else {
-                    // Not ours: a Job is renamed into place together with this file.
-                    continue;
-                };
-                let status = self
-                    .record(&id, "status.json")?
-                    .unwrap_or_else(|| json!({}));
-                jobs.push(Stored { id, job, status });
+        for namespace in self.namespaces()? {
+            let folder = self.root.join(&namespace);
+            for name in visible(&folder)? {
+                // Without the file it is not ours: a Job is renamed into place together with it.
+                jobs.extend(self.stored(ObjectId::new(&namespace, &name))?);
             }
+            // What is found is told as there, so it has to stay.
+            sync_folder(&folder).map_err(|source| OpenError::Folder {
+                path: folder,
+                source,
+            })?;
         }
         Ok(jobs)
+    }
+
+    /// A Job as it lies in its folder; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Store::load`].
+    pub(super) fn stored(&self, id: ObjectId) -> Result<Option<Stored>, OpenError> {
+        let Some(job) = self.record(&id, "job.json")? else {
+            return Ok(None);
+        };
+        let status = self
+            .record(&id, "status.json")?
+            .unwrap_or_else(|| json!({}));
+        Ok(Some(Stored { id, job, status }))
+    }
+
+    /// Namespaces that have a folder.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Folder`].
+    pub(super) fn namespaces(&self) -> Result<Vec<String>, OpenError> {
+        visible(&self.root)
+    }
+
+    /// A namespace's folder.
+    pub(super) fn namespace(&self, namespace: &str) -> PathBuf {
+        self.root.join(namespace)
     }
 
     fn record(&self, id: &ObjectId, file: &str) -> Result<Option<Value>, OpenError> {
@@ -133,10 +163,28 @@ impl Store {
     ///
     /// Nothing was made, or (from the last sync on) it will be found at the next start.
     pub(super) fn create(&self, id: &ObjectId, job: &Value) -> io::Result<bool> {
-        let folder = self.folder(id);
-        if folder.join("job.json").try_exists()? {
+        if self.folder(id).join("job.json").try_exists()? {
             return Ok(false);
         }
+        let new = self.prepare(id, job, None)?;
+        let placed = self.place(id, &new)?;
+        if placed {
+            self.settle(id)?;
+        }
+        Ok(placed)
+    }
+
+    /// Puts a Job together, on disk and without its name, for [`Store::place`].
+    ///
+    /// # Errors
+    ///
+    /// Nothing was made that has a name.
+    pub(super) fn prepare(
+        &self,
+        id: &ObjectId,
+        job: &Value,
+        event: Option<&[u8]>,
+    ) -> io::Result<PathBuf> {
         let namespace = self.root.join(&id.namespace);
         if !namespace.is_dir() {
             fs::create_dir_all(&namespace)?;
@@ -146,24 +194,43 @@ impl Store {
         fs::create_dir(&new)?;
         // Pods never make this folder: those of a Job that is being removed would bring its name back.
         fs::create_dir(new.join("pods"))?;
-        write_synced(&new.join("job.json"), job)?;
+        if let Some(event) = event {
+            write_synced(&new.join("event.json"), event)?;
+        }
+        write_synced(&new.join("job.json"), text(job).as_bytes())?;
         sync_folder(&new)?;
-        match fs::rename(&new, &folder) {
-            Ok(()) => {
-                sync_folder(&namespace)?;
-                Ok(true)
-            }
+        Ok(new)
+    }
+
+    /// Gives a Job that was put together its name, in one step. True when it got it, false when the name is taken
+    /// and what was put together is gone. It is there for good after [`Store::settle`].
+    ///
+    /// # Errors
+    ///
+    /// The name was not given.
+    pub(super) fn place(&self, id: &ObjectId, new: &Path) -> io::Result<bool> {
+        match fs::rename(new, self.folder(id)) {
+            Ok(()) => Ok(true),
             Err(error)
                 if matches!(
                     error.kind(),
                     io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
                 ) =>
             {
-                fs::remove_dir_all(&new)?;
+                fs::remove_dir_all(new)?;
                 Ok(false)
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Waits until the names of a Job's namespace are on disk.
+    ///
+    /// # Errors
+    ///
+    /// They may not be.
+    pub(super) fn settle(&self, id: &ObjectId) -> io::Result<()> {
+        sync_folder(&self.root.join(&id.namespace))
     }
 
     /// Takes a Job's name away at once; its processes and files go later, with [`Store::gone`].
@@ -247,7 +314,7 @@ pub(super) fn replace(path: &Path, value: &Value) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
-    write_synced(&new, value)?;
+    write_synced(&new, text(value).as_bytes())?;
     fs::rename(&new, path)
 }
 
@@ -277,9 +344,9 @@ pub(super) fn read_json(path: &Path) -> io::Result<Option<Value>> {
     }
 }
 
-fn write_synced(path: &Path, value: &Value) -> io::Result<()> {
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
-    file.write_all(text(value).as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 
@@ -287,7 +354,8 @@ fn text(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Waits until the names in a folder are on disk.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 

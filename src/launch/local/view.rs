@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::launch::Outcome;
+use crate::launch::delivered::Gate;
 use crate::resource::ObjectId;
 
 /// Something that happened to a local Job.
@@ -51,6 +52,13 @@ pub enum Fact {
         /// The condition's reason, such as `BackoffLimitExceeded`.
         reason: String,
     },
+    /// A Job that waited for its turn may run now, or one will not run, or no longer.
+    Turned {
+        /// The Job.
+        job: ObjectId,
+        /// What its gate says now.
+        gate: Gate,
+    },
     /// A Job was removed: by its TTL, a history limit, or a rollout.
     Removed {
         /// The Job.
@@ -83,6 +91,10 @@ pub struct JobView {
     pub id: ObjectId,
     /// The ScaledJob that it was made for.
     pub scaled_job: Option<ObjectId>,
+    /// The EventJob that it was made for.
+    pub event_job: Option<ObjectId>,
+    /// Whether it may run, if a policy of its EventJob decides that.
+    pub gate: Option<Gate>,
     /// `image` of its first container: what would run in a cluster.
     pub image: String,
     /// Where it stands.

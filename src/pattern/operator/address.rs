@@ -64,7 +64,7 @@ fn is_v4_like(text: &str) -> bool {
 }
 
 /// A network: addresses that share their first bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::pattern) struct Cidr {
     network: IpAddr,
     mask_bits: u8,
@@ -107,6 +107,19 @@ impl Cidr {
             network: masked(network, mask_bits),
             mask_bits,
         })
+    }
+
+    /// The network of that size around an address; `None` if its family has no such mask.
+    pub(in crate::pattern) fn around(address: IpAddr, mask_bits: u8) -> Option<Self> {
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        (mask_bits < most).then(|| Self {
+            network: masked(address, mask_bits),
+            mask_bits,
+        })
+    }
+
+    pub(in crate::pattern) fn mask_bits(self) -> u8 {
+        self.mask_bits
     }
 
     pub(in crate::pattern) fn contains(self, address: IpAddr) -> bool {

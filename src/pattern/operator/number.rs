@@ -78,16 +78,17 @@ impl Number {
         }
     }
 
-    /// One text for all that equal this number.
-    pub(in crate::pattern) fn key(text: &str) -> NumberKey<'_> {
-        comparable(text).map_or(NumberKey::Text(text), |value| {
-            NumberKey::Value(value.to_bits())
-        })
-    }
-
     pub(in crate::pattern) fn text(&self) -> &str {
         &self.text
     }
+}
+
+/// What a number has in common with those that equal it.
+pub(in crate::pattern) fn number_key(text: &str) -> NumberKey<'_> {
+    let value = comparable(text);
+    value.map_or(NumberKey::Text(text), |value| {
+        NumberKey::Value(value.to_bits())
+    })
 }
 
 /// What equal numbers share.

@@ -281,7 +281,7 @@ fn many_mistakes_are_told_together() {
         [
             "spec.source.webhook: is required",
             "spec.jobTemplate.spec.template: is required",
-            "spec.bind.env[0].path: must begin with $",
+            "spec.bind.env[0].path: at character 1: must begin with $, the whole event, as in $.detail.id",
             "spec.deduplicateFor: must be a duration such as 25h or 90m, from 1s to 8760h",
         ]
     );

@@ -16,7 +16,7 @@ use slipway::resource::{definitions, scaled_job};
 use super::{examples, minimal, with};
 use crate::support::{await_until, servers};
 
-async fn cluster() -> Client {
+pub(super) async fn cluster() -> Client {
     let kubeconfig = Kubeconfig::read_from(servers::kubeconfig()).unwrap();
     let options = KubeConfigOptions::default();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
@@ -56,7 +56,7 @@ async fn apply_definitions(client: &Client) {
     }
 }
 
-fn resource(api_version: &str, kind: &str) -> ApiResource {
+pub(super) fn resource(api_version: &str, kind: &str) -> ApiResource {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     ApiResource {
         group: group.into(),
@@ -68,7 +68,7 @@ fn resource(api_version: &str, kind: &str) -> ApiResource {
 }
 
 /// What the API server says to `kubectl apply --dry-run=server --validate=strict`.
-async fn apply(client: &Client, object: &Value) -> Result<DynamicObject, String> {
+pub(super) async fn apply(client: &Client, object: &Value) -> Result<DynamicObject, String> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap();
     let kind = text("/kind");
     let resource = resource(text("/apiVersion"), kind);

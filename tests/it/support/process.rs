@@ -10,6 +10,7 @@ use super::await_until;
 pub(crate) struct Slipway {
     child: Child,
     health: String,
+    http: String,
     log: std::path::PathBuf,
 }
 
@@ -37,6 +38,7 @@ impl Slipway {
         environment: &[(&str, &str)],
     ) -> Self {
         let health = format!("127.0.0.1:{}", free_port());
+        let http = format!("127.0.0.1:{}", free_port());
         let log = std::env::temp_dir().join(format!(
             "slipway-{}-{}.log",
             namespace,
@@ -53,6 +55,8 @@ impl Slipway {
                 namespace,
                 "--health",
                 &health,
+                "--http",
+                &http,
             ])
             .args([
                 "--allow-address",
@@ -71,6 +75,7 @@ impl Slipway {
         Self {
             child: command.spawn().unwrap(),
             health,
+            http,
             log,
         }
     }
@@ -102,6 +107,19 @@ impl Slipway {
     /// The body behind a path of `--health`, if it answers.
     pub(crate) async fn get(&self, path: &str) -> Option<String> {
         get(&self.health, path).await
+    }
+
+    /// Where it takes events.
+    pub(crate) fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// Stops the process where it is (SIGSTOP), or lets it go on (SIGCONT).
+    pub(crate) fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// Everything it has logged so far.

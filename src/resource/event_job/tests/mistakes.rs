@@ -37,7 +37,7 @@ const MISTAKES: &str = r#"
 /spec/idFrom | [] | spec.idFrom: must have 1 to 8 parts
 /spec/idFrom/0 | {"path": "$.id", "header": "a"} | spec.idFrom[0]: must have exactly one of path, header and bodyHash
 /spec/idFrom/0 | {"bodyHash": {}} | spec.idFrom[2]: is there twice
-/spec/idFrom/0/path | "id" | spec.idFrom[0].path: must begin with $
+/spec/idFrom/0/path | "id" | spec.idFrom[0].path: at character 1: must begin with $
 /spec/idFrom/1/header | "Authorization" | spec.idFrom[1].header: authorization carries a credential
 /spec/idFrom/2/bodyHash | {"a": 1} | spec.idFrom[2].bodyHash.a: there is no such field
 /spec/bind/env/0/name | "1A" | spec.bind.env[0].name: must be letters, digits and underscores
@@ -62,7 +62,7 @@ const MISTAKES: &str = r#"
 /spec/bind/labels | [{"name": "a", "path": "$.b"}, {"name": "a", "path": "$.c"}] | spec.bind.labels[1].name: is bound twice
 /spec/bind/completions/max | 0 | spec.bind.completions.max: must be a whole number, 1 or more, not 0
 /spec/bind/completions/max | null | spec.bind.completions.max: is required
-/spec/bind/completions/path | "x" | spec.bind.completions.path: must begin with $
+/spec/bind/completions/path | "x" | spec.bind.completions.path: at character 1: must begin with $
 /spec/jobTemplate/spec/completions | 1 | spec.bind.completions: is written in jobTemplate.spec too
 /spec/jobTemplate/spec/parallelism | 1 | spec.bind.parallelism: is written in jobTemplate.spec too
 /spec/bind/file/path | "event.json" | spec.bind.file.path: must be absolute

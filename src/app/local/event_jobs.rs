@@ -1,0 +1,222 @@
+//! The EventJobs of the files: into the catalog, and the door open once there is one.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::app::listen;
+use crate::catalog::{Catalog, Entry, Listed};
+use crate::intake::webhook::Look;
+use crate::launch;
+use crate::launch::event_launcher::EventLauncher as _;
+use crate::launch::local::Local;
+use crate::manifest::{Finding, Manifests};
+use crate::resource::event_job::EventJob;
+use crate::resource::{Fault, ObjectId};
+
+use super::reports::Reports;
+
+/// EventJobs as they were last right.
+pub(super) struct EventJobs {
+    pub(super) local: Local,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) reports: Arc<Reports>,
+    pub(super) door: Opening,
+    /// Those that are in the catalog and valid.
+    pub(super) applied: HashMap<ObjectId, Arc<EventJob>>,
+    /// Those that never were.
+    pub(super) invalid: HashSet<ObjectId>,
+}
+
+/// A door that is opened when it is needed.
+pub(super) struct Opening {
+    /// `--http`.
+    pub(super) wanted: SocketAddr,
+    /// Who answers there.
+    pub(super) listeners: mpsc::Sender<TcpListener>,
+    /// Where it is, once it is open.
+    pub(super) address: watch::Sender<Option<SocketAddr>>,
+}
+
+/// What files say about EventJobs.
+pub(super) struct Written {
+    valid: Vec<(Finding, EventJob)>,
+    invalid: Vec<ObjectId>,
+    /// Of some file nobody knows what it says.
+    is_unreadable: bool,
+}
+
+impl Written {
+    /// What these files say.
+    pub(super) fn new(manifests: &Manifests, is_unreadable: bool) -> Self {
+        let place = |index: usize| manifests.entries[index].finding(Fault::at("", ""));
+        let valid: Vec<_> = manifests
+            .event_jobs
+            .iter()
+            .map(|(index, event_job)| (place(*index), event_job.clone()))
+            .collect();
+        let known: HashSet<&ObjectId> = valid.iter().map(|(_, event_job)| &event_job.id).collect();
+        let faulty = manifests.entries.iter().map(|entry| &entry.document);
+        let faulty = faulty.filter(|document| {
+            document.kind == "EventJob"
+                && document.api_version.starts_with("slipway.dev/")
+                && !known.contains(&document.id)
+        });
+        Self {
+            invalid: faulty.map(|document| document.id.clone()).collect(),
+            valid,
+            is_unreadable,
+        }
+    }
+}
+
+impl EventJobs {
+    /// Brings the catalog in line with the files. What is wrong, if something is: such an object goes on as it last was right.
+    ///
+    /// # Errors
+    ///
+    /// The door cannot be opened.
+    pub(super) async fn reload(&mut self, written: Written) -> anyhow::Result<Vec<String>> {
+        let mut faults = Vec::new();
+        let named: HashSet<ObjectId> = written
+            .valid
+            .iter()
+            .map(|(_, event_job)| event_job.id.clone())
+            .chain(written.invalid.iter().cloned())
+            .collect();
+        if !written.is_unreadable {
+            self.drop_others(&named);
+        }
+        for id in written.invalid {
+            if !self.applied.contains_key(&id) {
+                self.catalog.set(id.clone(), Listed::Invalid);
+                self.invalid.insert(id);
+            }
+        }
+        for (place, event_job) in written.valid {
+            faults.extend(self.apply(place, event_job).await);
+        }
+        self.catalog.complete();
+        if !self.applied.is_empty() {
+            self.door.open().await?;
+        }
+        self.report();
+        Ok(faults)
+    }
+
+    /// Whether no Job waits for its turn.
+    pub(super) fn is_idle(&self) -> bool {
+        let waits = |id: &ObjectId| self.local.waiting(id).is_ok_and(|waiting| waiting > 0);
+        !self.applied.keys().any(waits)
+    }
+
+    fn drop_others(&mut self, named: &HashSet<ObjectId>) {
+        let gone = |id: &&ObjectId| !named.contains(*id);
+        let known = self.applied.keys().chain(&self.invalid);
+        let gone: Vec<ObjectId> = known.filter(gone).cloned().collect();
+        for id in gone {
+            self.catalog.remove(&id);
+            self.applied.remove(&id);
+            self.invalid.remove(&id);
+            self.reports.drop_event_job(&id);
+        }
+    }
+
+    /// What is wrong, if something is.
+    async fn apply(&mut self, mut place: Finding, event_job: EventJob) -> Option<String> {
+        let id = event_job.id.clone();
+        let before = self.applied.get(&id);
+        if before.is_some_and(|before| prefix(before) != prefix(&event_job)) {
+            place.fault = Fault::at(
+                "spec.jobTemplate.metadata.generateName",
+                "cannot change: Jobs of earlier events have their names from it; give the new EventJob another name",
+            );
+            return Some(place.to_string());
+        }
+        let not_ready = self.local.prove(&event_job).await.err();
+        let not_ready = not_ready.map(|error| match error {
+            // The place names the object already.
+            launch::Error::Rejected { detail, .. } => detail,
+            error => error.to_string(),
+        });
+        let event_job = Arc::new(event_job);
+        self.invalid.remove(&id);
+        self.applied.insert(id.clone(), Arc::clone(&event_job));
+        let entry = Entry {
+            event_job,
+            not_ready: not_ready.clone(),
+        };
+        self.catalog.set(id, Listed::Valid(entry));
+        place.fault.message = not_ready?;
+        Some(place.to_string())
+    }
+
+    /// Says how each stands.
+    fn report(&self) {
+        let Some(address) = *self.door.address.borrow() else {
+            return;
+        };
+        for id in self.applied.keys() {
+            if let Some(Listed::Valid(entry)) = self.catalog.get(id) {
+                self.reports.set_event_job(id, standing(&entry, address));
+            }
+        }
+    }
+}
+
+impl Opening {
+    /// Opens the door, if it is not open.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken, or not ours.
+    pub(super) async fn open(&mut self) -> anyhow::Result<()> {
+        if self.address.borrow().is_some() {
+            return Ok(());
+        }
+        let listener = listen("--http", self.wanted).await?;
+        let address = listener.local_addr()?;
+        // Who answers ends only when everything does.
+        drop(self.listeners.send(listener).await);
+        self.address.send_replace(Some(address));
+        Ok(())
+    }
+}
+
+fn prefix(event_job: &EventJob) -> &serde_json::Value {
+    &event_job.job_template["metadata"]["generateName"]
+}
+
+fn standing(entry: &Entry, address: SocketAddr) -> String {
+    let EventJob { id, webhook, .. } = &*entry.event_job;
+    if let Some(why) = &entry.not_ready {
+        return format!("not ready: {why}");
+    }
+    if entry.event_job.suspend {
+        return "suspended".to_owned();
+    }
+    let namespace = format!("http://{address}/events/{}", id.namespace);
+    let also = if webhook.shared {
+        format!(" and {namespace}")
+    } else {
+        String::new()
+    };
+    format!("takes events at {namespace}/{}{also}", id.name)
+}
+
+/// What is not in the catalog is nowhere, once the files have been read.
+pub(super) struct OnlyFiles(pub(super) Arc<Catalog>);
+
+impl Look for OnlyFiles {
+    fn exists<'a>(&'a self, _id: &'a ObjectId) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(std::future::ready(Ok(!self.0.is_complete())))
+    }
+
+    fn any_shared<'a>(&'a self, _namespace: &'a str) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(std::future::ready(Ok(!self.0.is_complete())))
+    }
+}

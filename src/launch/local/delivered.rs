@@ -1,0 +1,105 @@
+//! What a Job that was made for an event says about it: its annotations, read once.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::launch::OCCURRENCE_ANNOTATION;
+use crate::launch::delivered::{
+    CONCURRENCY_KEY_ANNOTATION, DEDUPLICATE_FOR_ANNOTATION, EVENT_JOB_LABEL, GATE_ANNOTATION,
+    GATE_HOLDER_ANNOTATION, Gate, PAYLOAD_ANNOTATION, RECEIVED_ANNOTATION,
+};
+use crate::launch::event_launcher::DeliveredJob;
+use crate::resource::ObjectId;
+use crate::resource::metadata::text;
+
+use super::entry::Entry;
+use super::ledger::{self, Key, Line};
+use super::rules::{Phase, later};
+
+/// `deduplicateFor` when it is not written: longer than EventBridge sends again.
+const REMEMBER_FOR: Duration = Duration::from_hours(25);
+
+/// What is known of the event of a Job.
+#[derive(Debug, Clone)]
+pub(super) struct Delivered {
+    pub(super) event_job: ObjectId,
+    pub(super) occurrence: String,
+    pub(super) ledger_key: Key,
+    /// The event's hash.
+    pub(super) payload: String,
+    pub(super) gate: Option<Gate>,
+    claimed_by: Option<String>,
+    concurrency_key: String,
+    received_at: Timestamp,
+    remember_for: Duration,
+    /// Counts the changes of the Job in this process.
+    pub(super) version: u64,
+}
+
+impl Delivered {
+    /// Reads a Job; `None` for one that was not made for an event.
+    pub(super) fn parse(job: &Value, created_at: Timestamp) -> Option<Self> {
+        let metadata = &job["metadata"];
+        let annotation = |key: &str| metadata["annotations"][key].as_str();
+        let occurrence = annotation(OCCURRENCE_ANNOTATION)?;
+        let payload = annotation(PAYLOAD_ANNOTATION)?;
+        let event_job = metadata["labels"][EVENT_JOB_LABEL].as_str()?;
+        let received_at = annotation(RECEIVED_ANNOTATION).and_then(|at| at.parse().ok());
+        let remember_for =
+            annotation(DEDUPLICATE_FOR_ANNOTATION).and_then(|time| text::duration(time).ok());
+        let concurrency_key = annotation(CONCURRENCY_KEY_ANNOTATION).unwrap_or_default();
+        Some(Self {
+            event_job: ObjectId::new(metadata["namespace"].as_str()?, event_job),
+            occurrence: occurrence.to_owned(),
+            ledger_key: ledger::key(occurrence)?,
+            payload: payload.to_owned(),
+            gate: annotation(GATE_ANNOTATION).and_then(Gate::parse),
+            claimed_by: annotation(GATE_HOLDER_ANNOTATION).map(str::to_owned),
+            concurrency_key: concurrency_key.to_owned(),
+            received_at: received_at.unwrap_or(created_at),
+            remember_for: remember_for.unwrap_or(REMEMBER_FOR),
+            version: 0,
+        })
+    }
+}
+
+impl Entry {
+    /// What the ledger has to say about this Job, if it was made for an event.
+    pub(super) fn line(&self) -> Option<Line> {
+        let delivered = self.delivered.as_ref()?;
+        Some(Line {
+            key: delivered.ledger_key,
+            expires_at: later(self.created_at, delivered.remember_for),
+        })
+    }
+
+    /// As the admission loop sees it; `None` for a Job that was not made for an event.
+    pub(super) fn delivered_job(&self, id: &ObjectId) -> Option<DeliveredJob> {
+        let delivered = self.delivered.as_ref()?;
+        let pods = |is: fn(Phase) -> bool| {
+            let pods = self.pods.iter().filter(|pod| is(pod.phase)).count();
+            u32::try_from(pods).unwrap_or(u32::MAX)
+        };
+        Some(DeliveredJob {
+            id: id.clone(),
+            uid: self.uid.clone(),
+            version: delivered.version.to_string(),
+            event_job: delivered.event_job.clone(),
+            occurrence: delivered.occurrence.clone(),
+            gate: delivered.gate,
+            is_suspended: self.spec.rules.suspend,
+            claimed_by: delivered.claimed_by.clone(),
+            key: delivered.concurrency_key.clone(),
+            received_at: delivered.received_at,
+            created_at: self.created_at,
+            ended: self.finished.map(|(ending, at)| (ending.outcome(), at)),
+            // A name is free at once.
+            is_going: false,
+            active_pods: pods(Phase::is_live),
+            ready_pods: pods(|phase| phase == Phase::Running),
+            remember_for: delivered.remember_for,
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! Traps in an EventJob.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::NAME_PREFIX;
+use crate::resource::Fault;
+use crate::resource::event_job::{Auth, EventJob, Format, HmacScheme, IdPart};
+use crate::resource::fields::{join, suggest};
+
+/// How long EventBridge tries by default. Source: EventBridge User Guide, "Retrying event delivery".
+const EVENTBRIDGE_RETRIES: Duration = Duration::from_hours(24);
+/// The default of `--ledger-grace`. Unit: seconds.
+const LEDGER_GRACE_SECONDS: i64 = 600;
+/// The fields of an EventBridge envelope.
+const ENVELOPE: [&str; 10] = [
+    "account",
+    "detail",
+    "detail-type",
+    "id",
+    "region",
+    "replay-name",
+    "resources",
+    "source",
+    "time",
+    "version",
+];
+
+/// Warnings about an EventJob; `written` is the document it was read from.
+pub fn of_event_job(event_job: &EventJob, written: &Value) -> Vec<Fault> {
+    let spec = &written["spec"];
+    let mut found = Vec::new();
+    senders(event_job, &mut found);
+    identity(event_job, &mut found);
+    // With an identity of their own, bodies may be anything.
+    if event_job.webhook.format == Format::EventBridge && event_job.id_from.is_empty() {
+        fields_of_patterns(&spec["pattern"], "spec.pattern", &mut found);
+        fields_of_paths(spec, &mut found);
+    }
+    variables(event_job, &mut found);
+    jobs(event_job, &mut found);
+    found
+}
+
+fn senders(event_job: &EventJob, found: &mut Vec<Fault>) {
+    let webhook = &event_job.webhook;
+    let is_github = |auth: &Auth| {
+        matches!(
+            auth,
+            Auth::Hmac {
+                scheme: HmacScheme::GitHub,
+                ..
+            }
+        )
+    };
+    if webhook.auth.contains(&Auth::None) {
+        found.push(Fault::at(
+            "spec.source.webhook.auth",
+            "is none: everybody who reaches the port starts Jobs",
+        ));
+    }
+    if webhook.format == Format::Sns
+        && !webhook
+            .auth
+            .iter()
+            .any(|auth| matches!(auth, Auth::Sns { .. }))
+    {
+        found.push(Fault::at(
+            "spec.source.webhook.auth",
+            "has no sns: subscriptions are confirmed only for topics that it lists, so somebody has to confirm them by hand",
+        ));
+    }
+    if webhook.auth.iter().any(is_github) && webhook.format != Format::Json {
+        found.push(Fault::at(
+            "spec.source.webhook.format",
+            "is not JSON, and what GitHub sends has no other form: every event is answered 400; write format: JSON and idFrom: [{header: X-GitHub-Delivery}]",
+        ));
+    }
+    if webhook.shared && event_job.pattern.is_none() {
+        found.push(Fault::at(
+            "spec.source.webhook.shared",
+            "is on without a pattern: every event that is posted to the namespace starts a Job",
+        ));
+    }
+}
+
+fn identity(event_job: &EventJob, found: &mut Vec<Fault>) {
+    let format = event_job.webhook.format;
+    if format == Format::Json && event_job.id_from.is_empty() {
+        found.push(Fault::at(
+            "spec.idFrom",
+            "is not written: with format: JSON an event's id is its webhook-id or Idempotency-Key header, and an event with neither is answered 400; name what the sender sets, such as {header: X-GitHub-Delivery}",
+        ));
+    }
+    if event_job.id_from == [IdPart::BodyHash] {
+        found.push(Fault::at(
+            "spec.idFrom",
+            "is bodyHash alone: two events that say the same within deduplicateFor are one, and get one Job",
+        ));
+    }
+    if format == Format::EventBridge && event_job.deduplicate_for < EVENTBRIDGE_RETRIES {
+        found.push(Fault::at(
+            "spec.deduplicateFor",
+            "is less than 24h, for which EventBridge tries again unless its rule says less: an event that comes later than this gets a second Job",
+        ));
+    }
+}
+
+/// Fields that no envelope has, so that the pattern never matches.
+fn fields_of_patterns(pattern: &Value, path: &str, found: &mut Vec<Fault>) {
+    for (key, value) in pattern.as_object().into_iter().flatten() {
+        let field = join(path, key);
+        if key == "$or" {
+            for (index, pattern) in value.as_array().into_iter().flatten().enumerate() {
+                fields_of_patterns(pattern, &format!("{field}[{index}]"), found);
+            }
+        } else if !ENVELOPE.contains(&key.as_str()) {
+            let message = "is no field of an EventBridge event: unless the pattern asks that it is not there, nothing ever matches";
+            found.push(Fault::at(field, suggested(message, key)));
+        }
+    }
+}
+
+/// Paths that lead to nothing in an envelope.
+fn fields_of_paths(spec: &Value, found: &mut Vec<Fault>) {
+    let bind = &spec["bind"];
+    let mut places = Vec::new();
+    for list in ["env", "labels", "annotations"] {
+        for (index, entry) in bind[list].as_array().into_iter().flatten().enumerate() {
+            // A default makes a path that may be missing.
+            if entry["default"].is_null() {
+                places.push((format!("spec.bind.{list}[{index}].path"), &entry["path"]));
+            }
+        }
+    }
+    for count in ["completions", "parallelism"] {
+        places.push((format!("spec.bind.{count}.path"), &bind[count]["path"]));
+    }
+    let key = &spec["concurrency"]["keyFrom"]["path"];
+    places.push(("spec.concurrency.keyFrom.path".to_owned(), key));
+    for (field, path) in places {
+        let name = path.as_str().and_then(first_name);
+        if let Some(name) = name.filter(|name| !ENVELOPE.contains(name)) {
+            let message =
+                "begins with no field of an EventBridge event: every event is answered 400";
+            found.push(Fault::at(field, suggested(message, name)));
+        }
+    }
+}
+
+fn suggested(message: &str, written: &str) -> String {
+    let mut message = message.to_owned();
+    suggest(&mut message, written, &ENVELOPE);
+    message
+}
+
+/// `detail` of `$.detail.id`; `None` where it takes more to find out.
+fn first_name(path: &str) -> Option<&str> {
+    let rest = path.trim_start().strip_prefix('$')?;
+    let name = match rest.strip_prefix('.') {
+        Some(rest) => rest.split(['.', '[']).next()?,
+        None => {
+            let rest = rest.strip_prefix('[')?;
+            let quote = rest.chars().next().filter(|c| "'\"".contains(*c))?;
+            rest[1..].split(quote).next()?
+        }
+    };
+    let is_plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    (!name.is_empty() && name.chars().all(is_plain)).then_some(name)
+}
+
+/// Variables that the template has too.
+fn variables(event_job: &EventJob, found: &mut Vec<Fault>) {
+    let pod = &event_job.job_template["spec"]["template"]["spec"];
+    for (index, binding) in event_job.bind.env.iter().enumerate() {
+        let has = |container: &&Value| {
+            let is_meant = binding
+                .container
+                .as_deref()
+                .is_none_or(|name| container["name"] == name);
+            let env = container["env"].as_array();
+            is_meant
+                && env
+                    .into_iter()
+                    .flatten()
+                    .any(|variable| variable["name"] == binding.name.as_str())
+        };
+        let container = ["initContainers", "containers"]
+            .iter()
+            .filter_map(|list| pod[list].as_array())
+            .flatten()
+            .find(has);
+        if let Some(name) = container.and_then(|container| container["name"].as_str()) {
+            found.push(Fault::at(
+                format!("spec.bind.env[{index}].name"),
+                format!("is written in container {name} of jobTemplate too: the event's value replaces it"),
+            ));
+        }
+    }
+}
+
+fn jobs(event_job: &EventJob, found: &mut Vec<Fault>) {
+    let job = &event_job.job_template["spec"];
+    let generate_name = event_job.job_template["metadata"]["generateName"].as_str();
+    let (field, name) = match generate_name.filter(|name| !name.is_empty()) {
+        Some(name) => ("spec.jobTemplate.metadata.generateName", name),
+        None => ("metadata.name", event_job.id.name.as_str()),
+    };
+    if name.len() > NAME_PREFIX {
+        found.push(Fault::at(
+            field,
+            format!("has {} characters, and the names of Jobs take the first {NAME_PREFIX}: two objects that differ only later look alike in lists", name.len()),
+        ));
+    }
+    if let Some(seconds) = job["ttlSecondsAfterFinished"].as_i64()
+        && (0..LEDGER_GRACE_SECONDS).contains(&seconds)
+    {
+        found.push(Fault::at(
+            "spec.jobTemplate.spec.ttlSecondsAfterFinished",
+            format!("is {seconds}, and is raised to --ledger-grace, {LEDGER_GRACE_SECONDS} by default: a Job that goes earlier may be made twice"),
+        ));
+    }
+    if job["template"]["spec"]["restartPolicy"] == "OnFailure"
+        && job["backoffLimit"].is_null()
+        && job["activeDeadlineSeconds"].is_null()
+    {
+        found.push(Fault::at(
+            "spec.jobTemplate.spec.template.spec.restartPolicy",
+            "is OnFailure: a container that crashes is restarted in the same Pod for minutes, and its earlier logs are gone; write Never, or a backoffLimit or activeDeadlineSeconds",
+        ));
+    }
+}
