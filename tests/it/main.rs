@@ -34,5 +34,6 @@ mod source_vectors;
 mod sqs;
 mod status;
 mod template_corpus;
+mod test_event;
 mod turns;
 mod watch;
