@@ -445,3 +445,6 @@ async fn read(
         Answer::error(reason, error.to_string())
     })
 }
+
+#[cfg(test)]
+mod tests;
