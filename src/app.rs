@@ -63,7 +63,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         scope.clone(),
         config.unseen_grace,
     ));
-    let cluster_namespace = config.cluster_namespace.clone().unwrap_or(own_namespace);
+    let cluster_namespace = config
+        .cluster_namespace
+        .clone()
+        .unwrap_or_else(|| own_namespace.clone());
     let lookup = Arc::new(lookup::kubernetes::Kubernetes::new(
         cluster.clone(),
         cluster_namespace,
@@ -71,14 +74,21 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let shared = Shared {
         launcher: launcher.clone(),
         sources: pool,
-        lookup,
+        lookup: lookup.clone(),
         reporter: Arc::new(Writer::new(cluster.clone(), config::instance())),
         metrics: metrics.clone(),
         clock,
     };
     let listener = listen("--health", config.health).await?;
     let door = listen("--http", config.http).await?;
-    let events = events::Events::new(&cluster, &scope, &config, lookup.clone(), &mut registry)?;
+    let events = events::Events::new(
+        &cluster,
+        &scope,
+        &own_namespace,
+        &config,
+        lookup,
+        &mut registry,
+    );
     info!(scope = ?scope, health = %listener.local_addr()?, http = %door.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
 
     let stop = CancellationToken::new();

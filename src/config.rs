@@ -56,6 +56,10 @@ pub struct Config {
     #[arg(long, env = "SLIPWAY_LEDGER_GRACE", value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub ledger_grace: Duration,
 
+    /// Lead without asking for the Lease. For tests of what happens when two do.
+    #[arg(long, env = "SLIPWAY_LEAD", hide = true)]
+    pub lead: bool,
+
     /// How long to wait for turns and events under way after the first SIGTERM
     #[arg(long, env = "SLIPWAY_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub drain_timeout: Duration,

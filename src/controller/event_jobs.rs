@@ -80,11 +80,11 @@ type Proved = (ObjectId, Arc<EventJob>, Result<(), launch::Error>);
 
 /// Looks after EventJobs until `stop`, or the end of `changes`.
 pub async fn run(desk: Desk, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
+    let launcher = Arc::clone(&desk.launcher);
     let mut known: HashMap<ObjectId, Known> = HashMap::new();
     let mut proofs: FuturesUnordered<BoxFuture<'_, Proved>> = FuturesUnordered::new();
     let mut beats = tokio::time::interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let launcher = Arc::clone(&desk.launcher);
     loop {
         for (id, known) in &mut known {
             if proofs.len() >= PROOFS_AT_ONCE {

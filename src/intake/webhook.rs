@@ -5,7 +5,7 @@
 //! before that. Every way out is an [`Answer`].
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;

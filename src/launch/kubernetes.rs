@@ -35,6 +35,8 @@ mod names;
 mod outstanding;
 mod round;
 
+pub use round::new_holder;
+
 /// A create that was sent this long ago is applied, or never will be: the API
 /// server's handlers end after 34 s, its requests after 60 s.
 pub const LATEST_CREATE: Duration = Duration::from_mins(1);

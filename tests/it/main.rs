@@ -25,6 +25,7 @@ mod local;
 mod lookup;
 mod metrics;
 mod pattern_vectors;
+mod protocol;
 mod readme;
 mod resource_vectors;
 mod scaling_laws;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join;
 use serde_json::{Value, json};
 use slipway::cluster::{Cluster, Scope};
-use slipway::controller::watch::Watch;
+use slipway::controller::watch::{Kinds, Watch};
 use slipway::controller::{Change, WAITING_CHANGES};
 use slipway::resource::{Api, ObjectId};
 use tokio::sync::mpsc;
@@ -38,7 +38,12 @@ impl Changes {
 async fn watching(world: &World, namespaces: &[&str], test: impl AsyncFnOnce(Changes)) {
     let (sender, receiver) = mpsc::channel(WAITING_CHANGES);
     let scope = Scope::Namespaces(namespaces.iter().map(ToString::to_string).collect());
-    let watch = Watch::new(Cluster::new(world.proxy.client()), scope, sender);
+    let watch = Watch::new(
+        Kinds::ScaledJobs,
+        Cluster::new(world.proxy.client()),
+        scope,
+        sender,
+    );
     let (ended, end) = tokio::sync::oneshot::channel::<()>();
     let test = async {
         test(Changes(receiver)).await;

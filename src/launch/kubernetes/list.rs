@@ -78,7 +78,7 @@ pub(super) async fn pages<T: DeserializeOwned>(
             return Err(unreadable(object, &answer));
         }
         let page: Page<T> = answer.json().map_err(|error| unavailable(object, &error))?;
-        items.extend(page.items);
+        items.extend(page.items.into_iter().flatten());
         next = page.metadata.next.filter(|token| !token.is_empty());
         if next.is_none() {
             return Ok(items);
@@ -90,7 +90,8 @@ pub(super) async fn pages<T: DeserializeOwned>(
 struct Page<T> {
     #[serde(default)]
     metadata: PageMetadata,
-    items: Vec<T>,
+    /// `null` in a list of metadata that holds nothing.
+    items: Option<Vec<T>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -51,7 +51,7 @@ struct Record {
 }
 
 /// A name for this process that no other has: 16 hexadecimal digits.
-pub(super) fn new_holder() -> String {
+pub fn new_holder() -> String {
     // The standard library's only source of randomness: a new hasher's key.
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }
