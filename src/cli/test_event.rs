@@ -25,7 +25,7 @@ const STANDARD_INPUT: &str = "-";
 /// The largest event that is read. Unit: bytes. As large as the door takes.
 const LARGEST_EVENT: u64 = 2 * 1024 * 1024;
 /// What an unwritten `--ledger-grace` of `slipway run` is: shorter TTLs are raised to it.
-const LEAST_TTL: Duration = Duration::from_secs(600);
+const LEAST_TTL: Duration = Duration::from_mins(10);
 /// A CloudEvent in a file has no headers; it is one whole object.
 const STRUCTURED: &str = "application/cloudevents+json";
 

@@ -86,26 +86,36 @@ fn a_matching_event_comes_out_as_the_job_it_becomes() {
     assert_eq!(result["job"]["kind"], "Job");
 }
 
+/// Arguments, the event, the exit code, and what is printed among others.
+type Row<'a> = (Vec<&'a str>, &'a str, i32, &'a str);
+
+fn check(rows: &[Row<'_>]) {
+    for (arguments, event, code, says) in rows {
+        let (told, text) = test_event(arguments, event);
+        assert_eq!(told, Some(*code), "{arguments:?}: {text}");
+        assert!(text.contains(says), "{arguments:?}: {text}");
+    }
+}
+
 #[test]
-fn every_answer_has_its_exit_code_and_says_which_field_it_is_about() {
+fn an_event_job_says_yes_or_which_field_says_no_or_what_is_wrong() {
     let jobs = file("answers.yaml", EVENT_JOBS);
-    let wrong = file(
-        "wrong.yaml",
-        &EVENT_JOBS
-            .replace("renewed", "exists: 5")
-            .replace("Never", "Newer"),
-    );
+    let wrong = EVENT_JOBS.replace("renewed", "exists: 5");
+    let wrong = file("wrong.yaml", &wrong);
     let (jobs, wrong) = (jobs.to_str().unwrap(), wrong.to_str().unwrap());
     let good = event(&json!({"state": "renewed", "id": 5}));
     let bare = event(&json!({"state": "renewed"}));
+    let other = good.replace("renewed", "x");
+    let nameless = good.replace("e1", "");
+    let list = format!("[{good},{bare}]");
     let invoices = |file| vec![file, "-", "--name", "invoices"];
     let orders = |header| vec![jobs, "-", "--name", "orders", "--header", header];
-    let pattern = |pattern| vec!["--pattern", pattern, "-"];
-    for (arguments, event, code, says) in [
+    let no_id = "orders: not valid: header webhook-id: is missing";
+    check(&[
         (invoices(jobs), &good, 0, "invoices: match, event id \"e1\""),
         (
             invoices(jobs),
-            &good.replace("renewed", "x"),
+            &other,
             1,
             "invoices: no match: detail.state: ",
         ),
@@ -113,63 +123,29 @@ fn every_answer_has_its_exit_code_and_says_which_field_it_is_about() {
             invoices(jobs),
             &bare,
             2,
-            "invoices: not valid: $.detail.id: is missing",
+            "not valid: $.detail.id: is missing",
         ),
-        (
-            invoices(jobs),
-            &good.replace("e1", ""),
-            2,
-            "not valid: $.id: is empty",
-        ),
-        (
-            invoices(jobs),
-            &"{".to_owned(),
-            2,
-            "not valid: body: is not JSON",
-        ),
-        (
-            invoices(jobs),
-            &format!("[{good},{bare}]"),
-            2,
-            "invoices: event 1: not valid: ",
-        ),
+        (invoices(jobs), &nameless, 2, "not valid: $.id: is empty"),
+        (invoices(jobs), "{", 2, "not valid: body: is not JSON"),
+        (invoices(jobs), &list, 2, "invoices: event 1: not valid: "),
         (
             orders("Webhook-Id: w1"),
             &good,
             0,
             "orders: match, event id \"w1\"",
         ),
-        (
-            orders("x-other: 1"),
-            &good,
-            2,
-            "orders: not valid: header webhook-id: is missing",
-        ),
-        (
-            vec![jobs, "-"],
-            &good,
-            2,
-            "orders: not valid: header webhook-id: is missing",
-        ),
+        (orders("x-other: 1"), &good, 2, no_id),
+        (vec![jobs, "-"], &good, 2, no_id),
         (invoices(wrong), &good, 2, "not valid: "),
-        (
-            vec![jobs, "-", "--name", "no"],
-            &good,
-            2,
-            "# not valid: FILE: holds no EventJob of the name no",
-        ),
-        (
-            vec!["/nowhere.yaml", "-"],
-            &good,
-            2,
-            "# not valid: /nowhere.yaml:1:1: cannot be read",
-        ),
-        (
-            vec![jobs, "/nowhere.json"],
-            &good,
-            2,
-            "# not valid: /nowhere.json: cannot be read",
-        ),
+    ]);
+}
+
+#[test]
+fn a_pattern_alone_is_told_in_the_words_of_aws() {
+    let good = event(&json!({}));
+    let pattern = |pattern| vec!["--pattern", pattern, "-"];
+    let wrong = r#"Event pattern is not valid. Reason: "source" must be an object or an array"#;
+    check(&[
         (pattern(r#"{"source":["billing"]}"#), &good, 0, "# match\n"),
         (
             pattern(r#"{"source":["x"]}"#),
@@ -177,26 +153,43 @@ fn every_answer_has_its_exit_code_and_says_which_field_it_is_about() {
             1,
             "# no match: source: ",
         ),
-        (
-            pattern(r#"{"source":"x"}"#),
-            &good,
-            2,
-            r#"Event pattern is not valid. Reason: "source" must be an object or an array"#,
-        ),
+        (pattern(r#"{"source":"x"}"#), &good, 2, wrong),
         (
             pattern(r#"{"source":["x"]}"#),
-            &"x".to_owned(),
+            "x",
             2,
-            "# not valid: body: is not JSON",
+            "not valid: body: is not JSON",
         ),
-        // Wrong usage.
-        (vec![jobs], &good, 2, ""),
-        (vec!["-", "-"], &good, 2, ""),
-        (vec!["--pattern", "{}", jobs, "-"], &good, 2, ""),
-        (orders("no colon"), &good, 2, ""),
-    ] {
-        let (told, text) = test_event(&arguments, event);
-        assert_eq!(told, Some(code), "{arguments:?}: {text}");
-        assert!(text.contains(says), "{arguments:?}: {text}");
-    }
+    ]);
+}
+
+#[test]
+fn what_cannot_be_read_or_understood_is_two_and_never_a_no() {
+    let jobs = file("usage.yaml", EVENT_JOBS);
+    let jobs = jobs.to_str().unwrap();
+    let named = |name| vec![jobs, "-", "--name", name];
+    check(&[
+        (
+            named("no"),
+            "1",
+            2,
+            "FILE: holds no EventJob of the name no",
+        ),
+        (
+            vec!["/nowhere.yaml", "-"],
+            "1",
+            2,
+            "/nowhere.yaml:1:1: cannot be read",
+        ),
+        (
+            vec![jobs, "/nowhere.json"],
+            "1",
+            2,
+            "/nowhere.json: cannot be read",
+        ),
+        (vec![jobs], "1", 2, ""),
+        (vec!["-", "-"], "1", 2, ""),
+        (vec!["--pattern", "{}", jobs, "-"], "1", 2, ""),
+        (vec![jobs, "-", "--header", "no colon"], "1", 2, ""),
+    ]);
 }

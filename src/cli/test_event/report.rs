@@ -57,10 +57,10 @@ pub(super) fn print_text(reports: &[Report], out: &mut dyn Write) -> anyhow::Res
     for report in reports {
         let mut who = String::new();
         if let Some(id) = &report.event_job {
-            who.push_str(&format!("EventJob {id}: "));
+            who = format!("EventJob {id}: ");
         }
         if let Some(index) = report.index {
-            who.push_str(&format!("event {index}: "));
+            who = format!("{who}event {index}: ");
         }
         match &report.verdict {
             Verdict::Match(None) => writeln!(out, "# {who}match")?,
