@@ -178,7 +178,7 @@ fn occurrence() -> String {
 /// A real ledger whose copy has the key or not, confirmed so many ticks ago, or never.
 fn ledger(has: bool, confirmed: Option<u8>, since: u8) -> Ledger {
     let mut ledger = Ledger::new("holder");
-    let before = |ticks: u8| BOOT - TICK * u32::from(ticks);
+    let before = |ticks: u8| BOOT.saturating_sub(TICK * u32::from(ticks));
     if has {
         let made = Timestamp::from_second(i64::from(SERVER_SECONDS)).unwrap();
         let entry = Entry::new(&occurrence(), made, Duration::from_hours(25), 0).unwrap();

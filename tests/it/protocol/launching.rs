@@ -66,7 +66,7 @@ struct Flight {
 }
 
 impl Replica {
-    fn code(&self) -> u128 {
+    fn code(self) -> u128 {
         let run = self.run.map_or(0, |run| {
             let flags =
                 u128::from(run.event) << 2 | u128::from(run.name) << 1 | u128::from(run.has_made);

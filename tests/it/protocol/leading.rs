@@ -18,6 +18,10 @@ pub(super) const JOBS: usize = 3;
 
 /// What holds in a world of gates.
 #[derive(Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that a test takes out"
+)]
 pub(super) struct Rules {
     pub(super) policy: GatedPolicy,
     pub(super) limit: u32,
