@@ -18,8 +18,8 @@ EXAMPLES:
   # Events on another port: POST http://HOST:8443/events/NAMESPACE/NAME
   slipway run --http :8443
 
-Several replicas may run: each takes events, and one of them, who holds the Lease \"slipway\", lets waiting
-Jobs start and tidies up. ScaledJobs are for one replica.";
+Several replicas may run: each takes events; the one that holds the Lease \"slipway\" lets waiting
+Jobs start and tidies up. ScaledJobs want one replica for now.";
 
 /// Arguments of `slipway run`.
 #[derive(Debug, clap::Args)]
