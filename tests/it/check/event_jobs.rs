@@ -340,13 +340,10 @@ async fn said(text: &str) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
-async fn check_tells_each_mistake_and_each_trap_at_its_place() {
-    assert_eq!(said(RIGHT).await, Vec::<String>::new());
+/// What is written, what stands there instead, and what is said.
+fn mistakes_and_traps() -> Vec<(&'static str, &'static str, String)> {
     let ours = "EventJob default/invoice: spec";
-    let mut missed = Vec::new();
-    // What is written, what stands there instead, and what is said.
-    for (right, wrong, expected) in [
+    vec![
         (
             "  pattern:\n    source:",
             "  pattern:\n    sauce:",
@@ -459,7 +456,14 @@ async fn check_tells_each_mistake_and_each_trap_at_its_place() {
                 "warning f:7:5: {ours}.source.webhook.format: is not JSON, and what GitHub sends"
             ),
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn check_tells_each_mistake_and_each_trap_at_its_place() {
+    assert_eq!(said(RIGHT).await, Vec::<String>::new());
+    let mut missed = Vec::new();
+    for (right, wrong, expected) in mistakes_and_traps() {
         let text = RIGHT.replacen(right, wrong, 1);
         assert_ne!(text, RIGHT, "{right} is not there");
         let said = said(&text).await;
