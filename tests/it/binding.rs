@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use slipway::event::Event;
 use slipway::launch::delivered::Delivery;
 use slipway::resource::event_job::{Bind, CountBinding, EventJob, MetadataBinding, Origin};
