@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -116,7 +117,9 @@ impl Event {
                 let mut id = String::new();
                 for part in parts {
                     let part = self.part(part)?;
-                    id.push_str(&format!("{}:{part}", part.len()));
+                    id.push_str(&part.len().to_string());
+                    id.push(':');
+                    id.push_str(&part);
                 }
                 id
             }
@@ -186,7 +189,11 @@ impl Event {
     /// The hash of the event's value, 64 hexadecimal digits: the same for every text that says the same.
     pub fn payload_hash(&self) -> String {
         let hash = Sha256::digest(json_text::canonical(&self.text));
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.iter()
+            .fold(String::with_capacity(64), |mut text, byte| {
+                write!(text, "{byte:02x}").expect("a String takes all");
+                text
+            })
     }
 }
 

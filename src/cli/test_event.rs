@@ -9,15 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
-
 use crate::app;
 use crate::cli::wrong_usage;
 use crate::event::{self, Attributes, Event, Opened, Refusal};
 use crate::launch::delivered::Delivery;
 use crate::manifest::{self, Manifests};
 use crate::pattern::Pattern;
-use crate::resource::ObjectId;
 use crate::resource::event_job::{self, EventJob, Format};
 use crate::resource::scaled_job::SLIPWAY_API_VERSION;
 
@@ -28,7 +25,7 @@ const STANDARD_INPUT: &str = "-";
 /// The largest event that is read. Unit: bytes. As large as the door takes.
 const LARGEST_EVENT: u64 = 2 * 1024 * 1024;
 /// What an unwritten `--ledger-grace` of `slipway run` is: shorter TTLs are raised to it.
-const LEAST_TTL: Duration = Duration::from_secs(600);
+const LEAST_TTL: Duration = Duration::from_mins(10);
 /// A CloudEvent in a file has no headers; it is one whole object.
 const STRUCTURED: &str = "application/cloudevents+json";
 
@@ -86,7 +83,7 @@ pub enum Output {
 ///
 /// # Errors
 ///
-/// When the event cannot be read, or `out` takes no more.
+/// When `out` takes no more.
 pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let (file, event) = match (args.paths.as_slice(), &args.pattern) {
         ([event], Some(_)) => (None, event),
@@ -105,14 +102,21 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Ok(attributes) => attributes,
         Err(message) => return Ok(wrong_usage(&message)),
     };
-    let body = read(event)?;
-    let reports = match (&args.pattern, file) {
-        (Some(pattern), _) => vec![test_pattern(pattern, &body)],
-        (None, Some(file)) => {
+    let reports = match (read(event), &args.pattern, file) {
+        (Err(message), ..) => vec![Report {
+            event_job: None,
+            index: None,
+            verdict: Verdict::Invalid {
+                field: event.display().to_string(),
+                message,
+            },
+        }],
+        (Ok(body), Some(pattern), _) => vec![test_pattern(pattern, &body)],
+        (Ok(body), None, Some(file)) => {
             let manifests = manifest::load(std::slice::from_ref(file)).await;
             test_event_jobs(&manifests, args.name.as_deref(), &attributes, &body)
         }
-        (None, None) => Vec::new(),
+        (Ok(_), None, None) => Vec::new(),
     };
     match args.output {
         Output::Text => report::print_text(&reports, out)?,
@@ -143,23 +147,24 @@ fn attributes(headers: &[String]) -> Result<Attributes, String> {
     Ok(attributes)
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+/// The body; or why there is none, without its name.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
     let source: Box<dyn Read> = if is_standard_input(path) {
         Box::new(std::io::stdin())
     } else {
-        let file = std::fs::File::open(path);
-        Box::new(file.with_context(|| format!("the event {} cannot be read", path.display()))?)
+        Box::new(std::fs::File::open(path).map_err(unreadable)?)
     };
     let mut body = Vec::new();
     source
         .take(LARGEST_EVENT + 1)
         .read_to_end(&mut body)
-        .with_context(|| format!("the event {} cannot be read", path.display()))?;
-    anyhow::ensure!(
-        u64::try_from(body.len()).is_ok_and(|length| length <= LARGEST_EVENT),
-        "the event has more than {LARGEST_EVENT} bytes"
-    );
-    Ok(body)
+        .map_err(unreadable)?;
+    if u64::try_from(body.len()).is_ok_and(|length| length <= LARGEST_EVENT) {
+        Ok(body)
+    } else {
+        Err(format!("has more than {LARGEST_EVENT} bytes"))
+    }
 }
 
 fn test_pattern(pattern: &str, body: &[u8]) -> Report {
@@ -315,9 +320,4 @@ fn verdict(event_job: &EventJob, event: &Event) -> Verdict {
         })),
         Err(refusal) => invalid(refusal),
     }
-}
-
-/// How an EventJob is called in what is printed.
-fn name_of(id: Option<&ObjectId>) -> String {
-    id.map_or_else(|| "pattern".to_owned(), |id| format!("EventJob {id}"))
 }

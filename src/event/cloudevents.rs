@@ -104,7 +104,7 @@ fn binary(attributes: &Attributes, content_type: &str, body: &[u8]) -> Result<Js
             member("data", &|text| push_quoted(text, data));
         } else {
             member("data_base64", &|text| {
-                push_quoted(text, &STANDARD.encode(body))
+                push_quoted(text, &STANDARD.encode(body));
             });
         }
     }

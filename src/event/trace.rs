@@ -74,3 +74,62 @@ fn is_hexadecimal(text: &str, length: usize) -> bool {
 fn is_id(text: &str, length: usize) -> bool {
     is_hexadecimal(text, length) && text.bytes().any(|byte| byte != b'0')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attributes(headers: &[(&str, &str)]) -> Attributes {
+        let headers = headers.iter();
+        headers
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_valid_trace_goes_on_and_any_other_is_dropped() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        let valid = format!("00-{trace}-{span}-01");
+        let parent = |header: &str, value: &str| {
+            of(&attributes(&[(header, value), ("tracestate", "a=b")])).map(|trace| trace.parent)
+        };
+        for (value, wanted) in [
+            (valid.clone(), Some(valid.clone())),
+            (format!("cc-{trace}-{span}-01-more"), Some(valid.clone())),
+            (format!("{valid}-more"), None),
+            (format!("ff-{trace}-{span}-01"), None),
+            (format!("00-{}-{span}-01", "0".repeat(32)), None),
+            (format!("00-{trace}-{}-01", "0".repeat(16)), None),
+            (valid.to_uppercase(), None),
+            (format!("{valid}\n"), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(parent("traceparent", &value), wanted, "{value}");
+        }
+        for (value, wanted) in [
+            (
+                "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+                Some("00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01"),
+            ),
+            (
+                "Self=1-a; Parent=53995c3f42cd8ad8; Root=1-5759e988-bd862e3fe1be46a994272793",
+                Some("00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-00"),
+            ),
+            ("Root=1-5759e988-bd862e3fe1be46a994272793", None),
+            ("Root=1-x-y;Parent=53995c3f42cd8ad8", None),
+        ] {
+            assert_eq!(
+                parent("x-amzn-trace-id", value).as_deref(),
+                wanted,
+                "{value}"
+            );
+        }
+        let state = |state: &str| {
+            let headers = [("traceparent", valid.as_str()), ("tracestate", state)];
+            of(&attributes(&headers)).unwrap().state
+        };
+        assert_eq!(state("a=b").as_deref(), Some("a=b"));
+        assert_eq!(state(&"a".repeat(513)), None);
+        assert_eq!(state("a=\u{e9}"), None);
+    }
+}

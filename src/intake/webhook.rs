@@ -450,3 +450,6 @@ async fn read(
         Answer::error(reason, error.to_string())
     })
 }
+
+#[cfg(test)]
+mod tests;

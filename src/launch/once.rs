@@ -140,7 +140,7 @@ impl Once {
         }
     }
 
-    fn ours(&self, payload_differs: bool) -> Ended {
+    fn ours(self, payload_differs: bool) -> Ended {
         // A try of this very call that had no clear answer made it, as far as anyone can tell.
         if self.is_unclear && !payload_differs {
             Ended::Created

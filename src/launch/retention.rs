@@ -12,12 +12,12 @@ use crate::resource::HistoryLimits;
 ///
 /// Age is when a Job ended. A dropped Job goes once it has no Pods: while it is there, whoever counts sees that
 /// they are. One that somebody resumed by hand stays until it has ended.
-pub fn removable<'a>(
+pub fn removable(
     history: Option<HistoryLimits>,
-    jobs: &'a [DeliveredJob],
+    jobs: &[DeliveredJob],
     remembered_for: impl Fn(&DeliveredJob) -> Option<Duration>,
     grace: Duration,
-) -> Vec<&'a DeliveredJob> {
+) -> Vec<&DeliveredJob> {
     let (dropped, others): (Vec<_>, Vec<_>) =
         jobs.iter().partition(|job| job.gate == Some(Gate::Dropped));
     let mut removable: Vec<&DeliveredJob> =

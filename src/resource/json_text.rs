@@ -135,8 +135,7 @@ impl<'a> Scanner<'a> {
                     self.at += 1;
                 }
                 // What stands around a number or a word.
-                b'}' | b']' | b',' | b':' if depth == 0 => break,
-                b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => break,
+                b'}' | b']' | b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => break,
                 _ => {
                     self.at += 1;
                     continue;

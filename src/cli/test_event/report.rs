@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::name_of;
 use crate::resource::ObjectId;
 
 /// What one EventJob, or a pattern alone, says about one event.
@@ -56,22 +55,25 @@ pub(super) fn exit_code(reports: &[Report]) -> ExitCode {
 /// One comment a report, and the objects as YAML documents: the whole is YAML, and can be applied.
 pub(super) fn print_text(reports: &[Report], out: &mut dyn Write) -> anyhow::Result<()> {
     for report in reports {
-        let mut who = name_of(report.event_job.as_ref());
+        let mut who = String::new();
+        if let Some(id) = &report.event_job {
+            who = format!("EventJob {id}: ");
+        }
         if let Some(index) = report.index {
-            who.push_str(&format!(", event {index}"));
+            who = format!("{who}event {index}: ");
         }
         match &report.verdict {
-            Verdict::Match(None) => writeln!(out, "# {who}: match")?,
+            Verdict::Match(None) => writeln!(out, "# {who}match")?,
             Verdict::NoMatch { field, message } => {
-                writeln!(out, "# {who}: no match: {field}: {message}")?;
+                writeln!(out, "# {who}no match: {field}: {message}")?;
             }
-            Verdict::NoEvent(message) => writeln!(out, "# {who}: no event: {message}")?,
+            Verdict::NoEvent(message) => writeln!(out, "# {who}no event: {message}")?,
             Verdict::Invalid { field, message } => {
-                writeln!(out, "# {who}: not valid: {field}: {message}")?;
+                writeln!(out, "# {who}not valid: {field}: {message}")?;
             }
             Verdict::Match(Some(made)) => {
                 // Quoted: an id may have line breaks, and this is a comment.
-                writeln!(out, "# {who}: match, event id {:?}", made.event_id)?;
+                writeln!(out, "# {who}match, event id {:?}", made.event_id)?;
                 for object in made.secret.iter().chain([&made.job]) {
                     writeln!(out, "---\n{}", serde_saphyr::to_string(object)?.trim_end())?;
                 }

@@ -1,14 +1,15 @@
 //! Keys of issuers, fetched when needed, kept for a while, and kept longer while their issuer is silent.
 //!
-//! No task runs in the background: those who wait drive the call. A stranger with
-//! made-up key ids can cause one call in [`PAUSE`], whatever it sends.
+//! No task runs in the background: those who wait drive the call, and when they go
+//! away, the next who comes drives it on. So a stranger can neither keep a call from
+//! ending nor, with made-up key ids, cause more than one in [`PAUSE`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, Shared, WeakShared};
+use futures::future::{BoxFuture, Shared};
 use tokio::time::Instant;
 use url::Url;
 
@@ -24,6 +25,8 @@ const STALE: Duration = Duration::from_hours(24);
 const PAUSE: Duration = Duration::from_secs(30);
 /// Between two calls to an issuer whose keys are not known: nobody can get in before.
 const PAUSE_WITHOUT_KEYS: Duration = Duration::from_secs(5);
+/// How long somebody waits for newer keys who could do with those that are there.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 /// Issuers that are remembered. Their addresses stand in EventJobs, so strangers cannot add any.
 const MOST_ISSUERS: usize = 256;
 
@@ -45,9 +48,11 @@ struct Slot {
     asked: Option<Instant>,
     /// Why it failed, if it did.
     failure: Option<String>,
-    /// Weak: a call lives as long as somebody waits for it.
-    flight: Option<WeakShared<BoxFuture<'static, ()>>>,
+    /// The call under way.
+    flight: Option<Flight>,
 }
+
+type Flight = Shared<BoxFuture<'static, ()>>;
 
 impl Slot {
     fn usable(&self) -> Option<Arc<KeySet>> {
@@ -69,10 +74,6 @@ impl Slot {
         };
         self.asked.is_none_or(|asked| asked.elapsed() >= pause)
     }
-
-    fn flight(&self) -> Option<Shared<BoxFuture<'static, ()>>> {
-        self.flight.as_ref().and_then(WeakShared::upgrade)
-    }
 }
 
 impl Issuers {
@@ -91,20 +92,24 @@ impl Issuers {
     /// Why there are none.
     pub(super) async fn keys(&self, url: &Url) -> Result<Arc<KeySet>, String> {
         let slot = self.slot(url);
-        let flight = {
-            let mut slot_now = lock(&slot);
-            let usable = slot_now.usable();
-            match (usable, slot_now.flight()) {
-                (Some(keys), _) if slot_now.is_fresh() => return Ok(keys),
-                // Somebody else is asking already; what is there will do.
-                (Some(keys), Some(_)) => return Ok(keys),
-                (None, Some(flight)) => Some(flight),
-                (_, None) if slot_now.may_ask() => Some(self.ask(url, &slot, &mut slot_now)),
-                (_, None) => None,
+        // Twice: the call that somebody else began may have ended badly because nobody drove it.
+        for _ in 0..2 {
+            let (usable, flight) = {
+                let mut now = lock(&slot);
+                if now.is_fresh() {
+                    break;
+                }
+                (now.usable(), self.flight(url, &slot, &mut now))
+            };
+            match (usable, flight) {
+                (_, None) => break,
+                (None, Some(flight)) => flight.await,
+                (Some(keys), Some(flight)) => {
+                    if tokio::time::timeout(PATIENCE, flight).await.is_err() {
+                        return Ok(keys);
+                    }
+                }
             }
-        };
-        if let Some(flight) = flight {
-            flight.await;
         }
         let slot = lock(&slot);
         slot.usable().ok_or_else(|| {
@@ -120,46 +125,44 @@ impl Issuers {
     /// Why it cannot be told whether there are any.
     pub(super) async fn newer(&self, url: &Url) -> Result<Option<Arc<KeySet>>, String> {
         let slot = self.slot(url);
-        let flight = {
-            let mut slot_now = lock(&slot);
-            match slot_now.flight() {
-                Some(flight) => Some(flight),
-                None if slot_now.may_ask() => Some(self.ask(url, &slot, &mut slot_now)),
-                None => None,
-            }
-        };
-        let asked = match flight {
-            Some(flight) => {
-                flight.await;
-                true
-            }
-            None => false,
-        };
+        let flight = self.flight(url, &slot, &mut lock(&slot));
+        let has_asked = flight.is_some();
+        if let Some(flight) = flight {
+            flight.await;
+        }
         let slot = lock(&slot);
         match &slot.failure {
             Some(why) => Err(format!("the issuer's newest keys cannot be read: {why}")),
-            None => Ok(slot.usable().filter(|_| asked)),
+            None => Ok(slot.usable().filter(|_| has_asked)),
         }
     }
 
-    /// Begins a call, which files its own answer.
-    fn ask(
-        &self,
-        url: &Url,
-        slot: &Arc<Mutex<Slot>>,
-        now: &mut Slot,
-    ) -> Shared<BoxFuture<'static, ()>> {
+    /// The call under way, or a new one if it is time for that.
+    fn flight(&self, url: &Url, slot: &Arc<Mutex<Slot>>, now: &mut Slot) -> Option<Flight> {
+        if now.flight.is_none() && now.may_ask() {
+            now.asked = Some(Instant::now());
+            now.flight = Some(self.call(url, slot));
+        }
+        now.flight.clone()
+    }
+
+    /// A call, which files its own answer.
+    fn call(&self, url: &Url, slot: &Arc<Mutex<Slot>>) -> Flight {
         let fetch = Arc::clone(&self.fetch);
         let url = url.clone();
-        let filed = Arc::clone(slot);
-        let flight = async move {
+        // The slot has the call; the call must not have the slot.
+        let filed = Arc::downgrade(slot);
+        let call = async move {
             let begun = Instant::now();
             let host = url.host_str().unwrap_or_default();
             let result = match fetch.get(&url).await {
                 Ok(document) => KeySet::parse(&document).map_err(|why| format!("{host}: {why}")),
                 Err(why) => Err(why),
             };
-            let mut slot = lock(&filed);
+            let Some(slot) = filed.upgrade() else {
+                return;
+            };
+            let mut slot = lock(&slot);
             slot.flight = None;
             match result {
                 Ok(keys) => {
@@ -169,10 +172,7 @@ impl Issuers {
                 Err(why) => slot.failure = Some(why),
             }
         };
-        let flight = flight.boxed().shared();
-        now.asked = Some(Instant::now());
-        now.flight = flight.downgrade();
-        flight
+        call.boxed().shared()
     }
 
     fn slot(&self, url: &Url) -> Arc<Mutex<Slot>> {
@@ -199,6 +199,6 @@ impl Issuers {
 }
 
 /// A panic under these locks cannot leave anything half written: each change is one assignment.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -144,6 +144,16 @@ async fn what_is_wrong_with_a_secret_lets_nobody_in_and_refuses_nobody() {
 }
 
 #[tokio::test]
+async fn nothing_signed_with_a_key_that_is_none_gets_in() {
+    let authenticator = authenticator(Pages::default(), Trust::only([]));
+    for row in shared::troubled() {
+        let verdict = decide(&authenticator, &row.auth, &row.sender).await;
+        let is_trouble = matches!(verdict, Verdict::Unavailable(_));
+        assert!(is_trouble, "{}: {verdict:?}", row.what);
+    }
+}
+
+#[tokio::test]
 async fn a_sender_without_credentials_is_refused_before_its_body_is_read() {
     let authenticator = authenticator(Pages::default(), Trust::only([]));
     let sns = Auth::Sns {

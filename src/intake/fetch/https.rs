@@ -79,7 +79,7 @@ impl Https {
         client.as_ref().map_err(Clone::clone)
     }
 
-    async fn read(&self, host: &str, url: &Url) -> Result<Vec<u8>, String> {
+    async fn read(&self, url: &Url) -> Result<Vec<u8>, String> {
         let request = Request::get(url.as_str())
             .header(header::ACCEPT, "*/*")
             .header(header::USER_AGENT, "slipway")
@@ -105,7 +105,7 @@ impl Https {
             Err(error) if error.is::<LengthLimitError>() => {
                 Err(format!("answered with more than {LONGEST} bytes"))
             }
-            Err(_) => Err(format!("{host} broke off its answer")),
+            Err(_) => Err(String::from("broke off its answer")),
         }
     }
 }
@@ -123,7 +123,7 @@ impl Fetch for Https {
                 ));
             }
             self.rules.check_host(host)?;
-            match tokio::time::timeout(self.deadline, self.read(host, url)).await {
+            match tokio::time::timeout(self.deadline, self.read(url)).await {
                 Ok(result) => result.map_err(|why| format!("{host}: {why}")),
                 Err(_) => Err(format!(
                     "{host} gave no answer within {} s",

@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn durations_are_printed_as_go_does() {
-        assert_eq!(go_style(Duration::from_secs(90_000)), "25h0m0s");
+        assert_eq!(go_style(Duration::from_hours(25)), "25h0m0s");
         assert_eq!(go_style(Duration::from_millis(61_050)), "0h1m1.050s");
     }
 

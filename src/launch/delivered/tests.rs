@@ -12,7 +12,7 @@ use crate::resource::event_job::{
 };
 use crate::resource::query::Query;
 
-const GRACE: Duration = Duration::from_secs(600);
+const GRACE: Duration = Duration::from_mins(10);
 
 fn event_job() -> EventJob {
     EventJob {
@@ -29,7 +29,7 @@ fn event_job() -> EventJob {
         bind: Bind::default(),
         concurrency: Concurrency::Allow,
         rate_limit: None,
-        deduplicate_for: Duration::from_secs(90_000),
+        deduplicate_for: Duration::from_hours(25),
         suspend: false,
         history: Some(HistoryLimits {
             successful: 100,
@@ -150,7 +150,7 @@ fn an_event_is_the_same_job_each_time() {
     let delivery = deliver(&object, &detail).unwrap();
     assert!(delivery == deliver(&object, &detail).unwrap());
     assert!(!delivery.is_gated);
-    assert_eq!(delivery.remember_for, Duration::from_secs(90_000));
+    assert_eq!(delivery.remember_for, Duration::from_hours(25));
     // Another release must give an event the same name, or it launches it twice.
     assert_eq!(delivery.launch.id.name, "invoice-generator-4jk4pjbtbg");
     let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap();

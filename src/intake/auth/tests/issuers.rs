@@ -141,3 +141,17 @@ async fn what_is_no_set_of_keys_is_the_issuers_trouble() {
         pass(Duration::from_secs(5)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_goes_away_does_not_keep_the_keys_from_others() {
+    let asked = Asked::new();
+    Issuer::new().publish(&asked.pages);
+    let auth = [way()];
+    let sender = bearer(&right());
+    {
+        let mut gone = Box::pin(decide(&asked.authenticator, &auth, &sender));
+        assert!(futures::poll!(&mut gone).is_pending());
+    }
+    assert_eq!(asked.pages.asked(), 1);
+    asked.asks(&Verdict::Passed, 0).await;
+}

