@@ -17,6 +17,7 @@ mod answers;
 mod faults;
 mod once;
 mod policies;
+mod rights;
 
 /// The key that every EventJob here wants.
 pub(super) const KEY: &str = "0123456789abcdef0123456789abcdef";

@@ -16,20 +16,25 @@ use crate::support::queue::Queue;
 use crate::support::servers;
 
 /// Group, resource, verbs: the README's list.
-const RIGHTS: [(&str, &str, &str); 9] = [
-    ("batch", "jobs", "get list watch create delete"),
+pub(crate) const RIGHTS: [(&str, &str, &str); 12] = [
+    ("batch", "jobs", "get list watch create patch delete"),
     ("", "pods", "list"),
-    ("", "secrets", "get"),
-    ("", "configmaps", "get"),
+    // More than `get` only for `bind.file`.
+    ("", "secrets", "get create patch delete"),
+    // More than `get` for the ledger.
+    ("", "configmaps", "get list create update delete"),
     ("", "serviceaccounts", "get"),
+    ("coordination.k8s.io", "leases", "get create update"),
     ("slipway.dev", "scaledjobs", "get list watch"),
     ("slipway.dev", "triggerauthentications", "get list watch"),
+    ("slipway.dev", "eventjobs", "get list watch"),
     ("slipway.dev", "scaledjobs/status", "patch"),
+    ("slipway.dev", "eventjobs/status", "patch"),
     ("events.k8s.io", "events", "create"),
 ];
 
 /// Grants the list, less one right, to the user without rights.
-async fn grant(cluster: &Cluster, without: Option<(&str, &str)>) {
+pub(crate) async fn grant(cluster: &Cluster, without: Option<(&str, &str)>) {
     let granted: Vec<Value> = RIGHTS
         .iter()
         .map(|(group, resource, verbs)| {
