@@ -264,3 +264,24 @@ async fn no_secret_and_no_payload_is_in_anything_that_people_read() {
     }
     cluster.remove().await;
 }
+
+#[tokio::test]
+async fn a_rotated_key_is_taken_at_once_and_the_old_one_no_more() {
+    let cluster = cluster("rotate").await;
+    cluster.create(event_job("rotated", &json!({}))).await;
+    let slipway = slipway(&cluster, &[]).await;
+    deliver(&slipway, &cluster, "rotated", &renewed("e-1", "sub-1")).await;
+    let new = "fedcba9876543210fedcba9876543210";
+    cluster.rotate("hook", &[("current", new)]).await;
+    let path = format!("/events/{}/rotated", cluster.namespace);
+    let body = renewed("e-2", "sub-1").to_string();
+    let heard = post(slipway.http(), &path, &[("x-api-key", new)], &body)
+        .await
+        .unwrap();
+    assert_eq!(heard.status, 200, "{heard:?}");
+    let old = post(slipway.http(), &path, &[("x-api-key", KEY)], &body)
+        .await
+        .unwrap();
+    assert_eq!(old.status, 401, "{old:?}");
+    cluster.remove().await;
+}

@@ -170,7 +170,7 @@ async fn two_thousand_events_through_faults_crashes_and_pauses_are_two_thousand_
 }
 
 /// The keys of the namespace's ledger.
-async fn keys(cluster: &crate::support::cluster::Cluster) -> BTreeSet<Vec<u8>> {
+pub(super) async fn keys(cluster: &crate::support::cluster::Cluster) -> BTreeSet<Vec<u8>> {
     use k8s_openapi::api::core::v1::ConfigMap;
     let maps: kube::Api<ConfigMap> =
         kube::Api::namespaced(cluster.client.clone(), &cluster.namespace);
