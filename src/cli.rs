@@ -18,9 +18,10 @@ pub mod test_event;
 
 /// Turns waiting work into Kubernetes Jobs, once each.
 ///
-/// A backlog in SQS or Kafka becomes the right number of Jobs: in a cluster
-/// (`run`), or as processes on this machine (`local`). `demo` shows it in a
-/// minute, with nothing but this program.
+/// A backlog in SQS or Kafka becomes the right number of Jobs, and an event that is
+/// posted becomes one Job, however often it comes: in a cluster (`run`), or as
+/// processes on this machine (`local`). `demo` shows both in a minute, with nothing
+/// but this program.
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, max_term_width = 100)]
 pub struct Cli {
@@ -33,7 +34,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Watch a cluster's ScaledJobs, read their sources, launch their Jobs
+    /// Watch a cluster's ScaledJobs and EventJobs, read their sources, take their events, launch their Jobs
     Run(run::Args),
     /// Run the same engine with no cluster: resources from files, Jobs as processes on this machine
     Local(local::Args),
@@ -43,7 +44,7 @@ enum Command {
     TestEvent(test_event::Args),
     /// Print the CustomResourceDefinitions
     Crd(crd::Args),
-    /// See a Kafka backlog become Jobs and be worked off, on this machine, with nothing else installed
+    /// See a Kafka backlog and events over HTTP become Jobs, on this machine, with nothing else installed
     Demo(demo::Args),
     /// The demo's worker: takes messages and commits them
     #[command(hide = true)]

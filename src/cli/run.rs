@@ -14,7 +14,12 @@ EXAMPLES:
   # Two namespaces of another cluster
   slipway run --kubeconfig ~/.kube/stage --namespaces orders,billing
   # Every namespace, with health and metrics on loopback only
-  slipway run --all-namespaces --health 127.0.0.1:9090";
+  slipway run --all-namespaces --health 127.0.0.1:9090
+  # Events on another port: POST http://HOST:8443/events/NAMESPACE/NAME
+  slipway run --http :8443
+
+Several replicas may run: each takes events, and one of them, who holds the Lease \"slipway\", lets waiting
+Jobs start and tidies up. ScaledJobs are for one replica.";
 
 /// Arguments of `slipway run`.
 #[derive(Debug, clap::Args)]

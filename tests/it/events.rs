@@ -17,13 +17,12 @@ mod answers;
 mod faults;
 mod once;
 mod policies;
-mod rights;
 
 /// The key that every EventJob here wants.
-pub(super) const KEY: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// The invoice generator of the README, with changes merged into its spec.
-pub(super) fn event_job(name: &str, changes: &Value) -> Value {
+pub(crate) fn event_job(name: &str, changes: &Value) -> Value {
     let mut spec = json!({
         "source": {"webhook": {"auth": [{"apiKey": {"secretKeyRefs": [{"name": "hook", "key": "current"}]}}]}},
         "pattern": {"source": ["billing"], "detail-type": ["subscription.renewed"]},
@@ -67,7 +66,7 @@ fn merge(target: &mut Value, patch: &Value) {
 }
 
 /// An envelope as EventBridge sends it.
-pub(super) fn renewed(id: &str, subscription: &str) -> Value {
+pub(crate) fn renewed(id: &str, subscription: &str) -> Value {
     json!({
         "version": "0",
         "id": id,
@@ -102,7 +101,7 @@ pub(super) async fn send(
     send_to(slipway.http(), &cluster.namespace, name, event).await
 }
 
-pub(super) async fn send_to(
+pub(crate) async fn send_to(
     address: &str,
     namespace: &str,
     name: &str,
@@ -113,7 +112,7 @@ pub(super) async fn send_to(
 }
 
 /// Posts an event until it is answered 200.
-pub(super) async fn deliver(
+pub(crate) async fn deliver(
     slipway: &Slipway,
     cluster: &Cluster,
     name: &str,
@@ -126,7 +125,7 @@ pub(super) async fn deliver(
     .await
 }
 
-pub(super) fn event_jobs(cluster: &Cluster) -> Api<DynamicObject> {
+pub(crate) fn event_jobs(cluster: &Cluster) -> Api<DynamicObject> {
     let resource = kube::core::ApiResource {
         group: "slipway.dev".to_owned(),
         version: "v1alpha1".to_owned(),
@@ -145,7 +144,7 @@ pub(super) async fn patch(cluster: &Cluster, name: &str, change: Value) {
 }
 
 /// Waits until the EventJob's status is as wanted; the status.
-pub(super) async fn await_status(
+pub(crate) async fn await_status(
     cluster: &Cluster,
     name: &str,
     what: &str,

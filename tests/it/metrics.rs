@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::controller::{cluster, scaled_job, slipway};
+use crate::events::{KEY, deliver, event_job, renewed};
 use crate::support::await_until;
 use crate::support::queue::Queue;
 
@@ -75,8 +76,11 @@ async fn the_metrics_in_the_readme_are_those_of_the_binary() {
     cluster
         .create(scaled_job("gone", &gone.url, &json!({})))
         .await;
+    cluster.secret("hook", &[("current", KEY)]).await;
+    cluster.create(event_job("invoice", &json!({}))).await;
     let slipway = slipway(&cluster).await;
-    cluster.await_jobs(2).await;
+    deliver(&slipway, &cluster, "invoice", &renewed("e-1", "sub-1")).await;
+    cluster.await_jobs(3).await;
     queue.take(20).await;
     cluster.finish_jobs().await;
     let table = table();

@@ -4,6 +4,7 @@ pub(crate) mod api_proxy;
 pub(crate) mod cluster;
 pub(crate) mod fakes;
 pub(crate) mod http;
+pub(crate) mod local;
 pub(crate) mod objects;
 pub(crate) mod process;
 pub(crate) mod queue;

@@ -9,32 +9,35 @@ use serde_json::{Value, json};
 
 use super::faults::ready_message;
 use super::{cluster, scaled_job};
+use crate::events::{KEY, await_status, deliver, event_job, event_jobs, renewed, send_to};
 use crate::support::await_until;
 use crate::support::cluster::Cluster;
+use crate::support::http::post;
 use crate::support::process::Slipway;
 use crate::support::queue::Queue;
 use crate::support::servers;
 
+/// For what takes several looks at a busy server.
+const SOON: Duration = Duration::from_secs(40);
+
 /// Group, resource, verbs: the README's list.
-pub(crate) const RIGHTS: [(&str, &str, &str); 12] = [
+const RIGHTS: [(&str, &str, &str); 12] = [
     ("batch", "jobs", "get list watch create patch delete"),
     ("", "pods", "list"),
-    // More than `get` only for `bind.file`.
     ("", "secrets", "get create patch delete"),
-    // More than `get` for the ledger.
     ("", "configmaps", "get list create update delete"),
-    ("", "serviceaccounts", "get"),
     ("coordination.k8s.io", "leases", "get create update"),
+    ("", "serviceaccounts", "get"),
     ("slipway.dev", "scaledjobs", "get list watch"),
     ("slipway.dev", "triggerauthentications", "get list watch"),
-    ("slipway.dev", "eventjobs", "get list watch"),
     ("slipway.dev", "scaledjobs/status", "patch"),
+    ("slipway.dev", "eventjobs", "get list watch"),
     ("slipway.dev", "eventjobs/status", "patch"),
     ("events.k8s.io", "events", "create"),
 ];
 
 /// Grants the list, less one right, to the user without rights.
-pub(crate) async fn grant(cluster: &Cluster, without: Option<(&str, &str)>) {
+async fn grant(cluster: &Cluster, without: Option<(&str, &str)>) {
     let granted: Vec<Value> = RIGHTS
         .iter()
         .map(|(group, resource, verbs)| {
@@ -105,6 +108,108 @@ async fn the_rights_of_the_readme_are_enough() {
     let log = slipway.log();
     assert!(!log.contains("WARN"), "{log}");
     cluster.remove().await;
+}
+
+/// A file, a queue, a limit: every right that EventJobs need is used, but for the removal of ledgers that have expired and of
+/// Secrets that another payload left behind.
+fn demanding_events() -> Value {
+    json!({
+        "bind": {"file": {"path": "/var/run/slipway/event.json"}},
+        "concurrencyPolicy": "Queue",
+        "concurrency": {"limit": 1},
+        "successfulJobsHistoryLimit": 0,
+        "failedJobsHistoryLimit": 0,
+    })
+}
+
+async fn slipway_for_events(cluster: &Cluster) -> Slipway {
+    let kubeconfig = servers::named("KUBECONFIG_LIMITED");
+    let arguments = ["--ledger-grace", "0s"];
+    Slipway::run(&kubeconfig, &cluster.namespace, &arguments, &[]).await
+}
+
+#[tokio::test]
+async fn the_rights_of_the_readme_are_enough_for_events() {
+    let cluster = cluster("event-rights").await;
+    grant(&cluster, None).await;
+    cluster.secret("hook", &[("current", KEY)]).await;
+    cluster
+        .create(event_job("invoice", &demanding_events()))
+        .await;
+    let slipway = slipway_for_events(&cluster).await;
+    for id in ["e-1", "e-2"] {
+        let heard = deliver(&slipway, &cluster, "invoice", &renewed(id, "sub-1")).await;
+        assert_eq!(heard.text("result"), "Waiting", "{heard:?}");
+    }
+    // Who asks for what is not there has it looked for.
+    for path in ["/nobody", ""] {
+        let path = format!("/events/{}{path}", cluster.namespace);
+        let heard = post(slipway.http(), &path, &[("x-api-key", KEY)], "{}").await;
+        assert_eq!(heard.unwrap().status, 404, "{path}");
+    }
+    await_until("both had their turn and are gone", SOON, async || {
+        cluster.pods_become("Succeeded", 1).await;
+        cluster.jobs().await.is_empty().then_some(())
+    })
+    .await;
+    await_status(&cluster, "invoice", "a status", |status| {
+        status["lastJobName"].is_string() && status["waiting"] == 0
+    })
+    .await;
+    let log = slipway.log();
+    assert!(!log.contains("WARN"), "{log}");
+    cluster.remove().await;
+}
+
+/// Takes one right away, and waits until the log or the sender's answer has the server's words.
+async fn check_event(verb: &str, resource: &str) {
+    let cluster = cluster("event-right").await;
+    grant(&cluster, Some((verb, resource))).await;
+    cluster.secret("hook", &[("current", KEY)]).await;
+    cluster
+        .create(event_job("invoice", &demanding_events()))
+        .await;
+    let kubeconfig = servers::named("KUBECONFIG_LIMITED");
+    let arguments = ["--ledger-grace", "0s"];
+    let slipway = Slipway::start(&kubeconfig, &cluster.namespace, &arguments, &[]);
+    let words = format!("cannot {verb} resource \"{resource}\"");
+    await_until(&format!("{words} is said"), SOON, async || {
+        let event = renewed("e-1", "sub-1");
+        let heard = send_to(slipway.http(), &cluster.namespace, "invoice", &event).await;
+        let answer = heard
+            .map(|heard| heard.body.to_string())
+            .unwrap_or_default();
+        cluster.pods_become("Succeeded", 1).await;
+        let status = event_jobs(&cluster)
+            .get("invoice")
+            .await
+            .ok()?
+            .data
+            .to_string();
+        let said = [
+            slipway.log(),
+            answer.replace("\\\"", "\""),
+            status.replace("\\\"", "\""),
+        ];
+        said.iter().any(|said| said.contains(&words)).then_some(())
+    })
+    .await;
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn a_right_for_events_that_is_missing_is_named_with_verb_and_resource() {
+    let rows = [
+        ("list", "eventjobs"),
+        ("patch", "eventjobs/status"),
+        ("create", "jobs"),
+        ("patch", "jobs"),
+        ("create", "secrets"),
+        ("list", "configmaps"),
+        ("create", "configmaps"),
+        ("create", "leases"),
+    ];
+    join_all(rows.map(|(verb, resource)| check_event(verb, resource))).await;
 }
 
 /// Where the server's words about a missing right are found.
