@@ -77,8 +77,9 @@ impl Events {
         let metrics = webhook::metrics::Metrics::default();
         metrics.register(registry.sub_registry_with_prefix("webhook"));
         let rules = Rules::new(config.allow_address.clone(), false);
-        let fetch = Https::new(rules, Trust::native());
-        let authenticator = Authenticator::new(lookup, Arc::new(fetch), clock);
+        let trust = Trust::native();
+        let fetch = Arc::new(Https::new(rules, trust.clone()));
+        let authenticator = Authenticator::trusting(lookup, fetch, clock, trust);
         let webhook = Webhook::new(
             catalog.clone(),
             authenticator,

@@ -45,7 +45,7 @@ pub(super) fn manifest(key: &Key, done: &Path) -> String {
     // A JSON string is a YAML string.
     let command = Value::from(command);
     format!(
-        r#"---
+        r"---
 apiVersion: v1
 kind: Secret
 metadata: {{name: hook, namespace: demo}}
@@ -78,7 +78,7 @@ spec:
           containers:
           - name: worker
             image: example.com/renewal-worker
-"#,
+",
         key = key.0,
     )
 }

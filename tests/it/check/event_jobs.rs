@@ -255,8 +255,8 @@ async fn generate_name_is_immutable_and_the_columns_show_a_working_object() {
     api.patch_status(&name, &PatchParams::default(), &patch)
         .await
         .unwrap();
-    let path = format!("/apis/slipway.dev/v1alpha1/namespaces/default/eventjobs/{name}");
-    let request = http::Request::get(path)
+    let address = format!("/apis/slipway.dev/v1alpha1/namespaces/default/eventjobs/{name}");
+    let request = http::Request::get(address)
         .header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
         .body(Vec::new())
         .unwrap();
@@ -341,6 +341,7 @@ async fn said(text: &str) -> Vec<String> {
 }
 
 /// What is written, what stands there instead, and what is said.
+#[expect(clippy::too_many_lines, reason = "a table of rows")]
 fn mistakes_and_traps() -> Vec<(&'static str, &'static str, String)> {
     let ours = "EventJob default/invoice: spec";
     vec![

@@ -9,6 +9,16 @@ use super::{await_status, cluster, condition, deliver, event_job, patch, renewed
 use crate::support::await_until;
 use crate::support::http::post;
 
+/// What it is, path, headers, body, status, and what the message names.
+type Row<'a> = (
+    &'a str,
+    &'a str,
+    &'a [(&'a str, &'a str)],
+    &'a str,
+    u16,
+    &'a str,
+);
+
 #[tokio::test]
 async fn every_wrong_event_is_told_what_is_wrong_and_makes_no_job() {
     let cluster = cluster("answers").await;
@@ -37,7 +47,7 @@ async fn every_wrong_event_is_told_what_is_wrong_and_makes_no_job() {
     let key = ("x-api-key", KEY);
     let nul = renewed("e-4", "a\u{0}b").to_string();
     let huge = renewed("e-5", &"x".repeat(3 << 20)).to_string();
-    let rows: [(&str, &str, &[(&str, &str)], &str, u16, &str); 10] = [
+    let rows: [Row<'_>; 10] = [
         ("no JSON", &path, &[key], "{", 400, "body"),
         ("no id", &path, &[key], &no_id, 400, "id"),
         (
