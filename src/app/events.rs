@@ -14,6 +14,7 @@ use crate::cluster::{Cluster, Scope, boot};
 use crate::config::{self, Config};
 use crate::controller::event_jobs::journal::Journal;
 use crate::controller::event_jobs::look::Looker;
+use crate::controller::event_jobs::metrics::Metrics;
 use crate::controller::event_jobs::writer::Writer;
 use crate::controller::event_jobs::{self, Desk};
 use crate::controller::lease::{Lease, Times};
@@ -41,6 +42,7 @@ pub(super) struct Events {
     webhook: Arc<Webhook>,
     lease: Arc<Lease>,
     leads_anyway: bool,
+    metrics: Metrics,
 }
 
 impl Events {
@@ -70,11 +72,14 @@ impl Events {
         ));
         let catalog = Arc::new(Catalog::default());
         let journal = Arc::new(Journal::new(clock));
+        let event_jobs_metrics = Metrics::default();
+        event_jobs_metrics.register(registry.sub_registry_with_prefix("event_jobs"));
         let metrics = webhook::metrics::Metrics::default();
         metrics.register(registry.sub_registry_with_prefix("webhook"));
         let rules = Rules::new(config.allow_address.clone(), false);
-        let fetch = Https::new(rules, Trust::native());
-        let authenticator = Authenticator::new(lookup, Arc::new(fetch), clock);
+        let trust = Trust::native();
+        let fetch = Arc::new(Https::new(rules, trust.clone()));
+        let authenticator = Authenticator::trusting(lookup, fetch, clock, trust);
         let webhook = Webhook::new(
             catalog.clone(),
             authenticator,
@@ -93,6 +98,7 @@ impl Events {
             webhook: Arc::new(webhook),
             lease: Arc::new(lease),
             leads_anyway: config.lead,
+            metrics: event_jobs_metrics,
         }
     }
 
@@ -116,7 +122,7 @@ impl Events {
         });
         tasks.spawn("events", {
             let (webhook, stop) = (self.webhook.clone(), stop.clone());
-            async move { Ok(events::serve(door, webhook, Limits::default(), stop).await?) }
+            async move { Ok(events::serve(door, webhook, Limits::of_this_process(), stop).await?) }
         });
         tasks.spawn("jobs of events", {
             let (launcher, stop) = (self.launcher.clone(), stop.clone());
@@ -140,6 +146,7 @@ impl Events {
             catalog: self.catalog.clone(),
             journal: self.journal.clone(),
             writer: Writer::new(self.cluster, config::instance()),
+            metrics: self.metrics,
             is_leader: is_leader.clone(),
             clock,
         };

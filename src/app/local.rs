@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ use crate::intake::fetch::trust::Trust;
 use crate::intake::webhook::{self, Webhook};
 use crate::launch::Outcome;
 use crate::launch::delivered::Gate;
-use crate::launch::local::{Fact, JobPhase, Local};
+use crate::launch::local::{Fact, JobPhase, JobView, Local};
 use crate::lookup::files::Current;
 use crate::source::pool::{self, Pool};
 use crate::telemetry;
@@ -112,37 +113,15 @@ where
     let mut signals = Signals::new()?;
     let mut registry = telemetry::registry();
     let rules = Rules::new(settings.allow_address.iter().cloned(), true);
-    let pool = Pool::new(pool::Settings {
-        allow_address: settings.allow_address,
-        allow_loopback: true,
-        web_identity_token_file: settings.web_identity_token_file,
-        sts_endpoint: None,
-    });
-    pool.register(registry.sub_registry_with_prefix("source"));
+    let pool = sources(&settings, &mut registry);
     let stop = CancellationToken::new();
     let reports = Arc::new(Reports::new(stop.clone()));
     let (changes, received) = mpsc::channel(WAITING_CHANGES);
-    let before = local.views();
-    let ended_before = |phase| before.iter().filter(|job| job.phase == phase).count();
-    let tally = Arc::new(Tally {
-        succeeded: AtomicUsize::new(ended_before(JobPhase::Complete)),
-        failed: AtomicUsize::new(ended_before(JobPhase::Failed)),
-        faults: AtomicUsize::new(0),
-    });
+    let tally = Arc::new(Tally::of(&local));
     let lookup = Arc::new(Current::default());
     let catalog = Arc::new(Catalog::default());
-    let door_metrics = webhook::metrics::Metrics::default();
-    door_metrics.register(registry.sub_registry_with_prefix("webhook"));
-    let fetch = Https::new(rules, Trust::native());
-    let door = Arc::new(Knocked::new(Webhook::new(
-        catalog.clone(),
-        Authenticator::new(lookup.clone(), Arc::new(fetch), clock),
-        Arc::new(local.clone()),
-        Arc::new(OnlyFiles(catalog.clone())),
-        door_metrics,
-        Arc::new(()),
-        clock,
-    )));
+    let webhook = webhook(&local, &lookup, &catalog, rules, &mut registry);
+    let door = Arc::new(Knocked::new(webhook));
     let (listeners, to_be_served) = mpsc::channel(1);
     let (address, door_address) = watch::channel(None);
     let mut opening = Opening {
@@ -183,22 +162,13 @@ where
         metrics: metrics.clone(),
         clock,
     };
-    let listener = match settings.health {
-        Some(address) => Some(listen("--health", address).await?),
-        None => None,
-    };
 
     let mut tasks = Tasks::new(stop.clone());
-    if let Some(listener) = listener {
-        tasks.spawn(
-            "health",
-            serve_health(
-                listener,
-                registry,
-                move || metrics.is_synced(),
-                stop.clone(),
-            ),
-        );
+    if let Some(address) = settings.health {
+        let listener = listen("--health", address).await?;
+        let is_synced = move || metrics.is_synced();
+        let health = serve_health(listener, registry, is_synced, stop.clone());
+        tasks.spawn("health", health);
     }
     let facts = local.facts();
     tasks.spawn(
@@ -212,27 +182,13 @@ where
             stop.clone(),
         ),
     );
-    tasks.spawn("jobs", {
-        let (local, stop) = (local.clone(), stop.clone());
-        async move {
-            local.run(stop).await;
-            Ok(())
-        }
-    });
+    spawn_jobs(&mut tasks, &local, catalog, &stop);
     tasks.spawn(
         "finished jobs",
         forward_finished(facts, changes, tally.clone(), stop.clone()),
     );
     tasks.spawn("turns", run_turns(shared, received, stop.clone()));
     tasks.spawn("events", door::serve(to_be_served, door, stop.clone()));
-    tasks.spawn("admission", {
-        let (local, stop) = (Arc::new(local.clone()), stop.clone());
-        async move {
-            // The state folder is ours alone.
-            admission::run(local, catalog, || true, |_| {}, stop).await;
-            Ok(())
-        }
-    });
     tasks.spawn("files", async move {
         tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -246,17 +202,57 @@ where
     let finished = tasks.finish(&mut signals, DRAIN_TIMEOUT).await;
     local.terminate().await;
     finished?;
-    let unfinished = local
-        .views()
-        .iter()
-        .filter(|job| job.finished_at.is_none() && job.gate != Some(Gate::Dropped))
-        .count();
-    Ok(Ended {
-        succeeded: tally.succeeded.load(Ordering::Relaxed),
-        failed: tally.failed.load(Ordering::Relaxed),
-        unfinished,
-        faults: tally.faults.load(Ordering::Relaxed) + reports.stuck(),
-    })
+    Ok(tally.ended(&local, &reports))
+}
+
+/// Runs Jobs, and looks after those of events.
+fn spawn_jobs(tasks: &mut Tasks, local: &Local, catalog: Arc<Catalog>, stop: &CancellationToken) {
+    tasks.spawn("jobs", {
+        let (local, stop) = (local.clone(), stop.clone());
+        async move {
+            local.run(stop).await;
+            Ok(())
+        }
+    });
+    let (local, stop) = (Arc::new(local.clone()), stop.clone());
+    tasks.spawn("admission", async move {
+        // The state folder is ours alone.
+        admission::run(local, catalog, || true, |_| {}, stop).await;
+        Ok(())
+    });
+}
+
+fn sources(settings: &Settings, registry: &mut Registry) -> Pool {
+    let pool = Pool::new(pool::Settings {
+        allow_address: settings.allow_address.clone(),
+        allow_loopback: true,
+        web_identity_token_file: settings.web_identity_token_file.clone(),
+        sts_endpoint: None,
+    });
+    pool.register(registry.sub_registry_with_prefix("source"));
+    pool
+}
+
+fn webhook(
+    local: &Local,
+    lookup: &Arc<Current>,
+    catalog: &Arc<Catalog>,
+    rules: Rules,
+    registry: &mut Registry,
+) -> Webhook {
+    let metrics = webhook::metrics::Metrics::default();
+    metrics.register(registry.sub_registry_with_prefix("webhook"));
+    let trust = Trust::native();
+    let fetch = Arc::new(Https::new(rules, trust.clone()));
+    Webhook::new(
+        catalog.clone(),
+        Authenticator::trusting(lookup.clone(), fetch, clock, trust),
+        Arc::new(local.clone()),
+        Arc::new(OnlyFiles(catalog.clone())),
+        metrics,
+        Arc::new(()),
+        clock,
+    )
 }
 
 /// What is counted on the way.
@@ -265,6 +261,30 @@ struct Tally {
     failed: AtomicUsize,
     /// Of the last look at the files.
     faults: AtomicUsize,
+}
+
+impl Tally {
+    /// What there was before.
+    fn of(local: &Local) -> Self {
+        let before = local.views();
+        let ended = |phase| before.iter().filter(|job| job.phase == phase).count();
+        Self {
+            succeeded: AtomicUsize::new(ended(JobPhase::Complete)),
+            failed: AtomicUsize::new(ended(JobPhase::Failed)),
+            faults: AtomicUsize::new(0),
+        }
+    }
+
+    fn ended(&self, local: &Local, reports: &Reports) -> Ended {
+        let is_unfinished =
+            |job: &&JobView| job.finished_at.is_none() && job.gate != Some(Gate::Dropped);
+        Ended {
+            succeeded: self.succeeded.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            unfinished: local.views().iter().filter(is_unfinished).count(),
+            faults: self.faults.load(Ordering::Relaxed) + reports.stuck(),
+        }
+    }
 }
 
 /// Tells the loop about Jobs that finished, and counts them.

@@ -4,7 +4,7 @@
 //! takes them once the API server has taken its template in a dry run; an edit
 //! takes over when it is proved, and until then events find what was there before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,17 +18,21 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::journal::Journal;
+use self::metrics::Metrics;
 use self::status::{Facts, Standing};
 use self::writer::Writer;
 use crate::catalog::{Catalog, Entry, Listed};
+use crate::controller::announce::Note;
 use crate::controller::{Change, Identity};
 use crate::launch;
-use crate::launch::event_launcher::EventLauncher;
+use crate::launch::delivered::Gate;
+use crate::launch::event_launcher::{DeliveredJob, EventLauncher};
 use crate::resource::event_job::{self, EventJob};
 use crate::resource::{Fault, ObjectId};
 
 pub mod journal;
 pub mod look;
+pub mod metrics;
 pub mod status;
 pub mod writer;
 
@@ -51,6 +55,8 @@ pub struct Desk {
     pub journal: Arc<Journal>,
     /// Writes statuses and Events.
     pub writer: Writer,
+    /// What is counted about EventJobs.
+    pub metrics: Metrics,
     /// Whether this process is the one that writes statuses.
     pub is_leader: Arc<dyn Fn() -> bool + Send + Sync>,
     /// The wall clock.
@@ -62,6 +68,8 @@ struct Known {
     identity: Arc<Identity>,
     parsed: Result<Arc<EventJob>, Vec<Fault>>,
     proof: Proof,
+    /// Dropped Jobs that were told of, by name; `None` before the first look.
+    dropped: Option<BTreeSet<String>>,
 }
 
 /// Whether the API server takes the template.
@@ -110,7 +118,7 @@ pub async fn run(desk: Desk, mut changes: mpsc::Receiver<Change>, stop: Cancella
             Some((id, event_job, proved)) = proofs.next() => {
                 desk.proved(&id, &event_job, proved, &mut known);
             }
-            _ = beats.tick() => desk.tell(&known).await,
+            _ = beats.tick() => desk.tell(&mut known).await,
         }
     }
 }
@@ -126,6 +134,30 @@ impl Known {
         }
         self.proof = Proof::UnderWay { failures };
         self.parsed.as_ref().ok().cloned()
+    }
+
+    /// What there is to tell of Jobs that were dropped since the last look.
+    fn newly_dropped(&mut self, jobs: &[DeliveredJob]) -> Option<Note> {
+        let is_dropped = |job: &&DeliveredJob| job.gate == Some(Gate::Dropped);
+        let now: BTreeSet<String> = jobs
+            .iter()
+            .filter(is_dropped)
+            .map(|job| job.id.name.clone())
+            .collect();
+        let before = self.dropped.replace(now.clone())?;
+        let mut new = now.difference(&before);
+        let first = new.next()?;
+        let more = match new.count() {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        Some(Note {
+            kind: "Normal",
+            reason: "JobAlreadyActive",
+            text: format!(
+                "Not running job {first}{more}: others have their place, by concurrencyPolicy"
+            ),
+        })
     }
 }
 
@@ -162,6 +194,7 @@ impl Desk {
             identity,
             parsed,
             proof,
+            dropped: None,
         };
         known.insert(id, entry);
     }
@@ -190,6 +223,7 @@ impl Desk {
     fn removed(&self, id: &ObjectId, known: &mut HashMap<ObjectId, Known>) {
         self.catalog.remove(id);
         self.journal.forget(id);
+        self.metrics.forget(id);
         if let Some(known) = known.remove(id) {
             self.writer.forget(&known.identity);
         }
@@ -247,14 +281,15 @@ impl Desk {
     }
 
     /// Brings every status up to date that something is new about.
-    async fn tell(&self, known: &HashMap<ObjectId, Known>) {
+    async fn tell(&self, known: &mut HashMap<ObjectId, Known>) {
         // Whoever begins to lead looks after every EventJob, and so touches it.
         if !(self.is_leader)() {
+            self.metrics.forget_all();
             return;
         }
         let now = (self.clock)();
         for id in self.journal.touched() {
-            let Some(known) = known.get(&id) else {
+            let Some(known) = known.get_mut(&id) else {
                 continue;
             };
             let standing = match (&known.parsed, self.catalog.get(&id)) {
@@ -276,7 +311,11 @@ impl Desk {
             if !self.writer.write(&known.identity, &facts).await {
                 self.journal.touch(&id);
             }
-            for note in self.journal.take_news(&id, now) {
+            let jobs = facts.jobs.as_deref().unwrap_or_default();
+            let (active, waiting) = status::counts(jobs);
+            self.metrics.show(&id, active, waiting);
+            let dropped = known.newly_dropped(jobs);
+            for note in dropped.into_iter().chain(self.journal.take_news(&id, now)) {
                 self.writer.announce(&known.identity, &note, now).await;
             }
         }

@@ -15,6 +15,7 @@ use crate::resource::event_job::Auth;
 
 use self::compare::Comparer;
 use self::jwks::Issuers;
+use self::rereads::Rereads;
 use self::secrets::Secrets;
 use self::sns::Sns;
 use super::fetch::Fetch;
@@ -67,6 +68,7 @@ pub struct Authenticator {
     comparer: Comparer,
     issuers: Issuers,
     sns: Sns,
+    rereads: Rereads,
 }
 
 /// One request, as far as it has been read.
@@ -97,6 +99,7 @@ impl Authenticator {
             comparer: Comparer::new(),
             issuers: Issuers::new(Arc::clone(&fetch)),
             sns: Sns::new(Arc::clone(&fetch), trust),
+            rereads: Rereads::default(),
             fetch,
         }
     }
@@ -133,6 +136,24 @@ impl Authenticator {
     }
 
     async fn any(
+        &self,
+        namespace: &str,
+        auth: &[Auth],
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Verdict {
+        let verdict = self.as_remembered(namespace, auth, headers, body).await;
+        let is_refused = matches!(verdict, Verdict::Refused | Verdict::Unavailable(_));
+        if is_refused && auth.iter().any(has_secret) && self.rereads.may(namespace) {
+            // A key that was rotated a moment ago may be in the Secret and not in what is remembered of it.
+            self.lookup.forget(Some(namespace));
+            return self.as_remembered(namespace, auth, headers, body).await;
+        }
+        verdict
+    }
+
+    /// By Secrets as they were last read.
+    async fn as_remembered(
         &self,
         namespace: &str,
         auth: &[Auth],
@@ -202,6 +223,14 @@ impl Authenticator {
     }
 }
 
+/// Whether a Secret decides.
+fn has_secret(auth: &Auth) -> bool {
+    matches!(
+        auth,
+        Auth::ApiKey { .. } | Auth::Basic { .. } | Auth::Hmac { .. }
+    )
+}
+
 mod api_key;
 mod compare;
 mod headers;
@@ -209,6 +238,7 @@ mod hmac;
 mod jwk;
 mod jwks;
 mod jwt;
+mod rereads;
 mod secrets;
 mod sns;
 

@@ -35,6 +35,8 @@ pub const CONCURRENCY_KEY_ANNOTATION: &str = "slipway.dev/concurrency-key";
 pub const DEDUPLICATE_FOR_ANNOTATION: &str = "slipway.dev/deduplicate-for";
 /// Environment variable with the event's id, in every container.
 pub const EVENT_ID_VARIABLE: &str = "SLIPWAY_EVENT_ID";
+/// Environment variable with the path of the event's file, in every container, with `bind.file`.
+pub const EVENT_FILE_VARIABLE: &str = "SLIPWAY_EVENT_FILE";
 
 /// Whether a gated Job may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

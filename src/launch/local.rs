@@ -19,7 +19,7 @@
 //!
 //! `bind.file` is a file in the Job's folder: a process sees the files of this
 //! machine, so nothing can be mounted for it. Where it lies is in the variable
-//! [`EVENT_FILE_VARIABLE`] of every container, in place of what is declared under
+//! [`EVENT_FILE_VARIABLE`](crate::launch::delivered::EVENT_FILE_VARIABLE) of every container, in place of what is declared under
 //! that name: a program that reads the path from there runs here and in a cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,9 +50,6 @@ const FACTS: usize = 4096;
 /// Variables that processes inherit: what programs need to run at all. Credentials are not
 /// among them: a container declares what it needs, here as in a cluster.
 pub const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"];
-
-/// Environment variable with the path of the event's file, on Jobs of EventJobs with `bind.file`.
-pub const EVENT_FILE_VARIABLE: &str = "SLIPWAY_EVENT_FILE";
 
 /// What a local Job controller needs to know.
 #[derive(Clone)]

@@ -104,7 +104,7 @@ impl Parser {
         };
         let mut branches = vec![Branch::new()];
         parser.object(&mut branches, None, members, false)?;
-        let branches = branches.into_iter().map(|branch| branch.into_values());
+        let branches = branches.into_iter().map(BTreeMap::into_values);
         Ok(Parsed {
             conditions: parser.conditions,
             branches: branches.map(Iterator::collect).collect(),

@@ -37,15 +37,12 @@ impl Paths {
     pub(super) fn insert(&mut self, path: &str) -> usize {
         let mut at = ROOT;
         for segment in path.split('.') {
-            at = match self.nodes[at].child(segment) {
-                Some(child) => child,
-                None => {
-                    let child = self.nodes.len();
-                    self.nodes[at].add(segment, child);
-                    self.nodes.push(Node::default());
-                    child
-                }
-            };
+            at = self.nodes[at].child(segment).unwrap_or_else(|| {
+                let child = self.nodes.len();
+                self.nodes[at].add(segment, child);
+                self.nodes.push(Node::default());
+                child
+            });
         }
         *self.nodes[at].field.get_or_insert_with(|| {
             self.fields += 1;

@@ -74,7 +74,7 @@ impl<'t> Scanner<'t> {
     pub(super) fn string(&mut self) -> Result<RawText<'t>, Malformed> {
         self.expect(b'"')?;
         let start = self.at;
-        let escaped = self.to_closing_quote()?;
+        let escaped = self.pass_string()?;
         let raw = self.text.get(start..self.at - 1).ok_or(Malformed)?;
         Ok(RawText { raw, escaped })
     }
@@ -99,7 +99,7 @@ impl<'t> Scanner<'t> {
         match self.peek()? {
             b'"' => {
                 self.at += 1;
-                self.to_closing_quote().map(|_| ())
+                self.pass_string().map(|_| ())
             }
             b'{' | b'[' => self.skip_nested(),
             _ => self.bare().map(|_| ()),
@@ -179,7 +179,7 @@ impl<'t> Scanner<'t> {
 
     /// Consumes up to and with the closing quote; true if there were escapes.
     #[inline]
-    fn to_closing_quote(&mut self) -> Result<bool, Malformed> {
+    fn pass_string(&mut self) -> Result<bool, Malformed> {
         let bytes = self.text.as_bytes();
         let mut escaped = false;
         loop {

@@ -200,7 +200,7 @@ async fn a_full_quota_an_invalid_job_and_a_missing_namespace_are_told_apart() {
     })
     .await;
     assert!(
-        matches!(&error, Error::Forbidden { detail, .. } if detail.contains("quota")),
+        matches!(&error, Error::Quota { detail, .. } if detail.contains("quota")),
         "{error}"
     );
 }

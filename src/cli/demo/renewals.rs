@@ -45,7 +45,7 @@ pub(super) fn manifest(key: &Key, done: &Path) -> String {
     // A JSON string is a YAML string.
     let command = Value::from(command);
     format!(
-        r#"---
+        r"---
 apiVersion: v1
 kind: Secret
 metadata: {{name: hook, namespace: demo}}
@@ -78,7 +78,7 @@ spec:
           containers:
           - name: worker
             image: example.com/renewal-worker
-"#,
+",
         key = key.0,
     )
 }
@@ -109,8 +109,25 @@ pub(super) async fn deliver(mut engine: Engine, key: Key) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// `result` of the answer.
+/// `result` of the answer, as a sender comes by it: who is told to come again comes again.
 async fn post(address: SocketAddr, key: &Key, number: u32) -> anyhow::Result<String> {
+    let sent = async {
+        loop {
+            let body = exchange(address, key, number).await?;
+            match (body["result"].as_str(), body["retryAfterSeconds"].is_null()) {
+                (Some(result), _) => return Ok(result.to_owned()),
+                (None, true) => bail!("event {number} was answered {body}"),
+                (None, false) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, sent)
+        .await
+        .with_context(|| format!("event {number} has no Job after {PATIENCE:?}"))?
+}
+
+/// The body of an answer.
+async fn exchange(address: SocketAddr, key: &Key, number: u32) -> anyhow::Result<Value> {
     let event = json!({
         "version": "0",
         "id": format!("00000000-0000-4000-8000-{number:012}"),
@@ -135,19 +152,13 @@ async fn post(address: SocketAddr, key: &Key, number: u32) -> anyhow::Result<Str
         stream.read_to_string(&mut answer).await?;
         std::io::Result::Ok(answer)
     };
-    let answer = tokio::time::timeout(PATIENCE, exchange)
+    let answer = exchange
         .await
-        .with_context(|| format!("event {number} was not answered in {PATIENCE:?}"))?
         .with_context(|| format!("event {number} was not answered"))?;
     let (_, body) = answer
         .split_once("\r\n\r\n")
         .with_context(|| format!("event {number} was answered with no HTTP"))?;
-    let body: Value = serde_json::from_str(body)
-        .with_context(|| format!("event {number} was answered with no JSON"))?;
-    match body["result"].as_str() {
-        Some(result) => Ok(result.to_owned()),
-        None => bail!("event {number} was answered {body}"),
-    }
+    serde_json::from_str(body).with_context(|| format!("event {number} was answered with no JSON"))
 }
 
 /// What became of the events.

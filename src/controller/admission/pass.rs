@@ -118,7 +118,7 @@ impl Pass<'_> {
                 in_doubt.answered(&jobs[index]);
             }
             match result {
-                Ok(changed) => jobs[index] = changed,
+                Ok(job) => jobs[index] = job,
                 Err(
                     launch::Error::Conflict { .. }
                     | launch::Error::Gone { .. }

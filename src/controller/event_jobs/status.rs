@@ -76,15 +76,24 @@ pub fn wanted(id: &ObjectId, before: &Value, facts: &Facts) -> Value {
     status
 }
 
-fn jobs_in(status: &mut Value, jobs: &[DeliveredJob]) {
+/// Jobs that run, or are about to, and Jobs that wait for their turn.
+pub fn counts(jobs: &[DeliveredJob]) -> (usize, usize) {
     let unfinished = || {
         jobs.iter()
             .filter(|job| job.ended.is_none() && !job.is_going)
     };
     let waits = |job: &&DeliveredJob| job.gate == Some(Gate::Waiting) && job.is_suspended;
     let is_active = |job: &&DeliveredJob| !job.is_suspended || job.active_pods > 0;
-    status["active"] = unfinished().filter(is_active).count().into();
-    status["waiting"] = unfinished().filter(waits).count().into();
+    (
+        unfinished().filter(is_active).count(),
+        unfinished().filter(waits).count(),
+    )
+}
+
+fn jobs_in(status: &mut Value, jobs: &[DeliveredJob]) {
+    let (active, waiting) = counts(jobs);
+    status["active"] = active.into();
+    status["waiting"] = waiting.into();
     let newest = jobs
         .iter()
         .max_by_key(|job| (job.received_at, &job.id.name));

@@ -147,7 +147,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn record(spec: Value) -> Record {
+    fn record(spec: &Value) -> Record {
         Record(json!({"metadata": {"resourceVersion": "7"}, "spec": spec}))
     }
 
@@ -190,10 +190,10 @@ mod tests {
             ),
         ];
         for (spec, over_after) in rows {
-            let record = record(spec);
+            let record = record(&spec);
             let first = Seen::again(None, &record, seconds(100));
             let later = seconds(100 + over_after);
-            let just_before = later - Duration::from_millis(1);
+            let just_before = later.saturating_sub(Duration::from_millis(1));
             let again = Seen::again(Some(first.clone()), &record, just_before);
             assert_eq!(again, first);
             assert!(!again.is_over(just_before, OURS), "{record:?}");
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn any_write_is_a_sign_of_life_even_one_that_says_the_same() {
-        let first = record(json!({"holderIdentity": "a", "renewTime": "x"}));
+        let first = record(&json!({"holderIdentity": "a", "renewTime": "x"}));
         let seen = Seen::again(None, &first, seconds(0));
         let mut renewed = first;
         renewed.0["metadata"]["resourceVersion"] = "8".into();

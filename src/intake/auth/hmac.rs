@@ -93,7 +93,7 @@ pub(super) async fn verify(
             None => {
                 trouble = Some(String::from(
                     "a key for Standard Webhooks is not base64 (with or without `whsec_` before it)",
-                ))
+                ));
             }
         }
     }

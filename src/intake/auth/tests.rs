@@ -68,8 +68,13 @@ async fn forty_forgeries_and_more_are_refused_beside_the_good_ones() {
     let world = signed::world();
     let issuer = bearer::Issuer::new();
     issuer.publish(&world.pages);
-    let good = [shared::good(), issuer.good(), world.good()].concat();
-    let forged = [shared::forged(), issuer.forged(), world.forged()].concat();
+    let good = [shared::good(), issuer.good(), signed::World::good()].concat();
+    let forged = [
+        shared::forged(),
+        bearer::Issuer::forged(),
+        signed::World::forged(),
+    ]
+    .concat();
     let authenticator = authenticator(world.pages, world.trust);
     check(&authenticator, &good, &Verdict::Passed).await;
     check(&authenticator, &forged, &Verdict::Refused).await;
@@ -194,8 +199,8 @@ async fn no_secret_is_in_what_is_told() {
     let rows = [
         shared::forged(),
         shared::troubled(),
-        issuer.forged(),
-        world.forged(),
+        bearer::Issuer::forged(),
+        signed::World::forged(),
     ]
     .concat();
     let authenticator = authenticator(world.pages, world.trust);

@@ -17,7 +17,7 @@ fn world() -> World {
 #[tokio::test]
 async fn an_event_has_its_job_and_a_repeat_the_same() {
     let world = world();
-    world.event_job("invoice", "first", json!({}), None);
+    world.event_job("invoice", "first", &json!({}), None);
     let created = world
         .post(Some("invoice"), FIRST, &envelope("e-1", "billing"))
         .await;
@@ -87,14 +87,14 @@ async fn strangers_cause_few_reads_at_once_and_none_for_ever() {
 #[tokio::test]
 async fn credentials_come_before_the_body_and_objects_before_both() {
     let world = world();
-    world.event_job("invoice", "first", json!({}), None);
+    world.event_job("invoice", "first", &json!({}), None);
     world.event_job(
         "unproved",
         "first",
-        json!({}),
+        &json!({}),
         Some("its template is refused"),
     );
-    world.event_job("keyless", "missing", json!({}), None);
+    world.event_job("keyless", "missing", &json!({}), None);
     let invalid = ObjectId::new("production", "invalid");
     world.catalog.set(invalid, Listed::Invalid);
     let body = envelope("e-1", "billing");
@@ -119,7 +119,7 @@ async fn credentials_come_before_the_body_and_objects_before_both() {
 #[tokio::test]
 async fn bodies_that_are_none_are_refused_and_packed_ones_unread() {
     let world = world();
-    world.event_job("invoice", "first", json!({}), None);
+    world.event_job("invoice", "first", &json!({}), None);
     let key = ("x-api-key", FIRST);
     for encoding in ["gzip", "br", "deflate", "identity, gzip", "GZIP"] {
         let headers = [key, ("content-encoding", encoding)];
@@ -151,7 +151,7 @@ async fn bodies_that_are_none_are_refused_and_packed_ones_unread() {
 #[tokio::test]
 async fn a_list_delivers_what_it_can_and_says_what_it_could_not() {
     let world = world();
-    world.event_job("invoice", "first", json!({}), None);
+    world.event_job("invoice", "first", &json!({}), None);
     let list = format!(
         "[{},{{}},{}]",
         envelope("a", "billing"),
@@ -180,23 +180,23 @@ async fn a_shared_post_reaches_those_that_let_it_in_and_match() {
     world.event_job(
         "billing",
         "first",
-        shared(json!({"source": ["billing"]})),
+        &shared(json!({"source": ["billing"]})),
         None,
     );
     world.event_job(
         "orders",
         "first",
-        shared(json!({"source": ["orders"]})),
+        &shared(json!({"source": ["orders"]})),
         None,
     );
     world.event_job(
         "other-key",
         "second",
-        shared(json!({"source": ["billing"]})),
+        &shared(json!({"source": ["billing"]})),
         None,
     );
-    world.event_job("every", "first", json!({"shared": true}), None);
-    world.event_job("alone", "first", json!({}), None);
+    world.event_job("every", "first", &json!({"shared": true}), None);
+    world.event_job("alone", "first", &json!({}), None);
     let heard = async |key: &str, source: &str| {
         let answer = world.post(None, key, &envelope("e", source)).await;
         let results = answer.body["results"].as_array().cloned();
@@ -228,7 +228,7 @@ async fn a_shared_post_reaches_those_that_let_it_in_and_match() {
     world.event_job(
         "late",
         "first",
-        json!({"shared": true}),
+        &json!({"shared": true}),
         Some("not proved yet"),
     );
     let answer = world.post(None, FIRST, &envelope("e", "orders")).await;
@@ -242,7 +242,7 @@ async fn no_answer_repeats_a_credential_or_the_event() {
     world.event_job(
         "invoice",
         "first",
-        json!({"pattern": {"source": ["orders"]}}),
+        &json!({"pattern": {"source": ["orders"]}}),
         None,
     );
     let body = envelope("e-1", "canary-source");

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::EVENT_ID_VARIABLE;
+use super::{EVENT_FILE_VARIABLE, EVENT_ID_VARIABLE};
 use crate::event::{self, Event, Identity, Refusal};
 use crate::launch::job::name;
-use crate::resource::event_job::{Concurrency, CountBinding, EventJob, MetadataBinding, Origin};
+use crate::resource::event_job::{
+    Bind, Concurrency, CountBinding, EventJob, MetadataBinding, Origin,
+};
 
 /// Bytes of one value. Linux takes 128 KiB for one variable; DESIGN's promise is a quarter of it.
 const LARGEST_VALUE: usize = 32 * 1024;
@@ -56,6 +58,7 @@ impl Values {
         let mut values = Self::default();
         reader.hold("the event's id", &identity.id, reader.containers)?;
         values.set(EVENT_ID_VARIABLE, &identity.id);
+        values.name_file(bind);
         if let Some(trace) = &event.trace {
             values.set("TRACEPARENT", &trace.parent);
             if let Some(state) = &trace.state {
@@ -129,12 +132,20 @@ impl Values {
             key: key_from(event_job).map(|_| "0".repeat(64)),
         };
         values.set(EVENT_ID_VARIABLE, SAMPLE);
+        values.name_file(bind);
         values.env.extend(bind.env.iter().map(|binding| Variable {
             name: binding.name.clone(),
             value: SAMPLE.to_owned(),
             container: binding.container.clone(),
         }));
         values
+    }
+
+    /// So that one program finds the event here and where nothing can be mounted.
+    fn name_file(&mut self, bind: &Bind) {
+        if let Some(file) = &bind.file {
+            self.set(EVENT_FILE_VARIABLE, &file.path);
+        }
     }
 
     fn set(&mut self, name: &str, value: &str) {

@@ -156,7 +156,7 @@ impl Attempts<'_> {
         if self.gate.pass(self.patience).await {
             return Ok(());
         }
-        Err(self.stop(once, |object| Error::Throttled {
+        Err(self.stop(*once, |object| Error::Throttled {
             object,
             detail: "it asks to wait longer than a launch may take".to_owned(),
         }))
@@ -164,12 +164,12 @@ impl Attempts<'_> {
 
     async fn read_ledger(&mut self, memory: &dyn Memory, once: &Once) -> Result<Saw, Error> {
         let Ok(read) = tokio::time::timeout_at(self.deadline, memory.read()).await else {
-            return Err(self.stop(once, |object| Error::Unavailable {
+            return Err(self.stop(*once, |object| Error::Unavailable {
                 object,
                 detail: "the ledger could not be read in time".to_owned(),
             }));
         };
-        read.map_err(|error| self.stop(once, |_| error))
+        read.map_err(|error| self.stop(*once, |_| error))
     }
 
     async fn send(&mut self, once: &Once) -> Result<Saw, Error> {
@@ -211,7 +211,7 @@ impl Attempts<'_> {
     async fn read(&mut self, once: &Once) -> Result<Saw, Error> {
         // After an unclear answer the server gets a moment; a name that is taken is read at once.
         if std::mem::replace(&mut self.rests, true) && !self.rest().await {
-            return Err(self.stop(once, |object| Error::Unavailable {
+            return Err(self.stop(*once, |object| Error::Unavailable {
                 object,
                 detail: String::new(),
             }));
@@ -269,7 +269,7 @@ impl Attempts<'_> {
     }
 
     /// The error to stop with in the middle: nobody knows, if anything is in doubt.
-    fn stop(&self, once: &Once, otherwise: impl FnOnce(String) -> Error) -> Error {
+    fn stop(&self, once: Once, otherwise: impl FnOnce(String) -> Error) -> Error {
         if once.is_unclear() {
             return self.unknown();
         }

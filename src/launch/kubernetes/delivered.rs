@@ -207,9 +207,8 @@ impl Delivered {
             .await
             .map_err(|error| super::unavailable(&object, &error))?;
         match answer.status {
-            200..300 => Ok(()),
-            // The template is not what is wrong.
-            409 => Ok(()),
+            // 409: the template is not what is wrong.
+            200..300 | 409 => Ok(()),
             _ => match super::unreadable(&object, &answer) {
                 Error::Quota { .. } => Ok(()),
                 error => Err(error),

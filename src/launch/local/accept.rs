@@ -161,7 +161,8 @@ impl Shared {
                 .map_err(|error| unavailable(&object(), &error))?;
             // Told before anybody can start it.
             self.tell(Fact::Accepted { job: id.clone() });
-            self.lock().insert(id.clone(), entry);
+            // One that is there already is being driven.
+            self.lock().entry(id.clone()).or_insert(entry);
             self.wake.notify_one();
         }
         Ok(created)

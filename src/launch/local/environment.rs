@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::launch::delivered::EVENT_FILE_VARIABLE;
 use crate::lookup::{Error, Lookup};
 use crate::resource::ObjectId;
 use crate::resource::expansion::expand;
 
-use super::EVENT_FILE_VARIABLE;
 use super::spec::{Command, Container, EnvEntry, EnvFrom, PodSpec, is_variable};
 
 /// What a Pod's containers can ask about themselves.

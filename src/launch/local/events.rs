@@ -40,7 +40,7 @@ use super::{Local, Shared, blocking, unavailable};
 /// Who claims gates here.
 const HOLDER: &str = "local";
 /// Names that may be made or changed at once.
-const TURNS: usize = 64;
+const TURNS: u64 = 64;
 /// Longest wait for the disk, for calls without a deadline of their own.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -57,8 +57,7 @@ impl Turns {
     async fn take(&self, id: &ObjectId) -> OwnedMutexGuard<()> {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
-        let turns = self.0.len() as u64;
-        let turn = usize::try_from(hasher.finish() % turns).expect("it is below the length");
+        let turn = usize::try_from(hasher.finish() % TURNS).expect("it is below 64");
         Arc::clone(&self.0[turn]).lock_owned().await
     }
 }
@@ -354,7 +353,8 @@ impl Shared {
         let entry = entry.map_err(|error| error.to_string())?;
         // Told before anybody can start it.
         self.tell(Fact::Accepted { job: id.clone() });
-        self.lock().insert(id.clone(), entry);
+        // One that is there already is being driven.
+        self.lock().entry(id.clone()).or_insert(entry);
         self.wake.notify_one();
         self.touch(id);
         self.keys.notify_one();

@@ -31,6 +31,9 @@ const LATE: Duration = Duration::from_hours(1);
 /// Tells the format, and a later one.
 const HEADER: &[u8; 8] = b"slipway1";
 const RECORD: usize = 32;
+/// Both as lengths of files.
+const HEADER_BYTES: u64 = 8;
+const RECORD_BYTES: u64 = 32;
 /// Records that are written in one go: what a crash can tear.
 const BATCH: usize = 1024;
 /// A file of fewer records is not worth writing anew.
@@ -288,7 +291,7 @@ fn append(folder: &Path, batch: &[(Key, u64)]) -> io::Result<()> {
     }
     let mut file = File::options().append(true).create(true).open(&path)?;
     let mut before = file.metadata()?.len();
-    let begun = before.saturating_sub(HEADER.len() as u64) % (RECORD as u64);
+    let begun = before.saturating_sub(HEADER_BYTES) % RECORD_BYTES;
     if begun != 0 {
         before -= begun;
         file.set_len(before)?;

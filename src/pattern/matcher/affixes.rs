@@ -52,7 +52,7 @@ impl Affixes {
     /// Every entry whose text the value starts with.
     pub(super) fn find(
         &self,
-        value: impl Iterator<Item = u8> + Clone,
+        value: &(impl Iterator<Item = u8> + Clone),
         mut found: impl FnMut(Entry),
     ) {
         let before = |affix: &Affix| affix.text.iter().copied().le(value.clone());

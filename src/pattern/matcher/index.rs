@@ -63,7 +63,7 @@ impl Index {
                     }
                 },
                 Operator::EqualsLiteral(literal) => {
-                    self.literals[literal_place(literal)].push(index)
+                    self.literals[literal_place(literal)].push(index);
                 }
                 Operator::EqualsIgnoreCase(text) => {
                     self.folded.entry(fold::key(text)).or_default().push(index);
@@ -140,7 +140,9 @@ impl Index {
             }
             literal => {
                 let equal = &self.literals[literal_place(literal)];
-                equal.iter().for_each(|index| found(*index, true));
+                for index in equal {
+                    found(*index, true);
+                }
             }
         }
     }
@@ -176,16 +178,16 @@ impl Index {
         }
         let mut entry = |(index, is_certain): Entry| found(index, is_certain);
         if !self.prefixes.is_empty() {
-            self.prefixes.find(text.bytes(), &mut entry);
+            self.prefixes.find(&text.bytes(), &mut entry);
         }
         if !self.suffixes.is_empty() {
-            self.suffixes.find(text.bytes().rev(), &mut entry);
+            self.suffixes.find(&text.bytes().rev(), &mut entry);
         }
         if !self.folded_prefixes.is_empty() {
-            self.folded_prefixes.find(folded.bytes(), &mut entry);
+            self.folded_prefixes.find(&folded.bytes(), &mut entry);
         }
         if !self.folded_suffixes.is_empty() {
-            self.folded_suffixes.find(folded.bytes().rev(), &mut entry);
+            self.folded_suffixes.find(&folded.bytes().rev(), &mut entry);
         }
     }
 }

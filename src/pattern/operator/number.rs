@@ -23,9 +23,9 @@ pub(in crate::pattern) fn comparable(text: &str) -> Option<f64> {
     // Adding zero turns -0.0 into 0.0.
     let value = text.parse::<f64>().ok().filter(|value| value.is_finite())? + 0.0;
     let written = Decimal::read(text)?;
-    let safe = written.digits.len() <= SAFE_DIGITS && value.abs() >= SAFE_MAGNITUDE;
-    let same = safe || written == Decimal::read(&format!("{value:e}"))?;
-    same.then_some(value)
+    let is_short = written.digits.len() <= SAFE_DIGITS && value.abs() >= SAFE_MAGNITUDE;
+    let is_exact = is_short || written == Decimal::read(&format!("{value:e}"))?;
+    is_exact.then_some(value)
 }
 
 /// A decimal number: sign apart, `0.DIGITS` times a power of ten, no zeros at either end.

@@ -105,15 +105,12 @@ impl Wildcard {
         for piece in pieces {
             let mut at = 0;
             for byte in piece.bytes() {
-                at = match trie[at].child(byte) {
-                    Some(child) => child,
-                    None => {
-                        let child = trie.len();
-                        trie[at].children.push((byte, child));
-                        trie.push(Place::default());
-                        child
-                    }
-                };
+                at = trie[at].child(byte).unwrap_or_else(|| {
+                    let child = trie.len();
+                    trie[at].children.push((byte, child));
+                    trie.push(Place::default());
+                    child
+                });
                 trie[at].pieces += 1;
             }
         }

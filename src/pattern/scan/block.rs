@@ -24,10 +24,10 @@ pub(super) fn marks(block: &[u8; WIDTH]) -> Marks {
     let kinds = block.map(|byte| {
         // `[` and `{`, `]` and `}` differ in one bit.
         let folded = byte | 0x20;
-        u8::from(byte == b'"') * QUOTE
-            | u8::from(folded == b'{') * BRACKET
-            | u8::from(folded == b'}') * BRACKET
-            | u8::from(byte == b'\\') * BACKSLASH
+        (u8::from(byte == b'"') * QUOTE)
+            | (u8::from(folded == b'{') * BRACKET)
+            | (u8::from(folded == b'}') * BRACKET)
+            | (u8::from(byte == b'\\') * BACKSLASH)
     });
     let (mut quotes, mut brackets, mut all) = (0, 0, 0);
     for (index, word) in kinds.as_chunks::<8>().0.iter().enumerate() {

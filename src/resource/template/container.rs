@@ -110,7 +110,7 @@ fn resources(resources: &Place<'_>) {
             if list == "requests" {
                 let limit = limits.at(name);
                 let most = quantity::of(&limit);
-                if most.is_some_and(|most| quantity.is_above(&most)) {
+                if most.is_some_and(|most| quantity.is_above(most)) {
                     amount.refuse("must be at most its limit");
                 }
                 if name.contains('/') && !limit.is_there() && !is_native(name) {

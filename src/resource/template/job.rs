@@ -68,9 +68,10 @@ fn completion_mode(spec: &Place<'_>, name: Option<&str>) {
     if !completions.is_there() && parallelism.is_there() {
         completions.refuse("is required with completionMode: Indexed and parallelism");
     }
-    let count = match completions.is_there() {
-        true => completions.number(),
-        false => (!parallelism.is_there()).then_some(1),
+    let count = if completions.is_there() {
+        completions.number()
+    } else {
+        (!parallelism.is_there()).then_some(1)
     };
     parallelism.range(0, INDEXED);
     most_failed.range(0, INDEXED);

@@ -59,9 +59,8 @@ fn containers(pod: &Place<'_>, of: Of, volumes: &BTreeSet<&str>) {
                 Some(text) if !names.insert(text) => {
                     name.refuse("is the name of another container of this Pod");
                 }
-                Some(_) => {}
                 None if of == Of::Job => name.refuse("is required"),
-                None => {}
+                Some(_) | None => {}
             }
             container::rules(&each, list == "initContainers", volumes);
             for port in each.at("ports").items() {

@@ -18,7 +18,7 @@ impl Quantity {
     }
 
     /// Whether it is surely above another; equal ones that rounding parts are not.
-    pub(super) fn is_above(self, other: &Self) -> bool {
+    pub(super) fn is_above(self, other: Self) -> bool {
         self.value > other.value + other.value.abs() * 1e-12
     }
 }

@@ -67,7 +67,7 @@ fn kind(volume: &Place<'_>) {
         path.form(|path| path.starts_with('/'), "an absolute path");
     }
     let size = volume.at("emptyDir").at("sizeLimit");
-    if quantity::of(&size).is_some_and(|quantity| quantity.is_negative()) {
+    if quantity::of(&size).is_some_and(quantity::Quantity::is_negative) {
         size.refuse("must not be negative");
     }
     let projected = volume.at("projected");

@@ -158,13 +158,12 @@ fn suggested(message: &str, written: &str) -> String {
 /// `detail` of `$.detail.id`; `None` where it takes more to find out.
 fn first_name(path: &str) -> Option<&str> {
     let rest = path.trim_start().strip_prefix('$')?;
-    let name = match rest.strip_prefix('.') {
-        Some(rest) => rest.split(['.', '[']).next()?,
-        None => {
-            let rest = rest.strip_prefix('[')?;
-            let quote = rest.chars().next().filter(|c| "'\"".contains(*c))?;
-            rest[1..].split(quote).next()?
-        }
+    let name = if let Some(rest) = rest.strip_prefix('.') {
+        rest.split(['.', '[']).next()?
+    } else {
+        let rest = rest.strip_prefix('[')?;
+        let quote = rest.chars().next().filter(|c| "'\"".contains(*c))?;
+        rest[1..].split(quote).next()?
     };
     let is_plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     (!name.is_empty() && name.chars().all(is_plain)).then_some(name)

@@ -89,8 +89,7 @@ async fn converse<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>, progress: 
             Reason::TooSlow,
             "the request's head did not come in time",
         )),
-        Ended::Late(Stage::Request | Stage::Answer | Stage::Idle) => None,
-        Ended::Http(Ok(())) => None,
+        Ended::Late(Stage::Request | Stage::Answer | Stage::Idle) | Ended::Http(Ok(())) => None,
         Ended::Http(Err(error)) => words(kept_back, error),
     };
     if let Some(answer) = last {
@@ -186,7 +185,7 @@ async fn linger(mut stream: TcpStream, linger: Duration) {
         loop {
             stream.readable().await?;
             // Not held while waiting: a connection costs no buffer here.
-            let mut scrap = [0; SCRAP];
+            let mut scrap = vec![0; SCRAP];
             match stream.try_read(&mut scrap) {
                 Ok(0) => return Ok(()),
                 Ok(_) => tokio::task::yield_now().await,

@@ -217,14 +217,14 @@ async fn gigabytes_are_refused_by_their_length_unread_and_by_their_size_unsaid()
     let mut peer = door.connect().await;
     peer.send(&said).await;
     let started = Instant::now();
-    let reply = flood(peer, &[b' '; 65_536], gigabyte).await;
+    let reply = flood(peer, &vec![b' '; 65_536], gigabyte).await;
     assert_eq!(reply.expect("an answer").status, 413);
     assert!(started.elapsed() < Duration::from_secs(15));
     // Without a length, it is counted.
     let mut peer = door.connect().await;
     peer.send(head("transfer-encoding: chunked")).await;
     let mut chunk = b"10000\r\n".to_vec();
-    chunk.extend([b' '; 0x10000]);
+    chunk.extend(vec![b' '; 0x10000]);
     chunk.extend(b"\r\n");
     let reply = flood(peer, &chunk, gigabyte).await;
     assert_eq!(reply.expect("an answer").short(), (413, "TooLarge"));

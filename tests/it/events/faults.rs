@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -47,6 +47,72 @@ fn break_it(proxy: &ApiProxy) {
     proxy.fault(Rule::on("POST", "/configmaps", Fault::Cut).percent(20));
 }
 
+/// What the senders share.
+struct Sending {
+    namespace: String,
+    /// Events that are to be sent, some of them many times.
+    work: Mutex<Vec<usize>>,
+    /// Where replicas listen.
+    doors: Mutex<Vec<String>>,
+    /// Names of Jobs that were answered, by event.
+    answered: Mutex<BTreeMap<String, BTreeSet<String>>>,
+}
+
+impl Sending {
+    fn new(namespace: &str, replicas: &[Slipway]) -> Self {
+        let copies = |event: usize| if event.is_multiple_of(20) { COPIES } else { 1 };
+        let work = (0..EVENTS).rev();
+        Self {
+            namespace: namespace.to_owned(),
+            work: Mutex::new(work.flat_map(|event| vec![event; copies(event)]).collect()),
+            doors: Mutex::new(
+                replicas
+                    .iter()
+                    .map(|slipway| slipway.http().to_owned())
+                    .collect(),
+            ),
+            answered: Mutex::default(),
+        }
+    }
+
+    /// Sends until there is nothing left to send.
+    async fn run(&self, seed: u64) {
+        let mut chance = Chance(seed);
+        loop {
+            let Some(number) = self.work.lock().unwrap().pop() else {
+                return;
+            };
+            self.send(&format!("e-{number}"), &mut chance).await;
+        }
+    }
+
+    /// Sends one event until it is taken, each time to any of the replicas.
+    async fn send(&self, id: &str, chance: &mut Chance) {
+        let event = renewed(id, "sub-1");
+        let deadline = Instant::now() + Duration::from_mins(4);
+        loop {
+            assert!(Instant::now() < deadline, "{id} is never taken");
+            let door = {
+                let doors = self.doors.lock().unwrap();
+                let index = chance.below(doors.len() as u64);
+                doors[usize::try_from(index).unwrap()].clone()
+            };
+            if let Some(heard) = send_to(&door, &self.namespace, "chaos", &event).await {
+                if heard.status == 200 {
+                    let job = heard.text("jobName").to_owned();
+                    assert!(!job.is_empty(), "{heard:?}");
+                    let mut answered = self.answered.lock().unwrap();
+                    answered.entry(id.to_owned()).or_default().insert(job);
+                    return;
+                }
+                assert!(matches!(heard.status, 429 | 503), "{heard:?}");
+            }
+            // A sender that is told to come again does.
+            tokio::time::sleep(Duration::from_millis(50 + chance.below(200))).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn two_thousand_events_through_faults_crashes_and_pauses_are_two_thousand_jobs() {
     let cluster = cluster("chaos").await;
@@ -61,66 +127,21 @@ async fn two_thousand_events_through_faults_crashes_and_pauses_are_two_thousand_
     let mut replicas = vec![start().await, start().await, start().await];
     break_it(&proxy);
 
-    let doors: Arc<Mutex<Vec<String>>> = Arc::new(Mutex::new(
-        replicas
-            .iter()
-            .map(|slipway| slipway.http().to_owned())
-            .collect(),
-    ));
-    let answered: Arc<Mutex<BTreeMap<String, BTreeSet<String>>>> = Arc::default();
-    let mut work: Vec<usize> = (0..EVENTS)
-        .flat_map(|event| std::iter::repeat_n(event, if event % 20 == 0 { COPIES } else { 1 }))
-        .collect();
-    work.reverse();
-    let work = Arc::new(Mutex::new(work));
+    let sending = Arc::new(Sending::new(&cluster.namespace, &replicas));
     let mut senders = tokio::task::JoinSet::new();
     for sender in 0..SENDERS {
-        let (work, doors, answered) = (work.clone(), doors.clone(), answered.clone());
-        let namespace = cluster.namespace.clone();
-        senders.spawn(async move {
-            let mut chance = Chance(sender as u64 + 1);
-            loop {
-                let Some(number) = work.lock().unwrap().pop() else {
-                    return;
-                };
-                let id = format!("e-{number}");
-                let event = renewed(&id, "sub-1");
-                let deadline = std::time::Instant::now() + Duration::from_mins(4);
-                loop {
-                    assert!(std::time::Instant::now() < deadline, "{id} is never taken");
-                    let door = {
-                        let doors = doors.lock().unwrap();
-                        let index = chance.below(doors.len() as u64);
-                        doors[usize::try_from(index).unwrap()].clone()
-                    };
-                    let heard = send_to(&door, &namespace, "chaos", &event).await;
-                    match heard {
-                        Some(heard) if heard.status == 200 => {
-                            let job = heard.text("jobName").to_owned();
-                            assert!(!job.is_empty(), "{heard:?}");
-                            answered.lock().unwrap().entry(id).or_default().insert(job);
-                            break;
-                        }
-                        Some(heard) => {
-                            assert!(matches!(heard.status, 429 | 503), "{heard:?}");
-                        }
-                        None => {}
-                    }
-                    // A sender that is told to come again does.
-                    tokio::time::sleep(Duration::from_millis(50 + chance.below(200))).await;
-                }
-            }
-        });
+        let sending = sending.clone();
+        senders.spawn(async move { sending.run(sender as u64 + 1).await });
     }
     // Meanwhile replicas are killed, and paused for longer than a create may take.
     let mut chance = Chance(7);
     let mut rounds = 0;
-    while !work.lock().unwrap().is_empty() {
+    while !sending.work.lock().unwrap().is_empty() {
         let index = usize::try_from(chance.below(3)).unwrap();
         if rounds % 2 == 0 {
             replicas[index].kill();
             replicas[index] = start().await;
-            doors.lock().unwrap()[index] = replicas[index].http().to_owned();
+            sending.doors.lock().unwrap()[index] = replicas[index].http().to_owned();
         } else {
             replicas[index].freeze(true);
             tokio::time::sleep(Duration::from_millis(1_000 + chance.below(4_000))).await;
@@ -135,7 +156,7 @@ async fn two_thousand_events_through_faults_crashes_and_pauses_are_two_thousand_
     assert!(rounds > 2, "it was over before anything was killed");
     proxy.heal();
 
-    let answered = answered.lock().unwrap().clone();
+    let answered = sending.answered.lock().unwrap().clone();
     assert_eq!(answered.len(), EVENTS);
     let jobs = cluster.jobs().await;
     let mut by_event: BTreeMap<String, usize> = BTreeMap::new();
@@ -170,7 +191,7 @@ async fn two_thousand_events_through_faults_crashes_and_pauses_are_two_thousand_
 }
 
 /// The keys of the namespace's ledger.
-async fn keys(cluster: &crate::support::cluster::Cluster) -> BTreeSet<Vec<u8>> {
+pub(super) async fn keys(cluster: &crate::support::cluster::Cluster) -> BTreeSet<Vec<u8>> {
     use k8s_openapi::api::core::v1::ConfigMap;
     let maps: kube::Api<ConfigMap> =
         kube::Api::namespaced(cluster.client.clone(), &cluster.namespace);

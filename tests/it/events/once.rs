@@ -51,6 +51,48 @@ async fn a_job_that_is_gone_is_remembered_by_every_replica_and_after_a_restart()
 }
 
 #[tokio::test]
+async fn a_job_is_remembered_for_as_long_as_was_promised_and_not_for_ever() {
+    let cluster = cluster("hours").await;
+    cluster.create(event_job("hours", &json!({}))).await;
+    let proxy = ApiProxy::start().await;
+    let kubeconfig = std::env::temp_dir().join(format!("{}.kubeconfig", cluster.namespace));
+    std::fs::write(&kubeconfig, proxy.kubeconfig()).unwrap();
+    let run =
+        async || Slipway::run(kubeconfig.to_str().unwrap(), &cluster.namespace, &[], &[]).await;
+    let mut slipway = run().await;
+    let event = renewed("e-1", "sub-1");
+    let first = deliver(&slipway, &cluster, "hours", &event).await;
+    await_until(
+        "the key is in the ledger",
+        Duration::from_secs(20),
+        async || (super::faults::keys(&cluster).await.len() == 1).then_some(()),
+    )
+    .await;
+    let jobs = cluster.job_api();
+    let now = kube::api::DeleteParams::background();
+    jobs.delete(first.text("jobName"), &now).await.unwrap();
+    await_until("the Job is gone", Duration::from_secs(20), async || {
+        cluster.jobs().await.is_empty().then_some(())
+    })
+    .await;
+    // `deduplicateFor` is 25 h, and forgetting is an hour late.
+    for (hours, result) in [(23, "Duplicate"), (25, "Duplicate"), (27, "Created")] {
+        proxy.set_clock_ahead(hours);
+        slipway.kill();
+        slipway = run().await;
+        let again = deliver(&slipway, &cluster, "hours", &event).await;
+        assert_eq!(
+            again.text("result"),
+            result,
+            "{hours} hours later: {again:?}"
+        );
+        assert_eq!(cluster.jobs().await.is_empty(), result == "Duplicate");
+    }
+    std::fs::remove_file(&kubeconfig).unwrap();
+    cluster.remove().await;
+}
+
+#[tokio::test]
 async fn an_edit_between_two_deliveries_makes_no_second_job() {
     let cluster = cluster("edit").await;
     cluster.create(event_job("edited", &json!({}))).await;

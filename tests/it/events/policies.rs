@@ -157,7 +157,7 @@ async fn a_full_waiting_list_and_a_used_up_rate_say_when_to_come_again() {
         send(&slipway, &cluster, "waits", &event).await.unwrap()
     };
     deliver(&slipway, &cluster, "waits", &renewed("e-0", "sub-1")).await;
-    let full = await_until("the list is full", Duration::from_secs(30), async || {
+    let refused = await_until("the list is full", Duration::from_secs(30), async || {
         for number in 1..20 {
             let heard = fill(number).await;
             if heard.status == 429 {
@@ -167,8 +167,8 @@ async fn a_full_waiting_list_and_a_used_up_rate_say_when_to_come_again() {
         None
     })
     .await;
-    assert_eq!(full.text("reason"), "WaitingListFull");
-    assert!(full.head.to_lowercase().contains("retry-after"));
+    assert_eq!(refused.text("reason"), "WaitingListFull");
+    assert!(refused.head.to_lowercase().contains("retry-after"));
 
     for number in 0..2 {
         let event = renewed(&format!("l-{number}"), "sub-1");

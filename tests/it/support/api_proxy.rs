@@ -7,6 +7,7 @@
 //! at the proxy. Rules are tried in order; the first that applies is used.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -118,6 +119,8 @@ struct Shared {
     cut: watch::Sender<()>,
     /// Calls to be forwarded later.
     late: Mutex<JoinSet<()>>,
+    /// How many seconds the server's clock is ahead of the truth.
+    ahead: AtomicI64,
 }
 
 struct Rules {
@@ -145,6 +148,7 @@ impl ApiProxy {
             silent: watch::Sender::new(false),
             cut: watch::Sender::new(()),
             late: Mutex::default(),
+            ahead: AtomicI64::new(0),
         });
         let router = Router::new()
             .fallback(handle)
@@ -184,6 +188,11 @@ impl ApiProxy {
     /// Whether watches, running and new ones, pass nothing on. What they would have said comes after the silence.
     pub(crate) fn silence(&self, silent: bool) {
         self.shared.silent.send_replace(silent);
+    }
+
+    /// From now on answers say that it is so many hours later than it is.
+    pub(crate) fn set_clock_ahead(&self, hours: i64) {
+        self.shared.ahead.store(hours * 3_600, Ordering::Relaxed);
     }
 
     /// Ends every watch that is running.
@@ -325,10 +334,21 @@ impl Shared {
                 response.headers_mut().insert(name, value.clone());
             }
         }
+        let date = self.date();
+        response.headers_mut().insert(header::DATE, date);
         if is_watch {
             return response.map(|body| self.audible(body));
         }
         response
+    }
+
+    /// What the clock shows.
+    #[expect(clippy::disallowed_methods, reason = "a test's server tells the time")]
+    fn date(&self) -> header::HeaderValue {
+        let now = jiff::Timestamp::now().as_second() + self.ahead.load(Ordering::Relaxed);
+        let date = jiff::Timestamp::from_second(now).expect("a time");
+        let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        date.parse().expect("a header's value")
     }
 
     /// A watch's body that waits while there is silence.

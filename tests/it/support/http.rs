@@ -53,7 +53,9 @@ async fn exchange(
         request.push_str("Content-Type: application/json; charset=utf-8\r\n");
     }
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        for part in [*name, ": ", *value, "\r\n"] {
+            request.push_str(part);
+        }
     }
     request.push_str("\r\n");
     request.push_str(body);

@@ -16,7 +16,11 @@ pub(super) struct Address {
 /// The address of a certificate, if it is SNS's.
 pub(super) fn of_certificate(text: &str) -> Option<Address> {
     let (url, region, domain) = own(text)?;
-    if !url.path().ends_with(".pem") || url.query().is_some() {
+    let is_pem = url
+        .path()
+        .rsplit_once('.')
+        .is_some_and(|(_, ending)| ending == "pem");
+    if !is_pem || url.query().is_some() {
         return None;
     }
     // Source: what SNS serves, and the names that AWS's SDKs expect: `sns.` in the first regions, `sns-signing.REGION.` in

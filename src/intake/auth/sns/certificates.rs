@@ -44,11 +44,14 @@ static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     webpki::ring::ECDSA_P384_SHA384,
 ];
 
+/// What came of the last read of an address, and when that was.
+type Known = (Instant, Result<Certificate, String>);
+
 /// Certificates by address.
 pub(super) struct Certificates {
     fetch: Arc<dyn Fetch>,
     trust: Trust,
-    known: Mutex<HashMap<Url, (Instant, Result<Certificate, String>)>>,
+    known: Mutex<HashMap<Url, Known>>,
     calls: Semaphore,
 }
 

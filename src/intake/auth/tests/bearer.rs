@@ -106,7 +106,7 @@ impl Issuer {
             json!("no key at all"),
         ];
         keys.extend(self.curves.jwks());
-        publish(pages, keys);
+        publish(pages, &keys);
     }
 
     fn elliptic(&self, header: &Value) -> String {
@@ -183,9 +183,9 @@ impl Issuer {
         ]
     }
 
-    pub(super) fn forged(&self) -> Vec<Row> {
+    pub(super) fn forged() -> Vec<Row> {
         let way = &way();
-        let mut rows = self.forged_signatures(way);
+        let mut rows = Self::forged_signatures(way);
         for (what, name, value) in [
             ("no exp", "exp", Value::Null),
             ("an exp that is text", "exp", json!((NOW + 600).to_string())),
@@ -220,7 +220,8 @@ impl Issuer {
         rows
     }
 
-    fn forged_signatures(&self, way: &Auth) -> Vec<Row> {
+    #[expect(clippy::too_many_lines, reason = "a table of rows")]
+    fn forged_signatures(way: &Auth) -> Vec<Row> {
         let right = right();
         let signature = right.rsplit_once('.').unwrap().1;
         let none = |algorithm: &str| {
@@ -413,7 +414,7 @@ impl Issuer {
     }
 }
 
-pub(super) fn publish(pages: &Pages, keys: Vec<Value>) {
+pub(super) fn publish(pages: &Pages, keys: &[Value]) {
     pages.set(KEYS, Ok(json!({"keys": keys}).to_string().into_bytes()));
 }
 

@@ -91,19 +91,19 @@ async fn a_silent_issuer_is_asked_again_after_five_seconds() {
 #[tokio::test(start_paused = true)]
 async fn a_new_key_is_found_and_unknown_ones_do_not_hammer() {
     let asked = Asked::new();
-    publish(&asked.pages, vec![rsa_jwk(true, "before")]);
+    publish(&asked.pages, &[rsa_jwk(true, "before")]);
     asked.asks(&Verdict::Refused, 1).await;
     // The issuer signs with a new key a moment after we asked; strangers ask for others all the time.
     publish(
         &asked.pages,
-        vec![rsa_jwk(true, "before"), rsa_jwk(false, "rs")],
+        &[rsa_jwk(true, "before"), rsa_jwk(false, "rs")],
     );
     asked.asks(&Verdict::Refused, 0).await;
     pass(Duration::from_secs(30)).await;
     asked.asks(&Verdict::Passed, 1).await;
     asked.asks(&Verdict::Passed, 0).await;
     // And the key before is gone as soon as its issuer takes it back.
-    publish(&asked.pages, vec![rsa_jwk(true, "after")]);
+    publish(&asked.pages, &[rsa_jwk(true, "after")]);
     pass(Duration::from_mins(11)).await;
     asked.asks(&Verdict::Refused, 1).await;
 }
@@ -111,7 +111,7 @@ async fn a_new_key_is_found_and_unknown_ones_do_not_hammer() {
 #[tokio::test(start_paused = true)]
 async fn an_unknown_key_of_a_silent_issuer_cannot_be_judged() {
     let asked = Asked::new();
-    publish(&asked.pages, vec![rsa_jwk(true, "before")]);
+    publish(&asked.pages, &[rsa_jwk(true, "before")]);
     asked.asks(&Verdict::Refused, 1).await;
     silence(&asked.pages);
     pass(Duration::from_secs(30)).await;
@@ -135,7 +135,7 @@ async fn what_is_no_set_of_keys_is_the_issuers_trouble() {
             "none of the keys it publishes can verify RS, PS, ES or EdDSA signatures",
         ),
     ] {
-        publish(&asked.pages, keys);
+        publish(&asked.pages, &keys);
         let told = format!("the issuer's keys cannot be read: issuer.example: {why}");
         asked.asks(&Verdict::Unavailable(told), 1).await;
         pass(Duration::from_secs(5)).await;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use url::Url;
@@ -234,7 +235,7 @@ impl World {
     }
 
     /// Puts an EventJob in, with a key of the Secret.
-    pub(super) fn event_job(&self, name: &str, key: &str, spec: Value, not_ready: Option<&str>) {
+    pub(super) fn event_job(&self, name: &str, key: &str, spec: &Value, not_ready: Option<&str>) {
         let key = json!({"name": "hook", "key": key});
         let mut object = json!({
             "apiVersion": "slipway.dev/v1alpha1",
