@@ -28,6 +28,7 @@ use crate::resource::{Api, ObjectId, Propagation, Round, ScaledJob};
 mod cache;
 mod create;
 pub mod delivered;
+mod ended;
 mod follow;
 mod jobs;
 mod list;

@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use kube::core::{NotUsed, Object, ObjectMeta};
 use serde::Deserialize;
 
+use super::ended::{Condition, ended};
 use crate::launch::{
-    GENERATION_ANNOTATION, JobState, KEDA_GENERATION_ANNOTATION, OCCURRENCE_ANNOTATION, Outcome,
+    GENERATION_ANNOTATION, JobState, KEDA_GENERATION_ANNOTATION, OCCURRENCE_ANNOTATION,
     ROUND_ANNOTATION,
 };
 use crate::resource::ObjectId;
@@ -25,15 +26,6 @@ pub(super) struct JobStatus {
     #[serde(default)]
     conditions: Vec<Condition>,
     completion_time: Option<Timestamp>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-    last_transition_time: Option<Timestamp>,
 }
 
 /// Jobs with one kind of label, by its value.
@@ -218,14 +210,7 @@ pub(super) fn state_of(job: WatchedJob) -> JobState {
         KEDA_GENERATION_ANNOTATION,
     ];
     let status = job.status.unwrap_or_default();
-    let ended = status.conditions.iter().find_map(|condition| {
-        let outcome = match condition.kind.as_str() {
-            "Complete" => Outcome::Complete,
-            "Failed" => Outcome::Failed,
-            _ => return None,
-        };
-        (condition.status == "True").then_some((outcome, condition.last_transition_time))
-    });
+    let ended = ended(&status.conditions);
     let annotations: BTreeMap<String, String> = job
         .metadata
         .annotations
@@ -279,7 +264,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::launch::SCALED_JOB_LABEL;
+    use crate::launch::{Outcome, SCALED_JOB_LABEL};
 
     fn job(name: &str, condition: Option<&str>) -> WatchedJob {
         let conditions: Vec<_> = condition

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::core::{Object, ObjectMeta};
 use serde::Deserialize;
 
+use super::super::ended::{Condition, ended};
 use super::super::{job_path, unavailable, unreadable};
 use crate::cluster::{Call, Cluster};
 use crate::launch::delivered::{
@@ -14,7 +15,7 @@ use crate::launch::delivered::{
     GATE_HOLDER_ANNOTATION, Gate, PAYLOAD_ANNOTATION, RECEIVED_ANNOTATION,
 };
 use crate::launch::event_launcher::DeliveredJob;
-use crate::launch::{Error, OCCURRENCE_ANNOTATION, Outcome};
+use crate::launch::{Error, OCCURRENCE_ANNOTATION};
 use crate::resource::ObjectId;
 
 /// Remembered for this long when a Job does not say: DESIGN §2.3, `deduplicateFor`.
@@ -41,15 +42,6 @@ pub(super) struct Status {
     active: u32,
     #[serde(default)]
     ready: u32,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-    last_transition_time: Option<Timestamp>,
 }
 
 /// A Job as it is kept.
@@ -137,7 +129,10 @@ pub(super) fn delivered(job: &WatchedJob) -> Option<Kept> {
             .to_owned(),
         received_at: received_at.unwrap_or(created_at),
         created_at,
-        ended: ended(&status, created_at),
+        ended: ended(&status.conditions).map(|(outcome, said_at)| {
+            let at = status.completion_time.or(said_at);
+            (outcome, at.unwrap_or(created_at))
+        }),
         is_going: metadata.deletion_timestamp.is_some(),
         active_pods: status.active,
         ready_pods: status.ready,
@@ -155,19 +150,4 @@ fn event_job_of(metadata: &ObjectMeta, namespace: &str) -> Option<ObjectId> {
         None => metadata.labels.as_ref()?.get(EVENT_JOB_LABEL)?,
     };
     Some(ObjectId::new(namespace, name.clone()))
-}
-
-fn ended(status: &Status, created_at: Timestamp) -> Option<(Outcome, Timestamp)> {
-    status.conditions.iter().find_map(|condition| {
-        let outcome = match condition.kind.as_str() {
-            "Complete" => Outcome::Complete,
-            "Failed" => Outcome::Failed,
-            _ => return None,
-        };
-        if condition.status != "True" {
-            return None;
-        }
-        let at = status.completion_time.or(condition.last_transition_time);
-        Some((outcome, at.unwrap_or(created_at)))
-    })
 }
