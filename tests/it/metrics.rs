@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::controller::{cluster, scaled_job, slipway};
-use crate::events::{KEY, deliver, event_job, renewed};
+use crate::events::{KEY, deliver, event_job, event_jobs, renewed};
 use crate::support::await_until;
 use crate::support::queue::Queue;
 
@@ -95,6 +95,8 @@ async fn the_metrics_in_the_readme_are_those_of_the_binary() {
     for name in ["orders", "gone"] {
         cluster.delete_scaled_job(name).await;
     }
+    let now = kube::api::DeleteParams::default();
+    event_jobs(&cluster).delete("invoice", &now).await.unwrap();
     await_until(
         "no series of an object",
         Duration::from_secs(30),
