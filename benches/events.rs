@@ -114,7 +114,17 @@ impl Bench {
             },
         });
         let path = format!("/apis/slipway.dev/v1alpha1/namespaces/{namespace}/eventjobs");
-        self.create(&path, event_job).await;
+        // Its definition was made a moment ago.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let call = Call::post(path.clone(), event_job.clone());
+            let answer = self.cluster.send(call).await.expect("an answer");
+            if answer.is_success() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{}", answer.words());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     fn start(&self) -> Child {
