@@ -19,6 +19,7 @@ use crate::catalog::{Catalog, Listed};
 use crate::launch;
 use crate::launch::event_launcher::EventLauncher;
 use crate::resource::ObjectId;
+use crate::resource::event_job::Concurrency;
 
 use self::pass::{Ended, Notes, Pass};
 
@@ -30,6 +31,8 @@ const AT_ONCE: usize = 16;
 const BEAT: Duration = Duration::from_secs(1);
 /// Every EventJob is looked at again this often: keys come of age, and what a crash left out is nobody's change.
 const ROUND: Duration = Duration::from_secs(10);
+/// Where nothing waits for a turn a pass only tidies up, and looks at every Job for it: that is not done for each event.
+const TIDY: Duration = Duration::from_secs(2);
 /// A pass is cut off after this; what it had under way is settled by versions and names.
 const LONGEST: Duration = Duration::from_secs(30);
 /// Pause after the first failure of an EventJob's pass; doubles with each.
@@ -53,6 +56,7 @@ pub async fn run(
     let mut beats = tokio::time::interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_round: Option<Instant> = None;
+    let mut last_tidied = Instant::now();
     // Kept over the turns of this loop: nothing that it heard is lost with it.
     let mut changed = launcher.changed();
     loop {
@@ -70,7 +74,10 @@ pub async fn run(
         tokio::select! {
             () = stop.cancelled() => return,
             ids = &mut changed => {
-                desk.add(ids);
+                let (gated, free): (Vec<_>, Vec<_>) =
+                    ids.into_iter().partition(|id| is_gated(&catalog, id));
+                desk.add(gated);
+                desk.untidy.extend(free);
                 changed = launcher.changed();
             }
             Some((id, notes, result)) = passes.next() => {
@@ -78,6 +85,11 @@ pub async fn run(
                 desk.settle(id, notes, result);
             }
             _ = beats.tick() => {
+                if last_tidied.elapsed() >= TIDY {
+                    last_tidied = Instant::now();
+                    let untidy = std::mem::take(&mut desk.untidy);
+                    desk.add(untidy);
+                }
                 if last_round.is_none_or(|last| last.elapsed() >= ROUND) {
                     last_round = Some(Instant::now());
                     let all = catalog.all();
@@ -87,6 +99,14 @@ pub async fn run(
             }
         }
     }
+}
+
+/// Whether Jobs of the EventJob may wait for their turn.
+fn is_gated(catalog: &Catalog, id: &ObjectId) -> bool {
+    matches!(
+        catalog.get(id),
+        Some(Listed::Valid(entry)) if entry.event_job.concurrency != Concurrency::Allow
+    )
 }
 
 type Looked = (ObjectId, Notes, Result<Ended, launch::Error>);
@@ -130,6 +150,8 @@ struct Desk {
     /// Under way.
     busy: BTreeSet<ObjectId>,
     pauses: BTreeMap<ObjectId, Pause>,
+    /// Changed, with nobody waiting for a turn.
+    untidy: BTreeSet<ObjectId>,
     /// What passes leave for the next one.
     notes: BTreeMap<ObjectId, Notes>,
 }
@@ -202,6 +224,7 @@ impl Desk {
     fn wait_for_office(&mut self) {
         self.queue.clear();
         self.queued.clear();
+        self.untidy.clear();
         self.pauses.clear();
     }
 
