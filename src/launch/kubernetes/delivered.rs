@@ -7,7 +7,7 @@
 //! owns the tasks spawns it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -142,8 +142,8 @@ impl Delivered {
                 });
             }
             Err(error) => {
-                let was_made = matches!(error, Error::Unknown { .. } | Error::NameTaken { .. });
-                if delivery.file.is_some() && !was_made {
+                // After any other error the sender comes again and finds its Secret, or another replica's Job has it.
+                if delivery.file.is_some() && matches!(error, Error::Rejected { .. }) {
                     file::clear(&self.cluster, delivery).await;
                 }
                 return Err(error);
@@ -343,6 +343,3 @@ impl Delivered {
         Ok(changed.job)
     }
 }
-
-/// For those who share one launcher.
-pub type Shared = Arc<Delivered>;

@@ -103,6 +103,8 @@ pub(super) async fn clear(cluster: &Cluster, delivery: &Delivery) {
     let id = &delivery.launch.id;
     let cleared = async {
         match read(cluster, id).await? {
+            // The Job that another delivery made has it.
+            Some(_) if wire::read(cluster, id, CALL).await?.is_some() => Ok(()),
             Some(there) => remove(cluster, id, &there.uid).await,
             None => Ok(()),
         }
