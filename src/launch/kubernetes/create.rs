@@ -119,7 +119,7 @@ pub(super) async fn create(
                     continue;
                 }
                 sending();
-                attempts.send(&once).await?
+                attempts.send().await
             }
             Step::Read => attempts.read(&once).await?,
             Step::End(ended) => return attempts.end(ended),
@@ -172,17 +172,17 @@ impl Attempts<'_> {
         read.map_err(|error| self.stop(*once, |_| error))
     }
 
-    async fn send(&mut self, once: &Once) -> Result<Saw, Error> {
+    async fn send(&mut self) -> Saw {
         let path = jobs_path(&self.launch.id.namespace);
         let call = Call::post(path, self.launch.manifest.clone()).within(self.left(ATTEMPT));
         let answer = match self.cluster.send(call).await {
             Ok(answer) => answer,
             Err(error) => {
                 self.detail = error.detail;
-                return Ok(Saw::Unclear);
+                return Saw::Unclear;
             }
         };
-        Ok(match answer.status {
+        match answer.status {
             200..300 => Saw::Created,
             409 if answer.reason() == "AlreadyExists" => {
                 self.rests = false;
@@ -191,7 +191,6 @@ impl Attempts<'_> {
             429 => {
                 self.gate
                     .close(answer.retry_after.unwrap_or(DEFAULT_RETRY_AFTER));
-                self.wait(once).await?;
                 Saw::NotDone
             }
             // Two writers of a quota's count: nothing was done.
@@ -204,7 +203,7 @@ impl Attempts<'_> {
                 self.refused = Some(refusal(&self.object, &answer));
                 Saw::Refused
             }
-        })
+        }
     }
 
     /// Who has the name now, by a consistent read: one without a resourceVersion.
