@@ -28,6 +28,8 @@ pub mod cluster;
 
 pub mod address;
 
+pub mod externalscaler;
+
 pub mod catalog;
 
 pub mod intake;

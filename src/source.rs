@@ -24,6 +24,14 @@ pub trait Source: Send + Sync {
     /// [`Error`] when the source gave no usable answer in time. The last good
     /// reading is not served in its place.
     fn read(&self, freshness: Duration) -> BoxFuture<'_, Result<Taken, Error>>;
+
+    /// Waits until the source says by itself that there is something new: who asked for it reads again at once,
+    /// with no regard to when it read last. A source that only answers when asked never does.
+    ///
+    /// What happened before the call is not told, so begin to wait before reading. May be dropped at any time.
+    fn pushed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// Makes sources for those who have nothing but a description of one.

@@ -14,7 +14,11 @@ const BELOW: &[(&str, &[&str])] = &[
     ("event", &["resource"]),
     ("cluster", &[]),
     ("address", &[]),
-    ("source", &["address", "resource", "scaling"]),
+    ("externalscaler", &[]),
+    (
+        "source",
+        &["address", "externalscaler", "resource", "scaling"],
+    ),
     ("catalog", &["pattern", "resource"]),
     (
         "launch",
@@ -39,7 +43,18 @@ const BELOW: &[(&str, &[&str])] = &[
             "source",
         ],
     ),
-    ("serve", &["intake"]),
+    (
+        "serve",
+        &[
+            "address",
+            "externalscaler",
+            "intake",
+            "lookup",
+            "resource",
+            "scaling",
+            "source",
+        ],
+    ),
     (
         "app",
         &[
@@ -84,6 +99,10 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("aws_sdk_sqs", &["source/sqs"]),
     ("aws_sdk_sts", &["source/sqs", "source/aws"]),
     ("rdkafka", &["source/kafka", "cli/demo"]),
+    (
+        "tonic",
+        &["externalscaler", "serve/keda", "source/external"],
+    ),
     (
         "kube",
         &["cluster", "launch/kubernetes", "controller", "app"],
