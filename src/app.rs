@@ -33,6 +33,7 @@ use crate::source::pool::{self, Pool};
 use crate::telemetry;
 
 mod events;
+mod lead;
 pub mod local;
 
 /// Runs in a cluster until SIGTERM or SIGINT.
@@ -71,7 +72,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         cluster.clone(),
         cluster_namespace,
     ));
+    let candidate = lead::Candidate::new(&cluster, &scope, &own_namespace, &config, &mut registry);
     let shared = Shared {
+        lead: candidate.lead(),
         launcher: launcher.clone(),
         sources: pool,
         lookup: lookup.clone(),
@@ -84,7 +87,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let events = events::Events::new(
         &cluster,
         &scope,
-        &own_namespace,
+        candidate.lead(),
         &config,
         lookup,
         &mut registry,
@@ -117,7 +120,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
     tasks.spawn("ended jobs", forward_ended(launcher, sender, stop.clone()));
-    tasks.spawn("turns", run_turns(shared, changes, stop));
+    let done = candidate.done();
+    candidate.spawn(&mut tasks);
+    tasks.spawn("turns", async move {
+        let ended = run_turns(shared, changes, stop).await;
+        // Turns under way when the stop came are over: another may lead.
+        done.cancel();
+        ended
+    });
     tasks.finish(&mut signals, config.drain_timeout).await
 }
 

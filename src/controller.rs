@@ -2,8 +2,9 @@
 //!
 //! Every object has a task of its own, so that a broken or slow one disturbs no
 //! other. Changes of objects, finished Jobs and timers start turns; what a turn
-//! saw and did goes to a [`Reporter`]. Where objects come from (`watch`, files)
-//! and what Jobs are (`launch`) are left to others.
+//! saw and did goes to a [`Reporter`]. Only who leads takes turns; the others
+//! know the objects and stand by. Where objects come from (`watch`, files) and
+//! what Jobs are (`launch`) are left to others.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info_span};
 
+use crate::controller::lead::Lead;
 use crate::controller::status::Report;
 use crate::launch::Launcher;
 use crate::lookup::Lookup;
@@ -25,6 +27,7 @@ pub mod admission;
 mod announce;
 pub mod cleanup;
 pub mod event_jobs;
+pub mod lead;
 pub mod lease;
 pub mod metrics;
 pub mod object;
@@ -91,6 +94,8 @@ pub struct Desired {
 /// The ports and numbers that every object's task shares.
 #[derive(Clone)]
 pub struct Shared {
+    /// Whether turns are ours to take.
+    pub lead: Arc<dyn Lead>,
     /// Makes Jobs.
     pub launcher: Arc<dyn Launcher>,
     /// Connects to sources.
@@ -117,6 +122,9 @@ pub async fn run(
     mut changes: mpsc::Receiver<Change>,
     stop: CancellationToken,
 ) -> Result<(), String> {
+    let lead = Arc::clone(&shared.lead);
+    let mut leads = lead.is_held();
+    let mut lead_changed = lead.changed(leads);
     let mut objects = Objects {
         shared,
         stop: stop.clone(),
@@ -128,6 +136,12 @@ pub async fn run(
             () = stop.cancelled() => break,
             Some(ended) = objects.tasks.join_next() => {
                 objects.ended(ended)?;
+                continue;
+            }
+            () = &mut lead_changed => {
+                leads = !leads;
+                lead_changed = lead.changed(leads);
+                objects.wake(|_| true);
                 continue;
             }
             change = changes.recv() => match change {
@@ -172,15 +186,11 @@ impl Objects {
             }
             Change::ReferencesChanged(namespace) => {
                 self.shared.lookup.forget(namespace.as_deref());
-                let concerned = |id: &ObjectId| {
+                self.wake(|id| {
                     namespace
                         .as_ref()
                         .is_none_or(|namespace| id.namespace == *namespace)
-                };
-                for (_, handle) in self.handles.iter().filter(|((id, _), _)| concerned(id)) {
-                    // As if the object had been edited: what it refers to changed.
-                    handle.desired.send_modify(|_| ());
-                }
+                });
             }
             Change::JobFinished(id) => {
                 for api in [Api::Slipway, Api::Keda] {
@@ -190,6 +200,15 @@ impl Objects {
                 }
             }
             Change::Synced => self.shared.metrics.synced(),
+        }
+    }
+
+    /// Starts turns of these objects, as if they had been edited.
+    fn wake(&self, is_concerned: impl Fn(&ObjectId) -> bool) {
+        for ((id, _), handle) in &self.handles {
+            if is_concerned(id) {
+                handle.desired.send_modify(|_| ());
+            }
         }
     }
 

@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 use crate::address::Rules;
 use crate::app::{Tasks, clock};
 use crate::catalog::Catalog;
-use crate::cluster::{Cluster, Scope, boot};
+use crate::cluster::{Cluster, Scope};
 use crate::config::{self, Config};
 use crate::controller::event_jobs::journal::Journal;
 use crate::controller::event_jobs::look::Looker;
 use crate::controller::event_jobs::metrics::Metrics;
 use crate::controller::event_jobs::writer::Writer;
 use crate::controller::event_jobs::{self, Desk};
-use crate::controller::lease::{Lease, Times};
+use crate::controller::lead::Lead;
 use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{WAITING_CHANGES, admission};
 use crate::intake::auth::Authenticator;
@@ -25,12 +25,8 @@ use crate::intake::fetch::https::Https;
 use crate::intake::fetch::trust::Trust;
 use crate::intake::webhook::{self, Webhook};
 use crate::launch::kubernetes::delivered::Delivered;
-use crate::launch::kubernetes::new_holder;
 use crate::lookup::Lookup;
 use crate::serve::events::{self, Limits};
-
-/// The Lease of whoever looks after the Jobs of events.
-const LEASE: &str = "slipway";
 
 /// All of it, built and not started.
 pub(super) struct Events {
@@ -40,8 +36,7 @@ pub(super) struct Events {
     catalog: Arc<Catalog>,
     journal: Arc<Journal>,
     webhook: Arc<Webhook>,
-    lease: Arc<Lease>,
-    leads_anyway: bool,
+    lead: Arc<dyn Lead>,
     metrics: Metrics,
 }
 
@@ -50,21 +45,11 @@ impl Events {
     pub(super) fn new(
         cluster: &Cluster,
         scope: &Scope,
-        own_namespace: &str,
+        lead: Arc<dyn Lead>,
         config: &Config,
         lookup: Arc<dyn Lookup>,
         registry: &mut Registry,
     ) -> Self {
-        let lease = Lease::new(
-            cluster.clone(),
-            home(scope, own_namespace),
-            LEASE,
-            format!("{}-{}", config::instance(), new_holder()),
-            Times::default(),
-            Arc::new(boot::now),
-            clock,
-        );
-        lease.register(registry);
         let launcher = Arc::new(Delivered::new(
             cluster.clone(),
             scope.clone(),
@@ -96,8 +81,7 @@ impl Events {
             catalog,
             journal,
             webhook: Arc::new(webhook),
-            lease: Arc::new(lease),
-            leads_anyway: config.lead,
+            lead,
             metrics: event_jobs_metrics,
         }
     }
@@ -110,16 +94,9 @@ impl Events {
     /// Starts its tasks.
     pub(super) fn spawn(self, tasks: &mut Tasks, door: TcpListener, stop: &CancellationToken) {
         let is_leader: Arc<dyn Fn() -> bool + Send + Sync> = {
-            let (lease, anyway) = (self.lease.clone(), self.leads_anyway);
-            Arc::new(move || anyway || lease.is_held())
+            let lead = self.lead;
+            Arc::new(move || lead.is_held())
         };
-        tasks.spawn("lease", {
-            let (lease, stop) = (self.lease, stop.clone());
-            async move {
-                lease.run(stop).await;
-                Ok(())
-            }
-        });
         tasks.spawn("events", {
             let (webhook, stop) = (self.webhook.clone(), stop.clone());
             async move { Ok(events::serve(door, webhook, Limits::of_this_process(), stop).await?) }
@@ -166,17 +143,5 @@ impl Events {
                 Ok(())
             }
         });
-    }
-}
-
-/// Where the Lease lies: in the first of the namespaces that are ours to look after, so that it needs no right elsewhere,
-/// and two installations that share a namespace share a leader.
-fn home(scope: &Scope, own_namespace: &str) -> String {
-    match scope {
-        Scope::Namespaces(names) => names
-            .first()
-            .map_or(own_namespace, String::as_str)
-            .to_owned(),
-        Scope::All => own_namespace.to_owned(),
     }
 }

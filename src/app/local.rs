@@ -17,6 +17,7 @@ use crate::address::Rules;
 use crate::app::{Signals, Tasks, clock, listen, run_turns, serve_health};
 use crate::catalog::Catalog;
 use crate::controller::admission;
+use crate::controller::lead::Always;
 use crate::controller::metrics::Metrics;
 use crate::controller::{Change, Shared, WAITING_CHANGES};
 use crate::intake::auth::Authenticator;
@@ -155,6 +156,7 @@ where
     };
     let metrics = Metrics::register(&mut registry);
     let shared = Shared {
+        lead: Arc::new(Always),
         launcher: Arc::new(local.clone()),
         sources: Arc::new(pool),
         lookup: files.lookup.clone(),

@@ -13,6 +13,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -23,6 +25,7 @@ use tracing::{debug, info, warn};
 
 use self::record::{Record, Seen};
 use crate::cluster::{Answer, Call, Cluster, NoAnswer};
+use crate::controller::lead::Lead;
 
 mod record;
 
@@ -355,6 +358,16 @@ impl Lease {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lead for Lease {
+    fn is_held(&self) -> bool {
+        Lease::is_held(self)
+    }
+
+    fn changed(&self, known: bool) -> BoxFuture<'_, ()> {
+        Lease::changed(self, known).boxed()
     }
 }
 

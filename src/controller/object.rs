@@ -40,7 +40,11 @@ pub(crate) async fn run(
     removed: CancellationToken,
     stop: CancellationToken,
 ) {
-    let launcher = WhileWanted::new(Arc::clone(&shared.launcher), removed.clone());
+    let launcher = WhileWanted::new(
+        Arc::clone(&shared.launcher),
+        removed.clone(),
+        Arc::clone(&shared.lead),
+    );
     let mut object = Object {
         shared,
         launcher,
@@ -112,6 +116,10 @@ impl Object {
     /// One turn.
     async fn wake(&mut self, desired: &Desired, wake: Wake) {
         let identity = &desired.identity;
+        if !self.shared.lead.is_held() {
+            self.stand_by(identity);
+            return;
+        }
         let scaled_job = match &desired.scaled_job {
             Ok(scaled_job) => scaled_job,
             Err(faults) => {
@@ -144,6 +152,11 @@ impl Object {
         if !self.launcher.is_wanted() {
             return;
         }
+        if !self.shared.lead.is_held() {
+            // Another may have taken turns since: what this one saw is not to be told any more.
+            self.stand_by(identity);
+            return;
+        }
         self.tell_troubles(&outcome.triggers);
         if outcome.triggers.iter().any(is_refused) {
             // A new key may be in the Secret by now: the next turn reads it anew.
@@ -155,6 +168,15 @@ impl Object {
         if let Some(turn) = report::of(outcome) {
             self.report(identity, turn).await;
         }
+    }
+
+    /// Another process takes the turns: nothing is remembered of our own.
+    fn stand_by(&mut self, identity: &Identity) {
+        self.connections.clear();
+        self.troubles.clear();
+        self.memory = Memory::default();
+        (self.failures, self.owes_a_look, self.due) = (0, true, None);
+        self.shared.metrics.forget(&identity.id, identity.api);
     }
 
     /// Nothing is read or launched until somebody edits the object.

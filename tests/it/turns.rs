@@ -11,6 +11,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use slipway::controller::lead::Always;
 use slipway::controller::metrics::Metrics;
 use slipway::controller::status::{Report, Turn};
 use slipway::controller::{self, Change, Identity, Reporter, Shared, WAITING_CHANGES};
@@ -178,6 +179,7 @@ async fn running(test: impl AsyncFnOnce(&World)) -> Result<(), String> {
         registry,
     };
     let shared = Shared {
+        lead: Arc::new(Always),
         launcher: world.launcher.clone(),
         sources: world.topics.clone(),
         lookup: Arc::new(Nothing),

@@ -1,26 +1,46 @@
-//! Launching for an object only as long as it is there.
+//! Launching for an object only as long as it is there, and ours to act on.
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use crate::controller::lead::Lead;
 use crate::launch::{Error, JobState, Launch, Launched, Launcher};
 use crate::resource::{ObjectId, Propagation, Round, ScaledJob};
 
-/// The launcher, for as long as the object is wanted: one that is removed in the middle of a turn launches no more.
+/// The launcher, for as long as the object is wanted and this process leads: one that is removed in the middle of a
+/// turn launches no more, and neither does a process that was stopped for longer than its Lease and wakes up.
 pub(super) struct WhileWanted {
     launcher: Arc<dyn Launcher>,
     removed: CancellationToken,
+    lead: Arc<dyn Lead>,
 }
 
 impl WhileWanted {
-    pub(super) fn new(launcher: Arc<dyn Launcher>, removed: CancellationToken) -> Self {
-        Self { launcher, removed }
+    pub(super) fn new(
+        launcher: Arc<dyn Launcher>,
+        removed: CancellationToken,
+        lead: Arc<dyn Lead>,
+    ) -> Self {
+        Self {
+            launcher,
+            removed,
+            lead,
+        }
     }
 
     pub(super) fn is_wanted(&self) -> bool {
         !self.removed.is_cancelled()
+    }
+
+    fn check_lead(&self, object: &ObjectId) -> Result<(), Error> {
+        if !self.lead.is_held() {
+            return Err(Error::Conflict {
+                object: format!("the lead over {object}"),
+            });
+        }
+        Ok(())
     }
 
     fn check(&self, object: &ObjectId) -> Result<(), Error> {
@@ -29,7 +49,7 @@ impl WhileWanted {
                 object: format!("the scaledjob behind {object}"),
             });
         }
-        Ok(())
+        self.check_lead(object)
     }
 }
 
@@ -65,7 +85,10 @@ impl Launcher for WhileWanted {
         uid: &'a str,
         propagation: Propagation,
     ) -> BoxFuture<'a, Result<(), Error>> {
-        self.launcher.delete(job, uid, propagation)
+        Box::pin(async move {
+            self.check_lead(job)?;
+            self.launcher.delete(job, uid, propagation).await
+        })
     }
 
     fn forget(&self, uid: &str) {
