@@ -82,7 +82,8 @@ async fn disturbed(name: &str, strategy: Value, rules: Vec<Rule>) {
     std::fs::write(&kubeconfig, proxy.kubeconfig()).unwrap();
     let kubeconfig = kubeconfig.to_str().unwrap().to_owned();
     // Longer than the latest create of this test, and shorter than a minute.
-    let grace = ["--unseen-grace", "10s"];
+    // Each new one leads at once, whatever the one before had under way.
+    let grace = ["--unseen-grace", "10s", "--lead"];
     let (finished, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let disturb = async {
         let mut slipway = Slipway::start(&kubeconfig, &cluster.namespace, &grace, &[]);

@@ -22,6 +22,7 @@ mod jobs;
 mod kafka;
 mod lambda;
 mod launch_vectors;
+mod leading;
 mod lease;
 mod local;
 mod lookup;

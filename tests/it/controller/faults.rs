@@ -101,7 +101,7 @@ async fn a_burst_killed_in_the_middle_ends_with_the_jobs_that_were_decided() {
     manifest["spec"]["maxReplicaCount"] = json!(WANTED);
     manifest["spec"]["triggers"][0]["metadata"]["queueLength"] = json!("1");
     cluster.create(manifest).await;
-    let grace = ["--unseen-grace", "5s"];
+    let grace = ["--unseen-grace", "5s", "--lead"];
     let start = || Slipway::start(&servers::kubeconfig(), &cluster.namespace, &grace, &[]);
     let seen = looked_at(
         &cluster,
@@ -128,7 +128,7 @@ async fn a_burst_killed_in_the_middle_ends_with_the_jobs_that_were_decided() {
 }
 
 #[tokio::test]
-async fn two_processes_at_once_stay_below_the_cap_and_make_no_job_twice() {
+async fn two_that_both_lead_stay_below_the_cap_and_make_no_job_twice() {
     const CAP: usize = 7;
     let cluster = cluster("pair").await;
     let queue = Queue::new("pair").await;
@@ -140,8 +140,9 @@ async fn two_processes_at_once_stay_below_the_cap_and_make_no_job_twice() {
     let seen = looked_at(
         &cluster,
         Box::pin(async {
-            let _first = slipway(&cluster).await;
-            let _second = slipway(&cluster).await;
+            let kubeconfig = servers::kubeconfig();
+            let start = || Slipway::run(&kubeconfig, &cluster.namespace, &["--lead"], &[]);
+            let (_first, _second) = (start().await, start().await);
             await_until("work goes on", Duration::from_mins(1), async || {
                 cluster.pods_become("Succeeded", 3).await;
                 let jobs = cluster.jobs().await;
