@@ -5,6 +5,8 @@
 
 mod block;
 
+use block::{Marks, WIDTH};
+
 /// The text is not JSON, or nested deeper than anybody writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
@@ -16,16 +18,31 @@ pub(super) struct RawText<'t> {
     pub(super) escaped: bool,
 }
 
-/// A place in a JSON text.
+/// A place in a JSON text, and what is known of the block around it.
 #[derive(Debug, Clone)]
 pub(super) struct Scanner<'t> {
     text: &'t str,
     at: usize,
+    /// The first byte that no block has held yet: blocks come one after the other, as they are needed.
+    ahead: usize,
+    /// Of the last block, whose escaped quotes and whose brackets in strings are left out.
+    marks: Marks,
+    /// All ones if the next block begins inside a string.
+    in_string: u64,
+    /// One if an escape reaches into the next block.
+    escape: u64,
 }
 
 impl<'t> Scanner<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, at: 0 }
+        Self {
+            text,
+            at: 0,
+            ahead: 0,
+            marks: Marks::default(),
+            in_string: 0,
+            escape: 0,
+        }
     }
 
     /// The next byte that is no white space; it is not consumed.
@@ -74,8 +91,9 @@ impl<'t> Scanner<'t> {
     pub(super) fn string(&mut self) -> Result<RawText<'t>, Malformed> {
         self.expect(b'"')?;
         let start = self.at;
-        let escaped = self.pass_string()?;
+        let may_be_escaped = self.pass_string()?;
         let raw = self.text.get(start..self.at - 1).ok_or(Malformed)?;
+        let escaped = may_be_escaped && raw.contains('\\');
         Ok(RawText { raw, escaped })
     }
 
@@ -106,100 +124,111 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Counts brackets instead of recursing, sixty-four bytes at a time: any depth is skipped in one loop.
+    /// Counts brackets instead of recursing: any depth is skipped in one loop.
     fn skip_nested(&mut self) -> Result<(), Malformed> {
         let bytes = self.text.as_bytes();
-        let mut depth = 0_usize;
-        // All ones while a block begins inside a string.
-        let mut in_string = 0_u64;
+        self.at += 1;
+        self.reach()?;
+        let mut brackets = self.marks.brackets & from(self.at);
+        let mut depth = 1_usize;
         loop {
-            let rest = bytes
-                .get(self.at..)
-                .filter(|rest| !rest.is_empty())
-                .ok_or(Malformed)?;
-            let marks = match rest.first_chunk() {
-                Some(block) => block::marks(block),
-                None => block::marks(&padded(rest)),
-            };
-            if marks.has_backslash {
-                // An escape may reach over the block's end: this one goes byte by byte.
-                if self.skip_slowly(&mut depth, &mut in_string)? {
-                    return Ok(());
-                }
-                continue;
-            }
-            // Each bit becomes the parity of the quotes up to it: what lies in strings.
-            let mut inside = marks.quotes;
-            for shift in [1, 2, 4, 8, 16, 32] {
-                inside ^= inside << shift;
-            }
-            inside ^= in_string;
-            let mut brackets = marks.brackets & !inside;
             while brackets != 0 {
-                let place = brackets.trailing_zeros() as usize;
+                let place = self.ahead - WIDTH + brackets.trailing_zeros() as usize;
                 brackets &= brackets - 1;
-                if matches!(rest[place], b'{' | b'[') {
+                if matches!(bytes[place], b'{' | b'[') {
                     depth += 1;
                 } else {
                     depth -= 1;
                     if depth == 0 {
-                        self.at += place + 1;
+                        self.at = place + 1;
                         return Ok(());
                     }
                 }
             }
-            in_string = if inside >> 63 == 0 { 0 } else { u64::MAX };
-            self.at += block::WIDTH;
+            self.next_block()?;
+            brackets = self.marks.brackets;
         }
     }
 
-    /// The same for at least one block, until behind an escape; true at the value's end.
-    #[cold]
-    fn skip_slowly(&mut self, depth: &mut usize, in_string: &mut u64) -> Result<bool, Malformed> {
-        let bytes = self.text.as_bytes();
-        let stop = self.at + block::WIDTH;
-        while self.at < stop {
-            let byte = *bytes.get(self.at).ok_or(Malformed)?;
-            self.at += 1;
-            match byte {
-                b'"' => *in_string = !*in_string,
-                b'\\' if *in_string != 0 => self.at += 1,
-                b'{' | b'[' if *in_string == 0 => *depth += 1,
-                b'}' | b']' if *in_string == 0 => {
-                    *depth -= 1;
-                    if *depth == 0 {
-                        return Ok(true);
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(false)
-    }
-
-    /// Consumes up to and with the closing quote; true if there were escapes.
+    /// Consumes up to and with the closing quote; false if there is no escape for certain.
     #[inline]
     fn pass_string(&mut self) -> Result<bool, Malformed> {
-        let bytes = self.text.as_bytes();
-        let mut escaped = false;
-        loop {
-            let rest = bytes.get(self.at..).ok_or(Malformed)?;
-            self.at += block::string_end(rest).ok_or(Malformed)?;
-            if bytes[self.at] == b'"' {
-                self.at += 1;
-                return Ok(escaped);
-            }
-            escaped = true;
-            self.at += 2;
+        self.reach()?;
+        let mut quotes = self.marks.quotes & from(self.at);
+        let mut backslashes = self.marks.backslashes;
+        while quotes == 0 {
+            self.next_block()?;
+            quotes = self.marks.quotes;
+            backslashes |= self.marks.backslashes;
         }
+        self.at = self.ahead - WIDTH + quotes.trailing_zeros() as usize + 1;
+        Ok(backslashes != 0)
     }
+
+    /// Makes sure that the block around the current place is known.
+    #[inline]
+    fn reach(&mut self) -> Result<(), Malformed> {
+        while self.at >= self.ahead {
+            self.next_block()?;
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn next_block(&mut self) -> Result<(), Malformed> {
+        let rest = self.text.as_bytes().get(self.ahead..);
+        let rest = rest.filter(|rest| !rest.is_empty()).ok_or(Malformed)?;
+        let last;
+        let block = if let Some(block) = rest.first_chunk() {
+            block
+        } else {
+            last = padded(rest);
+            &last
+        };
+        let mut marks = block::marks(block);
+        if marks.backslashes | self.escape != 0 {
+            marks.quotes &= !self.escaped(marks.backslashes);
+        }
+        // Each bit becomes the parity of the quotes up to it: what lies in strings.
+        let mut inside = marks.quotes;
+        for shift in [1, 2, 4, 8, 16, 32] {
+            inside ^= inside << shift;
+        }
+        inside ^= self.in_string;
+        marks.brackets &= !inside;
+        self.in_string = if inside >> 63 == 0 { 0 } else { u64::MAX };
+        self.marks = marks;
+        self.ahead += WIDTH;
+        Ok(())
+    }
+
+    /// The bytes behind a backslash that is not itself escaped.
+    #[cold]
+    fn escaped(&mut self, backslashes: u64) -> u64 {
+        let mut escaped = self.escape;
+        let mut rest = backslashes & !escaped;
+        self.escape = 0;
+        while rest != 0 {
+            let bit = rest & rest.wrapping_neg();
+            escaped |= bit << 1;
+            self.escape = bit >> 63;
+            rest &= !(bit | bit << 1);
+        }
+        escaped
+    }
+}
+
+/// The bits of a block from a place of the text on.
+#[inline]
+const fn from(place: usize) -> u64 {
+    u64::MAX << (place % WIDTH)
 }
 
 /// The last bytes of a text, with zeros behind, which are never looked for.
 #[cold]
-fn padded(rest: &[u8]) -> [u8; block::WIDTH] {
-    let mut block = [0; block::WIDTH];
-    let length = rest.len().min(block::WIDTH);
+fn padded(rest: &[u8]) -> [u8; WIDTH] {
+    let mut block = [0; WIDTH];
+    let length = rest.len().min(WIDTH);
     block[..length].copy_from_slice(&rest[..length]);
     block
 }
