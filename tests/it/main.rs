@@ -11,6 +11,7 @@ mod support;
 mod architecture;
 mod binding;
 mod cap;
+mod chart;
 mod check;
 mod controller;
 mod cycle;
