@@ -16,6 +16,7 @@ mod check;
 mod controller;
 mod cycle;
 mod door;
+mod eventbridge_rule;
 mod events;
 mod examples;
 mod help;
