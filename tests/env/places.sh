@@ -8,6 +8,9 @@ store=${SLIPWAY_TEST_ENV:-${XDG_CACHE_HOME:-$HOME/.cache}/slipway/test-env}
 # Each version stands once, in the file that its own package manager reads.
 kubernetes_version=$(sed -n 's,^require k8s.io/kubernetes v,,p' "$here/go/kubernetes/go.mod")
 etcd_version=$(sed -n 's,^require go.etcd.io/etcd/server/v3 v,,p' "$here/go/etcd/go.mod")
+keda_version=$(sed -n 's,^require github.com/kedacore/keda/v2 v,,p' "$here/go/keda/go.mod")
+helm_version=$(sed -n 's,^require helm.sh/helm/v3 v,,p' "$here/go/helm/go.mod")
+kubeconform_version=$(sed -n 's,^require github.com/yannh/kubeconform v,,p' "$here/go/kubeconform/go.mod")
 kafka_version=$(sed -n 's,.*<server.version>\(.*\)</.*,\1,p' "$here/java/kafka/pom.xml")
 elasticmq_version=$(sed -n 's,.*<server.version>\(.*\)</.*,\1,p' "$here/java/elasticmq/pom.xml")
 moto_version=$(sed -n 's,^moto.*==,,p' "$here/python/moto/requirements.txt")

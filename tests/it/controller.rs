@@ -16,7 +16,7 @@ mod faults;
 mod identity;
 mod in_place;
 mod manifest;
-mod rights;
+pub(crate) mod rights;
 mod topics;
 
 /// A ScaledJob on a queue: ten messages a Job, at most fifty Jobs, one poll a second.

@@ -2,6 +2,7 @@
 
 pub(crate) mod api_proxy;
 pub(crate) mod cluster;
+pub(crate) mod dry_run;
 pub(crate) mod fakes;
 pub(crate) mod http;
 pub(crate) mod local;

@@ -21,8 +21,8 @@ use crate::support::servers;
 /// For what takes several looks at a busy server.
 const SOON: Duration = Duration::from_mins(1);
 
-/// Group, resource, verbs: the README's list.
-const RIGHTS: [(&str, &str, &str); 12] = [
+/// Group, resource, verbs: the README's list. The chart is held against it too.
+pub(crate) const RIGHTS: [(&str, &str, &str); 12] = [
     ("batch", "jobs", "get list watch create patch delete"),
     ("", "pods", "list"),
     ("", "secrets", "get create patch delete"),
@@ -35,6 +35,13 @@ const RIGHTS: [(&str, &str, &str); 12] = [
     ("slipway.dev", "eventjobs", "get list watch"),
     ("slipway.dev", "eventjobs/status", "patch"),
     ("events.k8s.io", "events", "create"),
+];
+
+/// What the README says of objects that KEDA's own API has, and that are managed in place.
+pub(crate) const KEDA_RIGHTS: [(&str, &str, &str); 3] = [
+    ("keda.sh", "scaledjobs", "get list watch patch"),
+    ("keda.sh", "scaledjobs/status", "patch"),
+    ("keda.sh", "triggerauthentications", "get list watch"),
 ];
 
 /// Grants the list, less one right, to the user without rights.
@@ -72,7 +79,7 @@ async fn slipway(cluster: &Cluster) -> Slipway {
 }
 
 /// `accurate` reads Pods, and a history limit deletes: every right is used.
-fn demanding() -> Value {
+pub(crate) fn demanding() -> Value {
     json!({"spec": {"scalingStrategy": {"strategy": "accurate"}, "successfulJobsHistoryLimit": 0}})
 }
 
@@ -113,7 +120,7 @@ async fn the_rights_of_the_readme_are_enough() {
 
 /// A file, a queue, a limit: every right that EventJobs need is used, but for the removal of ledgers that have expired and of
 /// Secrets that another payload left behind.
-fn demanding_events() -> Value {
+pub(crate) fn demanding_events() -> Value {
     json!({
         "bind": {"file": {"path": "/var/run/slipway/event.json"}},
         "concurrencyPolicy": "Queue",

@@ -39,35 +39,30 @@ impl Slipway {
     ) -> Self {
         let health = format!("127.0.0.1:{}", free_port());
         let http = format!("127.0.0.1:{}", free_port());
-        let log = std::env::temp_dir().join(format!(
-            "slipway-{}-{}.log",
-            namespace,
-            super::cluster::unique()
-        ));
+        let mut all = vec!["run", "--kubeconfig", kubeconfig, "--namespaces", namespace];
+        all.extend(["--health", &health, "--http", &http]);
+        all.extend(["--allow-address", "127.0.0.1,localhost"]);
+        all.extend(["--log-format", "text"]);
+        all.extend(arguments);
+        let mut settings = vec![("SLIPWAY_LOG", "info,slipway=debug")];
+        settings.extend(environment);
+        Self::exactly(&all, health.clone(), http.clone(), &settings)
+    }
+
+    /// Starts `slipway` with these arguments and no other. `health` and `http` are addresses that they name.
+    pub(crate) fn exactly(
+        arguments: &[&str],
+        health: String,
+        http: String,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let log = std::env::temp_dir().join(format!("slipway-{}.log", super::cluster::unique()));
         let file = std::fs::File::create(&log).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
         command
-            .args([
-                "run",
-                "--kubeconfig",
-                kubeconfig,
-                "--namespaces",
-                namespace,
-                "--health",
-                &health,
-                "--http",
-                &http,
-            ])
-            .args([
-                "--allow-address",
-                "127.0.0.1,localhost",
-                "--log-format",
-                "text",
-            ])
             .args(arguments)
             .env_remove("KUBECONFIG")
             .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("SLIPWAY_LOG", "info,slipway=debug")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -158,7 +153,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// `GET` without a client library: the body, if there is an answer.
-async fn get(address: &str, path: &str) -> Option<String> {
+pub(crate) async fn get(address: &str, path: &str) -> Option<String> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

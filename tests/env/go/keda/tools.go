@@ -1,0 +1,6 @@
+//go:build tools
+
+// Package tools names the command that is built from this module, so that go.mod and go.sum pin all it needs.
+package tools
+
+import _ "github.com/kedacore/keda/v2/cmd/operator"

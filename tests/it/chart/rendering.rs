@@ -1,0 +1,270 @@
+//! What the chart renders: valid for the API server's own schemas, the binary's CRDs, Pods that anybody would let run.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use slipway::resource::{definitions, document};
+
+use super::{
+    TO_COME, arguments, chart, flag, helm, kinds, only, render, schemas, template, value_sets,
+};
+use crate::support::cluster::unique;
+use crate::support::servers;
+
+#[test]
+fn helm_finds_nothing_to_say() {
+    let chart = chart();
+    for (name, values) in value_sets() {
+        let set = super::set(&values);
+        let mut arguments = vec!["lint", "--strict", "--quiet", chart.to_str().unwrap()];
+        arguments.extend(set.iter().map(String::as_str));
+        let output = helm(&arguments);
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+}
+
+/// What kubeconform found in a folder: valid, invalid, errors, skipped.
+fn kubeconform(schemas: &Path, manifests: &Path) -> (u64, u64, u64, u64, String) {
+    let output = Command::new(servers::named("TEST_KUBECONFORM"))
+        .args(["-strict", "-summary", "-output", "json", "-schema-location"])
+        .arg(schemas.join(schemas::LOCATION))
+        .arg(manifests)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let answer: Value = serde_json::from_str(&said).unwrap();
+    let count = |field: &str| answer["summary"][field].as_u64().unwrap();
+    let (invalid, errors) = (count("invalid"), count("errors"));
+    (count("valid"), invalid, errors, count("skipped"), said)
+}
+
+#[tokio::test]
+async fn every_set_of_values_is_valid_for_the_schemas_of_the_api_server() {
+    let folder = std::env::temp_dir().join(format!("slipway-chart-{}", unique()));
+    let (known, right, wrong) = (
+        folder.join("known"),
+        folder.join("right"),
+        folder.join("wrong"),
+    );
+    for folder in [&known, &right, &wrong] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    assert!(schemas::write(&known).await > 50);
+    let mut objects = 0;
+    for (name, values) in value_sets() {
+        let text = template("slipway", &values).unwrap();
+        let (documents, _) = document::read(&text);
+        objects += documents.len() as u64;
+        fs::write(right.join(format!("{name}.yaml")), text).unwrap();
+    }
+    let (valid, invalid, errors, skipped, said) = kubeconform(&known, &right);
+    assert_eq!((invalid, errors, skipped), (0, 0, 0), "{said}");
+    assert_eq!(valid, objects);
+
+    // A typo and a wrong type are seen, or none of this says anything.
+    let text = template("slipway", &json!({"crds": {"install": false}})).unwrap();
+    for (name, from, to) in [
+        ("typo", "readinessProbe:", "readynessProbe:"),
+        ("type", "replicas: 2", "replicas: two"),
+    ] {
+        assert!(text.contains(from));
+        fs::write(wrong.join(format!("{name}.yaml")), text.replace(from, to)).unwrap();
+    }
+    let (_, invalid, errors, ..) = kubeconform(&known, &wrong);
+    assert_eq!(invalid + errors, 2);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// With `SLIPWAY_REWRITE=1` the chart's copies are written anew.
+#[test]
+fn the_definitions_are_those_of_the_binary() {
+    let folder = chart().join("files/crds");
+    #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
+    let rewrite = std::env::var("SLIPWAY_REWRITE").is_ok();
+    for definition in definitions::ALL {
+        let plural = definition.name.split('.').next().unwrap();
+        let file = folder.join(format!("{plural}.yaml"));
+        if rewrite {
+            fs::write(&file, definition.yaml).unwrap();
+        }
+        let copy = fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            copy == definition.yaml,
+            "{} is not what `slipway crd` prints: run this test with SLIPWAY_REWRITE=1",
+            file.display()
+        );
+    }
+    assert_eq!(
+        fs::read_dir(&folder).unwrap().count(),
+        definitions::ALL.len()
+    );
+
+    let printed = Command::new(env!("CARGO_BIN_EXE_slipway"))
+        .arg("crd")
+        .output();
+    let printed = String::from_utf8(printed.unwrap().stdout).unwrap();
+    let rendered = render(&json!({}));
+    for document in document::read(&printed).0 {
+        let object = only(&rendered, "CustomResourceDefinition", &document.id.name);
+        assert_eq!(object["spec"], document.value["spec"]);
+        // Who takes the release away keeps the objects.
+        let policy = &object["metadata"]["annotations"]["helm.sh/resource-policy"];
+        assert_eq!(policy, "keep");
+    }
+}
+
+#[test]
+fn pods_drain_for_as_long_as_the_program_takes_and_have_no_rights_on_their_node() {
+    for (name, values) in value_sets() {
+        let objects = render(&values);
+        let is = |object: &&Value| object["kind"] == "Deployment";
+        let deployment = objects.iter().find(is).unwrap();
+        let spec = &deployment["spec"];
+        let pod = &spec["template"]["spec"];
+        let said = arguments(deployment);
+        let drain = said.iter().find(|said| flag(said) == "--drain-timeout");
+        let drain = drain.unwrap().trim_start_matches("--drain-timeout=");
+        let drain: u64 = drain.trim_end_matches('s').parse().unwrap();
+        let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
+        assert!(
+            grace >= drain + 5,
+            "{name}: {grace} s for a drain of {drain} s"
+        );
+        assert_eq!(spec["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
+
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+        assert_eq!(
+            pod["securityContext"]["seccompProfile"]["type"],
+            "RuntimeDefault"
+        );
+        for field in ["hostNetwork", "hostPID", "hostIPC", "initContainers"] {
+            assert_eq!(pod[field], Value::Null, "{name}: {field}");
+        }
+        let container = &pod["containers"][0];
+        assert_eq!(
+            container["securityContext"],
+            json!({
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": {"drop": ["ALL"]},
+            })
+        );
+        for field in ["/requests/cpu", "/requests/memory", "/limits/memory"] {
+            assert!(container["resources"].pointer(field).is_some(), "{field}");
+        }
+        assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/livez");
+        assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/readyz");
+        // Services and probes name ports that the container has.
+        let ports = container["ports"].as_array().unwrap();
+        let is_there = |name: &Value| ports.iter().any(|port| port["name"] == *name);
+        for service in objects.iter().filter(|object| object["kind"] == "Service") {
+            assert!(is_there(&service["spec"]["ports"][0]["targetPort"]));
+            let selector = service["spec"]["selector"].as_object().unwrap();
+            let labels = &spec["template"]["metadata"]["labels"];
+            assert!(selector.iter().all(|(key, value)| labels[key] == *value));
+        }
+        for probe in ["livenessProbe", "readinessProbe"] {
+            assert!(is_there(&container[probe]["httpGet"]["port"]));
+        }
+    }
+}
+
+#[test]
+fn every_flag_that_is_rendered_is_one_of_the_program() {
+    let help = Command::new(env!("CARGO_BIN_EXE_slipway"))
+        .args(["run", "--help"])
+        .output();
+    let help = String::from_utf8(help.unwrap().stdout).unwrap();
+    let is_known = |flag: &str| {
+        let mut lines = help.lines().map(str::trim_start);
+        lines.any(|line| line.split([' ', ',']).next() == Some(flag))
+    };
+    for flag in TO_COME {
+        assert!(!is_known(flag), "{flag} has come: take it out of the list");
+    }
+    for (name, values) in value_sets() {
+        let objects = render(&values);
+        let is = |object: &&Value| object["kind"] == "Deployment";
+        let said = arguments(objects.iter().find(is).unwrap());
+        assert_eq!(said[0], "run");
+        for argument in &said[1..] {
+            let flag = flag(argument);
+            assert!(is_known(flag) || TO_COME.contains(&flag), "{name}: {flag}");
+        }
+    }
+}
+
+#[test]
+fn what_is_switched_off_is_not_there() {
+    let (_, little) = value_sets().pop().unwrap();
+    let objects = render(&little);
+    assert_eq!(Vec::from_iter(kinds(&objects)), ["Deployment", "Service"]);
+    let deployment = only(&objects, "Deployment", "launcher");
+    let account = &deployment["spec"]["template"]["spec"]["serviceAccountName"];
+    assert_eq!(account, "made-elsewhere");
+    let said = arguments(deployment);
+    let grpc = said.iter().find(|said| said.starts_with("--grpc"));
+    assert_eq!(grpc, None);
+    // A single replica that may not be taken away would block every drain of its node.
+    let one = render(&json!({"replicas": 1}));
+    assert!(!kinds(&one).contains("PodDisruptionBudget"));
+    assert!(kinds(&render(&json!({}))).contains("PodDisruptionBudget"));
+}
+
+#[test]
+fn keda_has_a_service_without_an_address_of_its_own() {
+    let objects = render(&json!({}));
+    let service = only(&objects, "Service", "slipway-keda");
+    assert_eq!(service["spec"]["clusterIP"], "None");
+    assert_eq!(service["spec"]["ports"][0]["port"], 6000);
+    let events = only(&objects, "Service", "slipway");
+    assert_eq!(events["spec"]["ports"][0]["port"], 80);
+}
+
+#[test]
+fn certificates_and_connections_are_mounted_as_folders_where_the_flags_look() {
+    let (_, everything) = value_sets().swap_remove(1);
+    let objects = render(&everything);
+    let deployment = only(&objects, "Deployment", "slipway-launcher");
+    let said = arguments(deployment);
+    let pod = &deployment["spec"]["template"]["spec"];
+    for (flag, file, secret) in [
+        (
+            "--grpc-tls-cert",
+            "/etc/slipway/grpc-tls/tls.crt",
+            "keda-tls",
+        ),
+        (
+            "--grpc-tls-key",
+            "/etc/slipway/grpc-tls/tls.key",
+            "keda-tls",
+        ),
+        (
+            "--grpc-client-ca",
+            "/etc/slipway/grpc-tls/ca.crt",
+            "keda-tls",
+        ),
+        (
+            "--connections",
+            "/etc/slipway/connections/all.yaml",
+            "connections",
+        ),
+    ] {
+        assert!(said.contains(&format!("{flag}={file}")), "{flag}: {said:?}");
+        let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
+        let folder = file.rsplit_once('/').unwrap().0;
+        let mount = mounts.iter().find(|mount| mount["mountPath"] == folder);
+        let mount = mount.unwrap();
+        assert_eq!(
+            (&mount["readOnly"], &mount["subPath"]),
+            (&json!(true), &Value::Null)
+        );
+        let volumes = pod["volumes"].as_array().unwrap();
+        let volume = volumes
+            .iter()
+            .find(|volume| volume["name"] == mount["name"]);
+        assert_eq!(volume.unwrap()["secret"]["secretName"], secret);
+    }
+}
