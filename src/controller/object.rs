@@ -274,14 +274,15 @@ impl Object {
                 message: error.to_string(),
                 transient: error.is_transient(),
             })?;
-        let trigger = resource::parse_trigger(entry, &inputs).map_err(|faults| {
-            let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Failure {
-                reason: "Invalid",
-                message: texts.join("; "),
-                transient: false,
-            }
-        })?;
+        let trigger =
+            resource::parse_trigger(entry, &inputs, &scaled_job.id).map_err(|faults| {
+                let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                Failure {
+                    reason: "Invalid",
+                    message: texts.join("; "),
+                    transient: false,
+                }
+            })?;
         let at_hand = self
             .connections
             .iter()

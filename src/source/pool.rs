@@ -113,6 +113,10 @@ impl Pool {
         match spec {
             SourceSpec::Sqs(queue) => self.connect_sqs(queue),
             SourceSpec::Kafka(group) => self.connect_kafka(group),
+            SourceSpec::EventBridge(_) | SourceSpec::External(_) => Err(Error::Invalid {
+                source_name: "the source".to_owned(),
+                detail: "this version cannot read it".to_owned(),
+            }),
         }
     }
 
