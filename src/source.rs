@@ -1,7 +1,7 @@
 //! Where work waits: the port through which its size is read.
 //!
 //! A [`Source`] answers one question, how much is waiting, and an answer it does
-//! not have is an [`Error`], never zero. The adapters (`sqs`, `kafka`) know one
+//! not have is an [`Error`], never zero. The adapters (`sqs`, `kafka`, `external`) know one
 //! library each; `pool` makes triggers with the same source share one client
 //! and one poll.
 
@@ -154,6 +154,8 @@ impl Error {
 }
 
 mod aws;
+pub mod eventbridge;
+pub mod external;
 pub mod kafka;
 pub mod metrics;
 pub mod pool;

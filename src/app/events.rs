@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::Rules;
+use crate::app::occurrences::Seen;
 use crate::app::{Tasks, clock};
 use crate::catalog::Catalog;
 use crate::cluster::{Cluster, Scope, boot};
@@ -28,6 +29,7 @@ use crate::launch::kubernetes::delivered::Delivered;
 use crate::launch::kubernetes::new_holder;
 use crate::lookup::Lookup;
 use crate::serve::events::{self, Limits};
+use crate::source::eventbridge::Occurrences;
 
 /// The Lease of whoever looks after the Jobs of events.
 const LEASE: &str = "slipway";
@@ -105,6 +107,15 @@ impl Events {
     /// Which EventJobs there are.
     pub(super) fn catalog(&self) -> Arc<Catalog> {
         self.catalog.clone()
+    }
+
+    /// The Jobs of EventJobs, counted.
+    pub(super) fn occurrences(&self) -> Arc<dyn Occurrences> {
+        Arc::new(Seen {
+            launcher: self.launcher.clone(),
+            catalog: self.catalog.clone(),
+            clock,
+        })
     }
 
     /// Starts its tasks.
