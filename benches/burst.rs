@@ -157,6 +157,7 @@ struct Thousand;
 impl Source for Thousand {
     fn read(&self, _freshness: Duration) -> BoxFuture<'_, Result<Taken, Error>> {
         let taken = Taken {
+            terms: None,
             reading: Reading::new(f64::from(JOBS)),
             at: Instant::now(),
         };

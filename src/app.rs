@@ -35,6 +35,7 @@ use crate::telemetry;
 mod events;
 mod lead;
 pub mod local;
+mod occurrences;
 
 /// Runs in a cluster until SIGTERM or SIGINT.
 ///
@@ -51,13 +52,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         (false, false) => Scope::Namespaces(config.namespaces.clone()),
     };
     let mut registry = telemetry::registry();
-    let pool = Arc::new(Pool::new(pool::Settings {
-        allow_address: config.allow_address.clone(),
-        allow_loopback: false,
-        web_identity_token_file: config::web_identity_token_file(),
-        sts_endpoint: None,
-    }));
-    pool.register(registry.sub_registry_with_prefix("source"));
     let metrics = Metrics::register(&mut registry);
     let launcher = Arc::new(Kubernetes::new(
         cluster.clone(),
@@ -73,25 +67,33 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         cluster_namespace,
     ));
     let candidate = lead::Candidate::new(&cluster, &scope, &own_namespace, &config, &mut registry);
+    let events = events::Events::new(
+        &cluster,
+        &scope,
+        candidate.lead(),
+        &config,
+        lookup.clone(),
+        &mut registry,
+    );
+    let pool = Pool::new(pool::Settings {
+        allow_address: config.allow_address.clone(),
+        allow_loopback: false,
+        web_identity_token_file: config::web_identity_token_file(),
+        sts_endpoint: None,
+    });
+    let pool = Arc::new(pool.counting(events.occurrences()));
+    pool.register(registry.sub_registry_with_prefix("source"));
     let shared = Shared {
         lead: candidate.lead(),
         launcher: launcher.clone(),
         sources: pool,
-        lookup: lookup.clone(),
+        lookup,
         reporter: Arc::new(Writer::new(cluster.clone(), config::instance())),
         metrics: metrics.clone(),
         clock,
     };
     let listener = listen("--health", config.health).await?;
     let door = listen("--http", config.http).await?;
-    let events = events::Events::new(
-        &cluster,
-        &scope,
-        candidate.lead(),
-        &config,
-        lookup,
-        &mut registry,
-    );
     info!(scope = ?scope, health = %listener.local_addr()?, http = %door.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
 
     let stop = CancellationToken::new();

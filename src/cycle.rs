@@ -14,7 +14,9 @@ use futures::future::join_all;
 
 use crate::launch::{self, JobState, Launch, Launched, Launcher};
 use crate::resource::{ROUND_ANNOTATION, Round, ScaledJob, TriggerEntry};
-use crate::scaling::{self, Calculation, Decision, JobCounts, Measure, Reading, Strategy, TopUp};
+use crate::scaling::{
+    self, Calculation, Decision, JobCounts, Measure, Reading, Strategy, TopUp, encode,
+};
 use crate::source::{Source, Taken};
 
 /// Creates in flight at once for one round. An API server on two cores takes no
@@ -172,7 +174,9 @@ pub async fn turn(
     memory: &mut Memory,
     launcher: &dyn Launcher,
 ) -> Outcome {
-    let readings = join_all(triggers.iter().map(|trigger| read(trigger, freshness))).await;
+    let reads = triggers.iter().enumerate();
+    let reads = reads.map(|(index, trigger)| read(index, trigger, freshness));
+    let readings = join_all(reads).await;
     let taken: Vec<&Taken> = readings
         .iter()
         .filter_map(|(_, _, taken)| taken.as_ref())
@@ -238,7 +242,9 @@ async fn top_up(
     act(scaled_job, verdict, memory, launcher, outcome).await;
 }
 
+/// `index`: the trigger's position in the object.
 async fn read(
+    index: usize,
     trigger: &Result<Connected, (String, Failure)>,
     freshness: Duration,
 ) -> (TriggerOutcome, Option<Measure>, Option<Taken>) {
@@ -255,12 +261,8 @@ async fn read(
     let metric_name = connected.metric_name.clone();
     match connected.source.read(freshness).await {
         Ok(taken) => {
-            let measure = Measure {
-                label: metric_name.clone(),
-                reading: taken.reading,
-                target: connected.target,
-                activation: connected.activation,
-            };
+            let measure = measure(index, connected, &taken);
+            let metric_name = measure.label.clone();
             let result = Ok((taken.reading, measure.is_active()));
             (
                 TriggerOutcome {
@@ -286,6 +288,29 @@ async fn read(
                 None,
             )
         }
+    }
+}
+
+/// What a reading means to a trigger: in its own terms, or in the source's where only that knows.
+fn measure(index: usize, connected: &Connected, taken: &Taken) -> Measure {
+    let (label, target, activation) = match &taken.terms {
+        None => (
+            connected.metric_name.clone(),
+            connected.target,
+            connected.activation,
+        ),
+        // No number is above the one, and every number is above the other.
+        Some(terms) => (
+            encode::with_index(index, &terms.metric_name),
+            terms.target,
+            if terms.is_active { -1.0 } else { f64::INFINITY },
+        ),
+    };
+    Measure {
+        label,
+        reading: taken.reading,
+        target,
+        activation,
     }
 }
 

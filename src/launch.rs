@@ -251,5 +251,7 @@ pub mod job;
 pub mod kubernetes;
 pub mod ledger;
 pub mod local;
+pub mod news;
+pub mod occurrences;
 pub mod once;
 pub mod retention;

@@ -173,6 +173,12 @@ pub enum TriggerKind {
     Kafka,
     /// `apache-kafka`.
     ApacheKafka,
+    /// `eventbridge`.
+    EventBridge,
+    /// `external`.
+    External,
+    /// `external-push`.
+    ExternalPush,
 }
 
 impl TriggerKind {
@@ -182,6 +188,9 @@ impl TriggerKind {
             Self::AwsSqsQueue => "aws-sqs-queue",
             Self::Kafka => "kafka",
             Self::ApacheKafka => "apache-kafka",
+            Self::EventBridge => "eventbridge",
+            Self::External => "external",
+            Self::ExternalPush => "external-push",
         }
     }
 }
@@ -256,11 +265,11 @@ impl fmt::Display for Fault {
 /// A trigger whose references have been read: what to connect to, and what its numbers mean.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trigger {
-    /// KEDA's name for it, with the index: `s0-aws-sqs-orders`.
+    /// KEDA's name for it, with the index: `s0-aws-sqs-orders`. Of an external scaler a placeholder: it says its name itself.
     pub metric_name: String,
-    /// Units of work one Job takes.
+    /// Units of work one Job takes; an external scaler says it itself.
     pub target: f64,
-    /// Active only above this number.
+    /// Active only above this number; an external scaler says it itself.
     pub activation: f64,
     /// What to connect to.
     pub source: SourceSpec,
@@ -268,17 +277,25 @@ pub struct Trigger {
     pub warnings: Vec<Fault>,
 }
 
-/// A trigger out of its entry and of what the entry refers to.
+/// A trigger out of its entry and of what the entry refers to. `owner` is the object it is of.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with its parameters: missing ones, wrong forms, combinations that KEDA refuses too.
-pub fn parse_trigger(entry: &TriggerEntry, inputs: &Inputs) -> Result<Trigger, Vec<Fault>> {
+pub fn parse_trigger(
+    entry: &TriggerEntry,
+    inputs: &Inputs,
+    owner: &ObjectId,
+) -> Result<Trigger, Vec<Fault>> {
     let mut parameters = metadata::Parameters::new(entry, inputs);
     let trigger = match entry.kind {
         TriggerKind::AwsSqsQueue => sqs::parse(&mut parameters),
         TriggerKind::Kafka => kafka::parse(&mut parameters),
         TriggerKind::ApacheKafka => kafka::parse_apache(&mut parameters),
+        TriggerKind::EventBridge => eventbridge::parse(&mut parameters, owner),
+        TriggerKind::External | TriggerKind::ExternalPush => {
+            external::parse(&mut parameters, owner)
+        }
     };
     parameters.finish(trigger)
 }
@@ -290,9 +307,15 @@ pub enum SourceSpec {
     Sqs(sqs::Queue),
     /// A consumer group's lag on Kafka.
     Kafka(kafka::Group),
+    /// The Jobs of an EventJob.
+    EventBridge(eventbridge::Counted),
+    /// Whatever an external scaler of KEDA's kind says.
+    External(external::Scaler),
 }
 
 pub mod aws;
+pub mod eventbridge;
+pub mod external;
 pub mod kafka;
 pub mod sqs;
 

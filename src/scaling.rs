@@ -63,7 +63,7 @@ pub struct Measure {
     pub reading: Reading,
     /// Units of work one Job takes (`queueLength`, `lagThreshold`, …). 0 disables scaling, as in KEDA.
     pub target: f64,
-    /// The trigger is active only above this number.
+    /// The trigger is active only above this number; infinite or negative where the source decides by itself.
     pub activation: f64,
 }
 

@@ -1,7 +1,7 @@
 //! Where work waits: the port through which its size is read.
 //!
 //! A [`Source`] answers one question, how much is waiting, and an answer it does
-//! not have is an [`Error`], never zero. The adapters (`sqs`, `kafka`) know one
+//! not have is an [`Error`], never zero. The adapters (`sqs`, `kafka`, `external`) know one
 //! library each; `pool` makes triggers with the same source share one client
 //! and one poll.
 
@@ -28,8 +28,10 @@ pub trait Source: Send + Sync {
     /// Waits until the source says by itself that there is something new: who asked for it reads again at once,
     /// with no regard to when it read last. A source that only answers when asked never does.
     ///
-    /// What happened before the call is not told, so begin to wait before reading. May be dropped at any time.
-    fn pushed(&self) -> BoxFuture<'_, ()> {
+    /// It listens from the call on, polled or not: what comes between the call and the first poll is told, what came
+    /// before the call is not. So call before reading, and call again as soon as it is ready. However much was said
+    /// meanwhile is told once. May be dropped at any time.
+    fn pushed(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::pending())
     }
 }
@@ -45,12 +47,25 @@ pub trait Connect: Send + Sync {
 }
 
 /// A reading and the moment it was taken.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Taken {
     /// What was waiting.
     pub reading: Reading,
     /// When the source was asked, by the monotonic clock. Equal moments are the same poll.
     pub at: Instant,
+    /// What the reading means, where only the source knows; `None` when the trigger says it.
+    pub terms: Option<Arc<Terms>>,
+}
+
+/// What a source's readings mean, in the source's own words: an external scaler's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Terms {
+    /// The metric's name, without a trigger's position.
+    pub metric_name: String,
+    /// Units of work one Job takes; 0 and below start none.
+    pub target: f64,
+    /// Whether there is work at all, whatever the number: nothing is compared with a threshold.
+    pub is_active: bool,
 }
 
 /// Why a source could not be read.
@@ -139,6 +154,8 @@ impl Error {
 }
 
 mod aws;
+pub mod eventbridge;
+pub mod external;
 pub mod kafka;
 pub mod metrics;
 pub mod pool;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::Rules;
+use crate::app::occurrences::Seen;
 use crate::app::{Tasks, clock};
 use crate::catalog::Catalog;
 use crate::cluster::{Cluster, Scope};
@@ -27,6 +28,7 @@ use crate::intake::webhook::{self, Webhook};
 use crate::launch::kubernetes::delivered::Delivered;
 use crate::lookup::Lookup;
 use crate::serve::events::{self, Limits};
+use crate::source::eventbridge::Occurrences;
 
 /// All of it, built and not started.
 pub(super) struct Events {
@@ -89,6 +91,15 @@ impl Events {
     /// Which EventJobs there are.
     pub(super) fn catalog(&self) -> Arc<Catalog> {
         self.catalog.clone()
+    }
+
+    /// The Jobs of EventJobs, counted.
+    pub(super) fn occurrences(&self) -> Arc<dyn Occurrences> {
+        Arc::new(Seen {
+            launcher: self.launcher.clone(),
+            catalog: self.catalog.clone(),
+            clock,
+        })
     }
 
     /// Starts its tasks.

@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::address::Rules;
+use crate::app::occurrences::Seen;
 use crate::app::{Signals, Tasks, clock, listen, run_turns, serve_health};
 use crate::catalog::Catalog;
 use crate::controller::admission;
@@ -114,13 +115,18 @@ where
     let mut signals = Signals::new()?;
     let mut registry = telemetry::registry();
     let rules = Rules::new(settings.allow_address.iter().cloned(), true);
-    let pool = sources(&settings, &mut registry);
+    let catalog = Arc::new(Catalog::default());
+    let seen = Seen {
+        launcher: Arc::new(local.clone()),
+        catalog: catalog.clone(),
+        clock,
+    };
+    let pool = sources(&settings, &mut registry).counting(Arc::new(seen));
     let stop = CancellationToken::new();
     let reports = Arc::new(Reports::new(stop.clone()));
     let (changes, received) = mpsc::channel(WAITING_CHANGES);
     let tally = Arc::new(Tally::of(&local));
     let lookup = Arc::new(Current::default());
-    let catalog = Arc::new(Catalog::default());
     let webhook = webhook(&local, &lookup, &catalog, rules, &mut registry);
     let door = Arc::new(Knocked::new(webhook));
     let (listeners, to_be_served) = mpsc::channel(1);

@@ -196,7 +196,7 @@ async fn check_trigger(
     }
     let field = format!("spec.triggers[{}]", trigger.index);
     match lookup::inputs(scaled_job, trigger, &manifests.files).await {
-        Ok(inputs) => match resource::parse_trigger(trigger, &inputs) {
+        Ok(inputs) => match resource::parse_trigger(trigger, &inputs, &scaled_job.id) {
             Ok(parsed) => findings.warnings.extend(at(entry, parsed.warnings)),
             Err(faults) => findings.faults.extend(at(entry, faults)),
         },

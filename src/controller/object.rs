@@ -7,6 +7,7 @@ use tokio::sync::{Notify, watch as latest};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::pushes::Pushes;
 use self::wanted::WhileWanted;
 use crate::controller::status::{Report, Turn};
 use crate::controller::{Desired, Identity, Shared, cleanup, report};
@@ -16,6 +17,7 @@ use crate::lookup;
 use crate::resource::{self, ScaledJob, Trigger, TriggerEntry};
 use crate::source::Source;
 
+mod pushes;
 mod wanted;
 
 /// A reading of a timer's turn is at most this old: the ages of one herd of
@@ -55,10 +57,11 @@ pub(crate) async fn run(
         owes_a_look: true,
         due: None,
     };
+    let mut pushes = Pushes::default();
     let mut wake = Wake::Edited;
     loop {
         let now = desired.borrow_and_update().clone();
-        object.wake(&now, wake).await;
+        object.wake(&now, wake, &mut pushes).await;
         let refillable = object.memory.holds_back();
         wake = tokio::select! {
             biased;
@@ -69,6 +72,7 @@ pub(crate) async fn run(
                 Err(_) => break,
             },
             () = job_finished.notified(), if refillable => Wake::JobFinished,
+            () = pushes.next() => Wake::Pushed,
             () = sleep_until(object.due) => Wake::Timer,
         };
     }
@@ -89,6 +93,8 @@ enum Wake {
     Timer,
     /// A Job finished, and the cap had kept something back.
     JobFinished,
+    /// A source says that there is something new.
+    Pushed,
 }
 
 struct Object {
@@ -114,7 +120,7 @@ struct Connection {
 
 impl Object {
     /// One turn.
-    async fn wake(&mut self, desired: &Desired, wake: Wake) {
+    async fn wake(&mut self, desired: &Desired, wake: Wake, pushes: &mut Pushes) {
         let identity = &desired.identity;
         if !self.shared.lead.is_held() {
             self.stand_by(identity);
@@ -128,11 +134,13 @@ impl Object {
                     faults = texts.join("; "),
                     "{} is not valid; nothing is launched for it", identity.id
                 );
+                *pushes = Pushes::default();
                 self.rest(identity, Turn::Invalid(faults.clone())).await;
                 return;
             }
         };
         if scaled_job.paused {
+            *pushes = Pushes::default();
             self.rest(identity, Turn::Paused).await;
             return;
         }
@@ -143,10 +151,13 @@ impl Object {
         } else {
             let freshness = self.freshness(scaled_job, wake);
             let triggers = self.connect(scaled_job).await;
+            // Before reading: what comes after the reading is not lost.
+            let sources = self.connections.iter();
+            pushes.listen_to(sources.map(|connection| &connection.source));
             let memory = &mut self.memory;
             let outcome =
                 cycle::turn(scaled_job, &triggers, freshness, memory, &self.launcher).await;
-            self.due = Some(self.next_turn(scaled_job, &outcome));
+            self.due = Some(self.next_turn(scaled_job, wake, &outcome));
             outcome
         };
         if !self.launcher.is_wanted() {
@@ -189,6 +200,9 @@ impl Object {
 
     /// How old a reading may be that this turn uses.
     fn freshness(&self, scaled_job: &ScaledJob, wake: Wake) -> Duration {
+        if wake == Wake::Pushed {
+            return Duration::ZERO;
+        }
         let interval = scaled_job.polling_interval;
         // Reads stay a polling interval apart: whoever comes anew, or comes back, takes the reading that is there.
         if wake != Wake::Timer || self.owes_a_look {
@@ -238,7 +252,7 @@ impl Object {
     /// When to look again: a polling interval after the poll, so that objects on
     /// one source come to ask at the same moment and share one call; later, with
     /// jitter, after failures.
-    fn next_turn(&mut self, scaled_job: &ScaledJob, outcome: &Outcome) -> Instant {
+    fn next_turn(&mut self, scaled_job: &ScaledJob, wake: Wake, outcome: &Outcome) -> Instant {
         let now = now();
         let interval = scaled_job.polling_interval;
         self.owes_a_look = outcome.polled_at.is_none() || !outcome.acted;
@@ -254,6 +268,12 @@ impl Object {
         } else {
             interval
         };
+        // However often a source pushes while it cannot be read, the timer comes no later for it.
+        if wake == Wake::Pushed
+            && let Some(due) = self.due
+        {
+            return due.min(now + jitter(first)).max(now);
+        }
         let doubled = first.saturating_mul(1 << self.failures.min(9));
         self.failures = self.failures.saturating_add(1);
         now + jitter(doubled.min(LONGEST_BACKOFF.max(interval)))
@@ -296,14 +316,15 @@ impl Object {
                 message: error.to_string(),
                 transient: error.is_transient(),
             })?;
-        let trigger = resource::parse_trigger(entry, &inputs).map_err(|faults| {
-            let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Failure {
-                reason: "Invalid",
-                message: texts.join("; "),
-                transient: false,
-            }
-        })?;
+        let trigger =
+            resource::parse_trigger(entry, &inputs, &scaled_job.id).map_err(|faults| {
+                let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                Failure {
+                    reason: "Invalid",
+                    message: texts.join("; "),
+                    transient: false,
+                }
+            })?;
         let at_hand = self
             .connections
             .iter()

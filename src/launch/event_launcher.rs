@@ -116,6 +116,10 @@ pub trait EventLauncher: Send + Sync {
     /// EventJobs of which a Job appeared, changed or went since the last call; waits until there is one. For one listener.
     fn changed(&self) -> BoxFuture<'_, BTreeSet<ObjectId>>;
 
+    /// Ready once a Job of the EventJob appears that was not there at the call: it listens from the call on, polled or
+    /// not. For any number of listeners.
+    fn appeared(&self, event_job: &ObjectId) -> BoxFuture<'static, ()>;
+
     /// What tells this process's claims from another's.
     fn holder(&self) -> &str;
 

@@ -36,6 +36,7 @@ use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::launch::news::News;
 use crate::lookup::Lookup;
 use crate::resource::{ObjectId, Round};
 
@@ -140,6 +141,8 @@ struct Shared {
     /// EventJobs of which a Job changed, and that there is one.
     touched: Mutex<BTreeSet<ObjectId>>,
     touch: Notify,
+    /// Who is told of new Jobs of EventJobs.
+    news: News,
 }
 
 impl Local {
@@ -189,6 +192,7 @@ impl Local {
                 keys: Notify::new(),
                 touched: Mutex::default(),
                 touch: Notify::new(),
+                news: News::default(),
             }),
         })
     }

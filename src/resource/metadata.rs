@@ -5,7 +5,7 @@
 //! of the TriggerAuthentication, in the order that the parameter has; the first
 //! value that is not blank counts, trimmed. Everything wrong with a trigger is
 //! collected, and nothing secret is ever quoted. Which parameters there are is
-//! for [`sqs`](super::sqs) and [`kafka`](super::kafka).
+//! for [`sqs`](super::sqs), [`kafka`](super::kafka) and their like.
 
 pub mod text;
 
@@ -175,6 +175,11 @@ impl<'a> Parameters<'a> {
     pub fn fault_in_authentication(&mut self, message: impl Into<String>) {
         self.faults
             .push(Fault::at(self.authentication_field(), message));
+    }
+
+    /// Every key of `metadata` has a meaning to somebody: none is unknown.
+    pub fn know_all(&mut self) {
+        self.known.extend(self.entry.metadata.keys().cloned());
     }
 
     /// Notes something at a key of `metadata` that is valid and yet surprises.

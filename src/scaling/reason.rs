@@ -92,6 +92,11 @@ fn demand(policy: &Policy, measures: &[Measure], unbounded: &Plan) -> String {
     };
     match (measures, active.as_slice()) {
         ([], _) => "no trigger could be read".to_owned(),
+        // An external scaler decides by itself.
+        ([measure], []) if measure.activation.is_infinite() => format!(
+            "{} waiting, not active by the word of its scaler",
+            measure.reading.waiting()
+        ),
         ([measure], []) => format!(
             "{} waiting, active only above {}",
             measure.reading.activation(),

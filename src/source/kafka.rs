@@ -142,6 +142,7 @@ impl GroupLag {
             return Ok(Taken {
                 reading,
                 at: last_at.into_std(),
+                terms: None,
             });
         }
         let lag = lag::total(partitions, &mut memory.previous, &self.rules).map_err(|missing| {
@@ -155,6 +156,7 @@ impl GroupLag {
         Ok(Taken {
             reading,
             at: at.into_std(),
+            terms: None,
         })
     }
 }

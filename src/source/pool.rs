@@ -15,12 +15,16 @@ use url::Url;
 use crate::address::{self, Rules};
 use crate::resource::SourceSpec;
 use crate::resource::aws::Identity;
+use crate::resource::eventbridge::Counted;
+use crate::resource::external::Scaler;
 use crate::resource::kafka::{Group, Sasl};
 use crate::resource::sqs::Queue;
 use crate::source::aws::{self, Login, RoleSettings};
+use crate::source::eventbridge::Occurrences;
+use crate::source::external::tls::Roots;
 use crate::source::metrics::Metrics;
 use crate::source::shared::Interned;
-use crate::source::{Connect, Error, Source, kafka, sqs};
+use crate::source::{Connect, Error, Source, eventbridge, external, kafka, sqs};
 
 /// What the operator decides for all sources.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +52,10 @@ pub struct Pool {
     kafka_gates: Interned<kafka::client::Gate>,
     kafka_clients: Interned<kafka::client::Client>,
     kafka_polls: Interned<kafka::Poll>,
+    scaler_roots: Roots,
+    scaler_clients: Interned<external::client::Client>,
+    scaler_polls: Interned<external::Poll>,
+    occurrences: Option<Arc<dyn Occurrences>>,
 }
 
 /// How much is held at this moment.
@@ -55,9 +63,9 @@ pub struct Pool {
 pub struct Live {
     /// AWS identities, each in a region.
     pub logins: usize,
-    /// Clients of SQS and of Kafka.
+    /// Clients of SQS, of Kafka and of external scalers.
     pub clients: usize,
-    /// Queues, and topics of groups, that are looked at.
+    /// Queues, topics of groups, and metrics of external scalers, that are looked at.
     pub polls: usize,
 }
 
@@ -80,7 +88,18 @@ impl Pool {
             kafka_gates: Interned::default(),
             kafka_clients: Interned::default(),
             kafka_polls: Interned::default(),
+            scaler_roots: Roots::default(),
+            scaler_clients: Interned::default(),
+            scaler_polls: Interned::default(),
+            occurrences: None,
         }
+    }
+
+    /// The pool, with somebody to count the Jobs of EventJobs.
+    #[must_use]
+    pub fn counting(mut self, occurrences: Arc<dyn Occurrences>) -> Self {
+        self.occurrences = Some(occurrences);
+        self
     }
 
     /// Registers the room's metrics; the caller chooses the prefix.
@@ -97,8 +116,10 @@ impl Pool {
     pub fn live(&self) -> Live {
         Live {
             logins: self.logins.live(),
-            clients: self.sqs_clients.live() + self.kafka_clients.live(),
-            polls: self.sqs_polls.live() + self.kafka_polls.live(),
+            clients: self.sqs_clients.live()
+                + self.kafka_clients.live()
+                + self.scaler_clients.live(),
+            polls: self.sqs_polls.live() + self.kafka_polls.live() + self.scaler_polls.live(),
         }
     }
 
@@ -113,7 +134,44 @@ impl Pool {
         match spec {
             SourceSpec::Sqs(queue) => self.connect_sqs(queue),
             SourceSpec::Kafka(group) => self.connect_kafka(group),
+            SourceSpec::EventBridge(counted) => self.connect_event_job(counted),
+            SourceSpec::External(scaler) => self.connect_scaler(scaler),
         }
+    }
+
+    fn connect_event_job(&self, counted: &Counted) -> Result<Arc<dyn Source>, Error> {
+        let occurrences = self.occurrences.as_ref().ok_or_else(|| Error::Invalid {
+            source_name: eventbridge::source_name(&counted.event_job),
+            detail: "no EventJobs are looked after here".to_owned(),
+        })?;
+        let meter = self.metrics.meter(eventbridge::KIND);
+        let jobs = eventbridge::Jobs::new(counted.clone(), Arc::clone(occurrences), meter);
+        Ok(Arc::new(jobs))
+    }
+
+    fn connect_scaler(&self, scaler: &Scaler) -> Result<Arc<dyn Source>, Error> {
+        let endpoint = &scaler.endpoint;
+        let invalid = |detail| Error::Invalid {
+            source_name: external::client::source_name(endpoint),
+            detail,
+        };
+        self.rules.check_host(&endpoint.host).map_err(invalid)?;
+        let client = self.scaler_clients.try_get_or_make(
+            |client| client.is(endpoint),
+            || {
+                let rules = self.rules.clone();
+                external::client::Client::new(endpoint.clone(), rules, &self.scaler_roots)
+            },
+        );
+        let client = client.map_err(invalid)?;
+        let poll = self.scaler_polls.get_or_make(
+            |poll| poll.is(scaler, &client),
+            || {
+                let meter = self.metrics.meter(external::KIND);
+                external::Poll::new(scaler, Arc::clone(&client), meter)
+            },
+        );
+        Ok(Arc::new(external::View::new(poll, scaler.pushes)))
     }
 
     fn connect_sqs(&self, queue: &Queue) -> Result<Arc<dyn Source>, Error> {

@@ -4,6 +4,7 @@
 //! adapters. No task runs in the background: those who wait drive the call, and
 //! when nobody waits any more it is dropped.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -146,15 +147,26 @@ impl<V> Default for Interned<V> {
 impl<V> Interned<V> {
     /// The living one that `is` says yes to, or a new one.
     pub(super) fn get_or_make(&self, is: impl Fn(&V) -> bool, make: impl FnOnce() -> V) -> Arc<V> {
+        match self.try_get_or_make(is, || Ok::<_, Infallible>(make())) {
+            Ok(one) => one,
+        }
+    }
+
+    /// The same, where making one may fail.
+    pub(super) fn try_get_or_make<E>(
+        &self,
+        is: impl Fn(&V) -> bool,
+        make: impl FnOnce() -> Result<V, E>,
+    ) -> Result<Arc<V>, E> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // What is dropped has dropped its key, secrets and all; only the empty place goes here.
         known.retain(|weak| weak.strong_count() > 0);
         if let Some(found) = known.iter().filter_map(Weak::upgrade).find(|one| is(one)) {
-            return found;
+            return Ok(found);
         }
-        let new = Arc::new(make());
+        let new = Arc::new(make()?);
         known.push(Arc::downgrade(&new));
-        new
+        Ok(new)
     }
 
     /// How many are held by somebody.

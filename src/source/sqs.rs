@@ -83,6 +83,7 @@ impl Source for Depth {
             Ok(Taken {
                 reading: Reading::new(waiting),
                 at: at.into_std(),
+                terms: None,
             })
         }
         .boxed()

@@ -119,6 +119,7 @@ const PURE: &[&str] = &[
     "launch/job.rs",
     "launch/delivered.rs",
     "launch/admission.rs",
+    "launch/occurrences.rs",
     "launch/once.rs",
     "launch/ledger",
     "launch/retention.rs",

@@ -26,7 +26,7 @@ use crate::support::vectors;
 use described::{
     described_apache_group, described_group, described_identity, described_queue, group,
 };
-use rows::{entry, inputs, only, pod_identity, renamed, string, with_and_without_sasl};
+use rows::{entry, inputs, only, owner, pod_identity, renamed, string, with_and_without_sasl};
 
 #[test]
 fn values_of_typed_config_vectors_are_read_as_keda_reads_them() {
@@ -139,6 +139,7 @@ fn sqs_queue_name_vectors_are_named_as_keda_names_them() {
                 ..entry(&json!({}), TriggerKind::AwsSqsQueue)
             },
             &Inputs::default(),
+            &owner(),
         );
         let name = sqs::queue_name(queue_url);
         if row.get("error").is_some() {
@@ -181,7 +182,7 @@ fn aws_authorization_vectors_give_the_identity_keda_gives() {
         entry
             .metadata
             .insert("awsRegion".to_owned(), "eu-west-1".to_owned());
-        let parsed = parse_trigger(&entry, &inputs(&row));
+        let parsed = parse_trigger(&entry, &inputs(&row), &owner());
         let expect = row["expect"].as_object().unwrap();
         match &expect["error"] {
             Value::Null => {
@@ -238,7 +239,12 @@ fn kafka_partition_vectors_limit_what_keda_limits() {
             &row,
             &["name", "triggerMetadata", "brokerPartitionIds", "expect"],
         );
-        let trigger = parse_trigger(&entry(&row, TriggerKind::Kafka), &Inputs::default()).unwrap();
+        let trigger = parse_trigger(
+            &entry(&row, TriggerKind::Kafka),
+            &Inputs::default(),
+            &owner(),
+        )
+        .unwrap();
         let group = group(&trigger);
         let Topics::Named(topics) = &group.topics else {
             panic!("{row}: no topic");
@@ -315,7 +321,7 @@ fn check(row: &Value, kind: TriggerKind, described: &dyn Fn(&Trigger) -> Map<Str
                 .insert(name.to_owned(), SecretString::from("none"));
         }
     }
-    let parsed = parse_trigger(&entry(row, kind), &inputs);
+    let parsed = parse_trigger(&entry(row, kind), &inputs, &owner());
     if let Some(name) = row.get("expectMetricName") {
         let trigger = parsed
             .as_ref()

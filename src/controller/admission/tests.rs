@@ -155,6 +155,10 @@ impl EventLauncher for Fake {
         })
     }
 
+    fn appeared(&self, _event_job: &ObjectId) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+
     fn holder(&self) -> &'static str {
         "us"
     }

@@ -281,6 +281,10 @@ impl EventLauncher for Delivered {
         self.next_changed().boxed()
     }
 
+    fn appeared(&self, event_job: &ObjectId) -> BoxFuture<'static, ()> {
+        self.jobs().news.next(event_job)
+    }
+
     fn holder(&self) -> &str {
         &self.holder
     }

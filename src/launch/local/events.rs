@@ -185,6 +185,10 @@ impl EventLauncher for Local {
         })
     }
 
+    fn appeared(&self, event_job: &ObjectId) -> BoxFuture<'static, ()> {
+        self.shared.news.next(event_job)
+    }
+
     fn holder(&self) -> &'static str {
         HOLDER
     }
@@ -353,8 +357,13 @@ impl Shared {
         let entry = entry.map_err(|error| error.to_string())?;
         // Told before anybody can start it.
         self.tell(Fact::Accepted { job: id.clone() });
+        let event_job = entry.delivered.as_ref();
+        let event_job = event_job.map(|delivered| delivered.event_job.clone());
         // One that is there already is being driven.
         self.lock().entry(id.clone()).or_insert(entry);
+        if let Some(event_job) = event_job {
+            self.news.tell(&event_job);
+        }
         self.wake.notify_one();
         self.touch(id);
         self.keys.notify_one();

@@ -3,7 +3,12 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::resource::ObjectId;
 use crate::resource::{PodIdentity, SourceSpec, TriggerKind, aws, kafka, parse_trigger};
+
+fn owner() -> ObjectId {
+    ObjectId::new("default", "worker")
+}
 
 fn entry(kind: TriggerKind, metadata: &[(&str, &str)]) -> TriggerEntry {
     TriggerEntry {
@@ -34,7 +39,7 @@ fn inputs(auth_params: &[(&str, &str)], env: &[(&str, &str)]) -> Inputs {
 }
 
 fn faults(kind: TriggerKind, metadata: &[(&str, &str)], inputs: &Inputs) -> Vec<String> {
-    parse_trigger(&entry(kind, metadata), inputs)
+    parse_trigger(&entry(kind, metadata), inputs, &owner())
         .expect_err("a fault")
         .iter()
         .map(ToString::to_string)
@@ -92,7 +97,12 @@ fn keys_nobody_asks_for_and_variables_without_value_are_warnings() {
         ("lagTreshold", "5"),
         ("partitionLimitation", "1-3"),
     ];
-    let trigger = parse_trigger(&entry(TriggerKind::Kafka, &metadata), &Inputs::default()).unwrap();
+    let trigger = parse_trigger(
+        &entry(TriggerKind::Kafka, &metadata),
+        &Inputs::default(),
+        &owner(),
+    )
+    .unwrap();
     let warned: Vec<&str> = trigger
         .warnings
         .iter()
@@ -125,7 +135,12 @@ fn kafka_versions_are_those_of_sarama() {
             ("consumerGroup", "workers"),
             ("version", version),
         ];
-        parse_trigger(&entry(TriggerKind::Kafka, &metadata), &Inputs::default()).is_ok()
+        parse_trigger(
+            &entry(TriggerKind::Kafka, &metadata),
+            &Inputs::default(),
+            &owner(),
+        )
+        .is_ok()
     };
     for version in ["1.0.0", "3.9.1", "0.11.0.2", "0.8.2.0", "10.20.30"] {
         assert!(with(version), "{version}");
@@ -145,7 +160,7 @@ fn scram_of_apache_kafka_without_names_is_a_warning() {
         ("sasl", "scram_sha512"),
     ];
     let apache = entry(TriggerKind::ApacheKafka, &metadata);
-    let trigger = parse_trigger(&apache, &Inputs::default()).unwrap();
+    let trigger = parse_trigger(&apache, &Inputs::default(), &owner()).unwrap();
     assert_eq!(trigger.warnings.len(), 1, "{:?}", trigger.warnings);
     assert_eq!(
         faults(TriggerKind::Kafka, &metadata, &Inputs::default()).len(),
@@ -160,9 +175,9 @@ fn a_role_comes_from_pod_identity_before_parameters() {
     let mut inputs = inputs(&[("awsRoleArn", "arn:b"), ("awsExternalId", "e")], &[]);
     let mut identity = |pod_identity| {
         inputs.pod_identity = pod_identity;
-        match parse_trigger(&queue, &inputs).unwrap().source {
+        match parse_trigger(&queue, &inputs, &owner()).unwrap().source {
             SourceSpec::Sqs(queue) => queue.identity,
-            SourceSpec::Kafka(_) => panic!("not a queue"),
+            other => panic!("not a queue: {other:?}"),
         }
     };
     let role = |arn: &str, external_id: Option<&str>, web_identity| aws::Identity::Role {
@@ -214,6 +229,7 @@ fn no_secret_reaches_a_fault_a_warning_or_a_debug_text() {
         TriggerKind::AwsSqsQueue,
         TriggerKind::Kafka,
         TriggerKind::ApacheKafka,
+        TriggerKind::External,
     ];
     let mechanisms = [
         "none",
@@ -233,7 +249,7 @@ fn no_secret_reaches_a_fault_a_warning_or_a_debug_text() {
     let mut refused = 0;
     let mut sung = |kind, metadata: &[(&str, &str)], inputs: &Inputs| {
         let entry = entry(kind, metadata);
-        let text = match parse_trigger(&entry, inputs) {
+        let text = match parse_trigger(&entry, inputs, &owner()) {
             Ok(trigger) => {
                 let source = match &trigger.source {
                     // Addresses and names are shown on purpose: an operator has to see what was read.
@@ -241,6 +257,8 @@ fn no_secret_reaches_a_fault_a_warning_or_a_debug_text() {
                     SourceSpec::Kafka(kafka::Group { cluster, .. }) => {
                         format!("{:?} {:?}", cluster.tls, cluster.sasl)
                     }
+                    SourceSpec::EventBridge(counted) => format!("{counted:?}"),
+                    SourceSpec::External(scaler) => format!("{scaler:?}"),
                 };
                 format!("{source} {:?}", trigger.warnings)
             }
@@ -261,6 +279,7 @@ fn no_secret_reaches_a_fault_a_warning_or_a_debug_text() {
                 ("consumerGroup", "workers"),
                 ("queueURL", "orders"),
                 ("awsRegion", "eu-west-1"),
+                ("scalerAddress", "scaler:6000"),
             ];
             let parsing = format!("a={CANARY}");
             let mut values: Vec<(&str, &str)> =
@@ -292,17 +311,21 @@ proptest! {
             TriggerKind::AwsSqsQueue,
             TriggerKind::Kafka,
             TriggerKind::ApacheKafka,
+            TriggerKind::EventBridge,
+            TriggerKind::External,
+            TriggerKind::ExternalPush,
         ]),
         metadata in maps(&[
             "bootstrapServers", "consumerGroup", "topic", "topicFromEnv", "partitionLimitation",
             "lagThreshold", "limitToPartitionsWithLag", "allowIdleConsumers", "fullMetadata",
             "sasl", "tls", "saslTokenProvider", "awsRegion", "queueURL", "queueURLFromEnv",
             "queueLength", "identityOwner", "awsAccessKeyID", "awsSecretAccessKeyFromEnv",
+            "eventJob", "value", "targetValue", "window", "scalerAddress", "enableTLS", "unsafeSsl",
         ]),
         auth_params in maps(&[
             "sasl", "tls", "username", "password", "cert", "key", "keytab", "realm",
             "kerberosConfig", "oauthTokenEndpointUri", "oauthExtensions", "awsRegion",
-            "awsRoleArn", "awsAccessKeyId", "awsSecretAccessKey",
+            "awsRoleArn", "awsAccessKeyId", "awsSecretAccessKey", "caCert", "tlsClientCert", "tlsClientKey",
         ]),
         env in maps(&["true", "5", "orders"]),
     ) {
@@ -324,7 +347,7 @@ proptest! {
             env: secret(env),
             pod_identity: PodIdentity::None,
         };
-        match parse_trigger(&entry, &inputs) {
+        match parse_trigger(&entry, &inputs, &owner()) {
             Ok(trigger) => prop_assert!(trigger.metric_name.starts_with("s0-")),
             Err(faults) => prop_assert!(!faults.is_empty()),
         }

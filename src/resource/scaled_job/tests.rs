@@ -166,12 +166,9 @@ fn all_typos_are_named_at_once() {
 #[test]
 fn trigger_types_are_ours_or_said_not_to_be() {
     for (kind, words) in [
-        ("external", "external is not supported by this version"),
-        ("external-push", "not supported by this version"),
-        ("eventbridge", "not supported by this version"),
         (
             "aws-sqs-queu",
-            "there are aws-sqs-queue, kafka, apache-kafka; did you mean aws-sqs-queue?",
+            "there are aws-sqs-queue, kafka, apache-kafka, eventbridge, external, external-push; did you mean aws-sqs-queue?",
         ),
         ("rabbitmq", "\"rabbitmq\" is no trigger type of Slipway"),
         ("", "must not be empty"),

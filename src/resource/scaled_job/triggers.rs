@@ -8,14 +8,14 @@ use crate::resource::fields::{Faults, Fields, suggest};
 use crate::resource::{AuthenticationRef, Fault, TriggerEntry, TriggerKind};
 
 /// Types that this version launches from.
-const SUPPORTED: [(&str, TriggerKind); 3] = [
+const SUPPORTED: [(&str, TriggerKind); 6] = [
     ("aws-sqs-queue", TriggerKind::AwsSqsQueue),
     ("kafka", TriggerKind::Kafka),
     ("apache-kafka", TriggerKind::ApacheKafka),
+    ("eventbridge", TriggerKind::EventBridge),
+    ("external", TriggerKind::External),
+    ("external-push", TriggerKind::ExternalPush),
 ];
-
-/// Types that the CRD knows and this version does not launch from.
-const PLANNED: [&str; 3] = ["eventbridge", "external", "external-push"];
 
 /// Types for which KEDA refuses `useCachedMetrics`.
 const UNCACHED: [&str; 3] = ["cpu", "memory", "cron"];
@@ -103,9 +103,6 @@ fn entry(index: usize, fields: &Fields<'_>, faults: &Faults) -> Option<TriggerEn
 fn kind(text: &str) -> Result<TriggerKind, String> {
     if let Some((_, kind)) = SUPPORTED.iter().find(|(name, _)| *name == text) {
         return Ok(*kind);
-    }
-    if PLANNED.contains(&text) {
-        return Err(format!("{text} is not supported by this version"));
     }
     let names = SUPPORTED.map(|(name, _)| name);
     let mut message = format!(

@@ -40,6 +40,9 @@ pub(super) fn warnings(
     match trigger.kind {
         TriggerKind::AwsSqsQueue => look.sqs(found),
         TriggerKind::Kafka | TriggerKind::ApacheKafka => look.kafka(found),
+        TriggerKind::EventBridge => look.event_bridge(found),
+        // What its numbers mean only the scaler knows.
+        TriggerKind::External | TriggerKind::ExternalPush => {}
     }
 }
 
@@ -138,6 +141,24 @@ impl Look<'_> {
                 found,
                 "allowIdleConsumers",
                 "is true: more Jobs than partitions may run, and those of one consumer group beyond them get nothing to do",
+            );
+        }
+    }
+
+    fn event_bridge(&self, found: &mut Vec<Fault>) {
+        self.activation(
+            found,
+            &Names {
+                target: "targetValue",
+                activation: "activationTargetValue",
+                default_target: 1.0,
+            },
+        );
+        if self.number("targetValue") == Some(0.0) {
+            self.warn(
+                found,
+                "targetValue",
+                "is 0, which switches scaling off: no Job starts, whatever waits",
             );
         }
     }

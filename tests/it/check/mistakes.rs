@@ -170,8 +170,6 @@ async fn a_trigger_of_keda_that_is_not_ours_is_a_fault_of_its_object_alone() {
         "azure-queue",
         "cpu",
         "cron",
-        "external",
-        "external-push",
         "gcp-pubsub",
         "mysql",
         "postgresql",
@@ -186,14 +184,9 @@ async fn a_trigger_of_keda_that_is_not_ours_is_a_fault_of_its_object_alone() {
         let (other, _) = other.split_once("---\n").unwrap();
         let found = said(&format!("{other}---\n{keda}")).await;
         assert_eq!(found.len(), 1, "{found:#?}");
-        let expected = match kind {
-            "external" | "external-push" => format!("{kind} is not supported by this version"),
-            _ => format!(
-                "\"{kind}\" is no trigger type of Slipway; there are aws-sqs-queue, kafka, apache-kafka"
-            ),
-        };
-        let expected =
-            format!("fault f:19:5: ScaledJob default/other: spec.triggers[0].type: {expected}");
+        let expected = format!(
+            "fault f:19:5: ScaledJob default/other: spec.triggers[0].type: \"{kind}\" is no trigger type of Slipway; there are aws-sqs-queue, kafka, apache-kafka, eventbridge, external, external-push"
+        );
         assert!(found[0].starts_with(&expected), "{found:#?}");
     }
 }

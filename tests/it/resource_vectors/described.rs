@@ -125,6 +125,6 @@ fn described_rules(trigger: &Trigger) -> Map<String, Value> {
 pub(super) fn group(trigger: &Trigger) -> &Group {
     match &trigger.source {
         SourceSpec::Kafka(group) => group,
-        SourceSpec::Sqs(_) => panic!("not a group: {trigger:?}"),
+        _ => panic!("not a group: {trigger:?}"),
     }
 }

@@ -9,13 +9,18 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use slipway::resource::{Inputs, PodIdentity, TriggerEntry, TriggerKind};
+use slipway::resource::{Inputs, ObjectId, PodIdentity, TriggerEntry, TriggerKind};
 
 /// KEDA ran these rows with these parameters and with none.
 pub(super) fn with_and_without_sasl(row: &Value) -> [Value; 2] {
     let mut with = row.clone();
     with["authParams"] = json!({"sasl": "plaintext", "username": "admin", "password": "admin"});
     [row.clone(), with]
+}
+
+/// Whose the triggers are.
+pub(super) fn owner() -> ObjectId {
+    ObjectId::new("default", "worker")
 }
 
 pub(super) fn entry(row: &Value, kind: TriggerKind) -> TriggerEntry {

@@ -42,7 +42,7 @@ impl ScriptedSource {
 
     fn ask(&self, freshness: Duration) -> Result<Taken, source::Error> {
         let mut last = self.last.lock().unwrap();
-        if let Some(taken) = *last
+        if let Some(taken) = last.clone()
             && Instant::now().into_std().duration_since(taken.at) <= freshness
         {
             return Ok(taken);
@@ -57,8 +57,9 @@ impl ScriptedSource {
         *last = line.flatten().map(|waiting| Taken {
             reading: Reading::new(waiting),
             at: Instant::now().into_std(),
+            terms: None,
         });
-        last.ok_or_else(|| source::Error::Unreachable {
+        last.clone().ok_or_else(|| source::Error::Unreachable {
             source_name: "the script".to_owned(),
             detail: "it says so".to_owned(),
         })

@@ -134,6 +134,10 @@ impl EventLauncher for Once {
         Box::pin(std::future::pending())
     }
 
+    fn appeared(&self, _event_job: &ObjectId) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+
     fn holder(&self) -> &'static str {
         "us"
     }

@@ -13,12 +13,15 @@ use super::wire::{Kept, WatchedJob, delivered};
 use crate::launch::Error;
 use crate::launch::delivered::EVENT_JOB_LABEL;
 use crate::launch::event_launcher::DeliveredJob;
+use crate::launch::news::News;
 use crate::resource::ObjectId;
 
 /// Jobs by EventJob, then by name.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     by_event_job: HashMap<ObjectId, HashMap<String, Kept>>,
+    /// Who is told of new ones.
+    pub(super) news: News,
     /// Names in lists under way, by scope.
     listing: HashMap<Option<String>, HashSet<ObjectId>>,
     /// Scopes whose first list is complete.
@@ -55,10 +58,8 @@ impl Jobs {
 
     /// Keeps a Job, unless a newer version of it is kept. Tells whether anything changed.
     pub(super) fn newer(&mut self, kept: Kept) -> bool {
-        let jobs = self
-            .by_event_job
-            .entry(kept.job.event_job.clone())
-            .or_default();
+        let event_job = kept.job.event_job.clone();
+        let jobs = self.by_event_job.entry(event_job.clone()).or_default();
         let name = kept.job.id.name.clone();
         let is_old = jobs.get(&name).is_some_and(|known| {
             known.job.uid == kept.job.uid && version(&known.job) >= version(&kept.job)
@@ -66,7 +67,9 @@ impl Jobs {
         if is_old {
             return false;
         }
-        jobs.insert(name, kept);
+        if jobs.insert(name, kept).is_none() {
+            self.news.tell(&event_job);
+        }
         true
     }
 

@@ -1,0 +1,55 @@
+//! The Jobs of EventJobs, counted for sources by those who see them.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::catalog::Catalog;
+use crate::launch::event_launcher::EventLauncher;
+use crate::launch::occurrences;
+use crate::resource::ObjectId;
+use crate::resource::eventbridge::Value;
+use crate::source::eventbridge::{Occurrences, Unknown};
+
+/// Counts what a launcher has seen of the EventJobs of a catalog.
+pub(super) struct Seen {
+    pub(super) launcher: Arc<dyn EventLauncher>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) clock: fn() -> Timestamp,
+}
+
+impl Occurrences for Seen {
+    fn count(&self, event_job: &ObjectId, value: Value) -> Result<f64, Unknown> {
+        if self.catalog.get(event_job).is_none() {
+            return Err(if self.catalog.is_complete() {
+                Unknown::NoEventJob
+            } else {
+                Unknown::NotSeen("the EventJobs have not been read yet".to_owned())
+            });
+        }
+        let seen = || {
+            let seen = self.launcher.seen(event_job);
+            seen.map_err(|error| Unknown::NotSeen(error.to_string()))
+        };
+        match value {
+            Value::Pending => Ok(occurrences::pending(seen()?).into()),
+            Value::Rate { window } => {
+                let grace = self.launcher.grace();
+                if window > grace {
+                    return Err(Unknown::Unusable(format!(
+                        "Jobs may be removed {} s after they were made (--ledger-grace): window must not be longer",
+                        grace.as_secs_f64()
+                    )));
+                }
+                let since = (self.clock)().checked_sub(window).unwrap_or(Timestamp::MIN);
+                let launched = occurrences::launched_since(seen()?, since);
+                Ok(f64::from(launched) / window.as_secs_f64())
+            }
+        }
+    }
+
+    fn appeared(&self, event_job: &ObjectId) -> BoxFuture<'static, ()> {
+        self.launcher.appeared(event_job)
+    }
+}
