@@ -33,7 +33,13 @@ use crate::source::pool::{self, Pool};
 use crate::telemetry;
 
 mod events;
+mod keda;
 pub mod local;
+
+/// Settings that cannot work: the exit code is that of wrong usage.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongSettings(pub(crate) String);
 
 /// Runs in a cluster until SIGTERM or SIGINT.
 ///
@@ -71,6 +77,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         cluster.clone(),
         cluster_namespace,
     ));
+    let keda = keda::Keda::new(
+        &config,
+        &scope,
+        &own_namespace,
+        pool.clone(),
+        lookup.clone(),
+        &mut registry,
+    )?;
     let shared = Shared {
         launcher: launcher.clone(),
         sources: pool,
@@ -81,6 +95,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     let listener = listen("--health", config.health).await?;
     let door = listen("--http", config.http).await?;
+    let port = listen("--grpc", config.grpc).await?;
     let events = events::Events::new(
         &cluster,
         &scope,
@@ -89,7 +104,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         lookup,
         &mut registry,
     );
-    info!(scope = ?scope, health = %listener.local_addr()?, http = %door.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
+    info!(scope = ?scope, health = %listener.local_addr()?, http = %door.local_addr()?, grpc = %port.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
 
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
@@ -101,6 +116,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         serve_health(listener, registry, ready, stop.clone()),
     );
     events.spawn(&mut tasks, door, &stop);
+    keda.spawn(&mut tasks, port, &stop);
     tasks.spawn("jobs", {
         let (launcher, stop) = (launcher.clone(), stop.clone());
         async move {

@@ -20,6 +20,7 @@ mod examples;
 mod help;
 mod jobs;
 mod kafka;
+mod keda;
 mod lambda;
 mod launch_vectors;
 mod lease;

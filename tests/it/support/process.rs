@@ -11,6 +11,7 @@ pub(crate) struct Slipway {
     child: Child,
     health: String,
     http: String,
+    grpc: String,
     log: std::path::PathBuf,
 }
 
@@ -39,6 +40,7 @@ impl Slipway {
     ) -> Self {
         let health = format!("127.0.0.1:{}", free_port());
         let http = format!("127.0.0.1:{}", free_port());
+        let grpc = format!("127.0.0.1:{}", free_port());
         let log = std::env::temp_dir().join(format!(
             "slipway-{}-{}.log",
             namespace,
@@ -57,6 +59,8 @@ impl Slipway {
                 &health,
                 "--http",
                 &http,
+                "--grpc",
+                &grpc,
             ])
             .args([
                 "--allow-address",
@@ -76,6 +80,7 @@ impl Slipway {
             child: command.spawn().unwrap(),
             health,
             http,
+            grpc,
             log,
         }
     }
@@ -112,6 +117,16 @@ impl Slipway {
     /// Where it takes events.
     pub(crate) fn http(&self) -> &str {
         &self.http
+    }
+
+    /// Where it answers KEDA.
+    pub(crate) fn grpc(&self) -> &str {
+        &self.grpc
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Stops the process where it is (SIGSTOP), or lets it go on (SIGCONT).
