@@ -133,6 +133,8 @@ impl Bench {
             .args([
                 "--health",
                 &format!("127.0.0.1:{}", free_port()),
+                "--grpc",
+                "127.0.0.1:0",
                 "--log",
                 "warn",
             ])

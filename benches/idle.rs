@@ -116,6 +116,8 @@ impl Slipway {
                 namespace,
                 "--health",
                 &health,
+                "--grpc",
+                "127.0.0.1:0",
                 "--log",
                 "warn",
             ])

@@ -33,9 +33,15 @@ use crate::source::pool::{self, Pool};
 use crate::telemetry;
 
 mod events;
+mod keda;
 mod lead;
 pub mod local;
 mod occurrences;
+
+/// Settings that cannot work: the exit code is that of wrong usage.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongSettings(pub(crate) String);
 
 /// Runs in a cluster until SIGTERM or SIGINT.
 ///
@@ -83,6 +89,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     });
     let pool = Arc::new(pool.counting(events.occurrences()));
     pool.register(registry.sub_registry_with_prefix("source"));
+    let keda = keda::Keda::new(
+        &config,
+        &scope,
+        &own_namespace,
+        pool.clone(),
+        lookup.clone(),
+        &mut registry,
+    )?;
     let shared = Shared {
         lead: candidate.lead(),
         launcher: launcher.clone(),
@@ -94,7 +108,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     let listener = listen("--health", config.health).await?;
     let door = listen("--http", config.http).await?;
-    info!(scope = ?scope, health = %listener.local_addr()?, http = %door.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
+    let port = listen("--grpc", config.grpc).await?;
+    info!(scope = ?scope, health = %listener.local_addr()?, http = %door.local_addr()?, grpc = %port.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
 
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
@@ -106,6 +121,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         serve_health(listener, registry, ready, stop.clone()),
     );
     events.spawn(&mut tasks, door, &stop);
+    keda.spawn(&mut tasks, port, &stop);
     tasks.spawn("jobs", {
         let (launcher, stop) = (launcher.clone(), stop.clone());
         async move {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing::error;
 
+use crate::app::WrongSettings;
 use crate::config::{LogFormat, Speech};
 use crate::telemetry;
 
@@ -80,6 +81,9 @@ pub fn main(cli: Cli) -> ExitCode {
         // `slipway crd | head` is no failure.
         if is_closed_pipe(&failure) {
             return ExitCode::SUCCESS;
+        }
+        if let Some(wrong) = failure.downcast_ref::<WrongSettings>() {
+            return wrong_usage(&wrong.to_string());
         }
         error!("{failure:#}");
         ExitCode::FAILURE

@@ -26,6 +26,51 @@ pub struct Config {
     #[arg(long, env = "SLIPWAY_HTTP", value_name = "ADDRESS", default_value = ":8080", value_parser = address)]
     pub http: SocketAddr,
 
+    /// Address for KEDA's `external` and `external-push` triggers (gRPC)
+    #[arg(long, env = "SLIPWAY_GRPC", value_name = "ADDRESS", default_value = ":6000", value_parser = address)]
+    pub grpc: SocketAddr,
+
+    /// Certificate chain of --grpc, PEM; TLS is on when it is given. Read again when it changes
+    #[arg(
+        long,
+        env = "SLIPWAY_GRPC_TLS_CERT",
+        value_name = "FILE",
+        requires = "grpc_tls_key"
+    )]
+    pub grpc_tls_cert: Option<PathBuf>,
+
+    /// Private key of --grpc-tls-cert, PEM
+    #[arg(
+        long,
+        env = "SLIPWAY_GRPC_TLS_KEY",
+        value_name = "FILE",
+        requires = "grpc_tls_cert"
+    )]
+    pub grpc_tls_key: Option<PathBuf>,
+
+    /// Certificates of authorities, PEM: callers of --grpc need a certificate of one of them. Its URI name
+    /// spiffe://DOMAIN/ns/NAMESPACE proves a namespace, whose TriggerAuthentications it may then use
+    #[arg(
+        long,
+        env = "SLIPWAY_GRPC_CLIENT_CA",
+        value_name = "FILE",
+        requires = "grpc_tls_cert"
+    )]
+    pub grpc_client_ca: Option<PathBuf>,
+
+    /// Connections that callers of --grpc may use by name: a list of name, namespaces, metadata, authentication.
+    /// Read again when it changes
+    #[arg(long, env = "SLIPWAY_CONNECTIONS", value_name = "FILE")]
+    pub connections: Option<PathBuf>,
+
+    /// How long one reading serves every caller of --grpc
+    #[arg(long, env = "SLIPWAY_READING_FRESHNESS", value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub reading_freshness: Duration,
+
+    /// How long the last good reading serves them while its source cannot be read; then calls fail
+    #[arg(long, env = "SLIPWAY_READING_MAX_AGE", value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub reading_max_age: Duration,
+
     /// Address for /livez, /readyz and /metrics
     #[arg(long, env = "SLIPWAY_HEALTH", value_name = "ADDRESS", default_value = ":9090", value_parser = address)]
     pub health: SocketAddr,
@@ -42,7 +87,7 @@ pub struct Config {
     #[arg(long, env = "SLIPWAY_CLUSTER_NAMESPACE", value_name = "NAMESPACE")]
     pub cluster_namespace: Option<String>,
 
-    /// Host pattern (`*.internal`, `127.0.0.1`) that may be contacted although it is loopback, link-local, or not AWS's own while our own AWS identity is used; may be given several times
+    /// Host pattern (`*.internal`, `127.0.0.1`) that may be contacted although it is loopback, link-local, or not AWS's own while our own AWS identity is used; and that callers of --grpc may name, who may name hosts of AWS alone otherwise. May be given several times
     #[arg(
         long,
         env = "SLIPWAY_ALLOW_ADDRESS",
@@ -106,6 +151,11 @@ pub enum LogFormat {
 /// What the AWS web identity of a Pod is, as its webhook put it into the environment (IRSA).
 pub fn web_identity_token_file() -> Option<PathBuf> {
     variable("AWS_WEB_IDENTITY_TOKEN_FILE").map(PathBuf::from)
+}
+
+/// A variable of this process that an operator names in a connection.
+pub fn secret(name: &str) -> Option<secrecy::SecretString> {
+    variable(name).map(secrecy::SecretString::from)
 }
 
 /// What this process is called where several of it run: the Pod's name.

@@ -320,6 +320,7 @@ pub mod kafka;
 pub mod sqs;
 
 pub mod authentication;
+pub mod connection;
 pub mod definitions;
 pub mod document;
 pub mod event_job;

@@ -7,6 +7,7 @@
 
 mod environment;
 mod objects;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,8 @@ use crate::resource::authentication::{self, AuthenticationSpec, Identity};
 use crate::resource::{AuthenticationRef, Inputs, ObjectId, PodIdentity, ScaledJob, TriggerEntry};
 use environment::Workload;
 use objects::{Kind, Objects, Referrer};
+
+pub use standing::{Standing, of_authentication, standing_alone};
 
 /// The annotation that names a ServiceAccount's role. Source: EKS user guide, IAM roles for service accounts.
 const ROLE_ANNOTATION: &str = "eks.amazonaws.com/role-arn";

@@ -77,6 +77,54 @@ pub fn read(text: &str) -> (Vec<Document>, Vec<Misread>) {
     (documents, misread)
 }
 
+/// A text that is one value and no Kubernetes object.
+#[derive(Debug, Clone)]
+pub struct Plain {
+    /// What it says.
+    pub value: Value,
+    node: Node,
+}
+
+/// Reads a text that is one value: the settings of a file.
+///
+/// # Errors
+///
+/// What is wrong with its syntax, or that there are more values than one, or none.
+pub fn read_plain(text: &str) -> Result<Plain, Misread> {
+    let at_start = |message: String| Misread {
+        position: Position { line: 1, column: 1 },
+        message,
+    };
+    if text.len() > MAX_BYTES {
+        let bytes = text.len();
+        return Err(at_start(format!(
+            "the text has {bytes} bytes, and {MAX_BYTES} are the most that is read"
+        )));
+    }
+    let mut nodes = tree::read(text).into_iter();
+    let node = nodes
+        .next()
+        .ok_or_else(|| at_start("the text is empty".to_owned()))??;
+    match nodes.next() {
+        Some(Ok(another)) => Err(Misread {
+            position: another.position,
+            message: "one document is expected, and here begins a second one".to_owned(),
+        }),
+        Some(Err(error)) => Err(error),
+        None => Ok(Plain {
+            value: node.to_value(),
+            node,
+        }),
+    }
+}
+
+impl Plain {
+    /// Where a field stands, as [`Document::locate`] says it.
+    pub fn locate(&self, field: &str) -> Position {
+        locate(&self.node, field)
+    }
+}
+
 /// Adds the node as a document, or the items of a `List` one by one.
 fn open(node: Node, documents: &mut Vec<Document>, misread: &mut Vec<Misread>) {
     let is_list = node.text("kind") == Some("List");
@@ -133,24 +181,28 @@ impl Document {
     /// The path is written as in a [`Fault`](crate::resource::Fault):
     /// `spec.triggers[0].metadata["a.b"]`.
     pub fn locate(&self, field: &str) -> Position {
-        let mut position = self.node.position;
-        let mut node = &self.node;
-        for step in steps(field) {
-            let found = match &step {
-                Step::Key(key) => node.entry(key),
-                Step::Index(index) => node
-                    .items()
-                    .and_then(|items| items.get(*index))
-                    .map(|item| (item.position, item)),
-            };
-            let Some((at, next)) = found else {
-                break;
-            };
-            position = at;
-            node = next;
-        }
-        position
+        locate(&self.node, field)
     }
+}
+
+fn locate(root: &Node, field: &str) -> Position {
+    let mut position = root.position;
+    let mut node = root;
+    for step in steps(field) {
+        let found = match &step {
+            Step::Key(key) => node.entry(key),
+            Step::Index(index) => node
+                .items()
+                .and_then(|items| items.get(*index))
+                .map(|item| (item.position, item)),
+        };
+        let Some((at, next)) = found else {
+            break;
+        };
+        position = at;
+        node = next;
+    }
+    position
 }
 
 /// One step of a field's path.

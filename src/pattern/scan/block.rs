@@ -62,7 +62,10 @@ fn places(block: &[u8; WIDTH], is: impl Fn(u8) -> bool) -> u64 {
     }
     let two_rows = found.as_chunks::<16>().0.iter();
     let laid = two_rows.fold(0, |laid, rows| laid | u128::from_le_bytes(*rows));
-    #[expect(clippy::cast_possible_truncation, reason = "the half that is cut off stands beside it")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the half that is cut off stands beside it"
+    )]
     transposed((laid | laid >> 64) as u64)
 }
 

@@ -20,6 +20,14 @@ const SUPPORTED: [(&str, TriggerKind); 6] = [
 /// Types for which KEDA refuses `useCachedMetrics`.
 const UNCACHED: [&str; 3] = ["cpu", "memory", "cron"];
 
+impl TriggerKind {
+    /// The type of that name, if this version reads it.
+    pub fn named(text: &str) -> Option<Self> {
+        let found = SUPPORTED.iter().find(|(name, _)| *name == text);
+        found.map(|(_, kind)| *kind)
+    }
+}
+
 /// KEDA's rules over a list of triggers, in its own words: at least one, names
 /// unique, `useCachedMetrics` only where there is something to cache.
 pub fn check(triggers: &[Value]) -> Vec<Fault> {
@@ -101,8 +109,8 @@ fn entry(index: usize, fields: &Fields<'_>, faults: &Faults) -> Option<TriggerEn
 }
 
 fn kind(text: &str) -> Result<TriggerKind, String> {
-    if let Some((_, kind)) = SUPPORTED.iter().find(|(name, _)| *name == text) {
-        return Ok(*kind);
+    if let Some(kind) = TriggerKind::named(text) {
+        return Ok(kind);
     }
     let names = SUPPORTED.map(|(name, _)| name);
     let mut message = format!(

@@ -11,6 +11,7 @@ pub(crate) struct Slipway {
     child: Child,
     health: String,
     http: String,
+    grpc: String,
     log: std::path::PathBuf,
 }
 
@@ -39,14 +40,17 @@ impl Slipway {
     ) -> Self {
         let health = format!("127.0.0.1:{}", free_port());
         let http = format!("127.0.0.1:{}", free_port());
+        let grpc = format!("127.0.0.1:{}", free_port());
         let mut all = vec!["run", "--kubeconfig", kubeconfig, "--namespaces", namespace];
-        all.extend(["--health", &health, "--http", &http]);
+        all.extend(["--health", &health, "--http", &http, "--grpc", &grpc]);
         all.extend(["--allow-address", "127.0.0.1,localhost"]);
         all.extend(["--log-format", "text"]);
         all.extend(arguments);
         let mut settings = vec![("SLIPWAY_LOG", "info,slipway=debug")];
         settings.extend(environment);
-        Self::exactly(&all, health.clone(), http.clone(), &settings)
+        let mut slipway = Self::exactly(&all, health.clone(), http.clone(), &settings);
+        slipway.grpc = grpc;
+        slipway
     }
 
     /// Starts `slipway` with these arguments and no other. `health` and `http` are addresses that they name.
@@ -71,6 +75,7 @@ impl Slipway {
             child: command.spawn().unwrap(),
             health,
             http,
+            grpc: String::new(),
             log,
         }
     }
@@ -107,6 +112,16 @@ impl Slipway {
     /// Where it takes events.
     pub(crate) fn http(&self) -> &str {
         &self.http
+    }
+
+    /// Where it answers KEDA.
+    pub(crate) fn grpc(&self) -> &str {
+        &self.grpc
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Stops the process where it is (SIGSTOP), or lets it go on (SIGCONT).

@@ -1,0 +1,121 @@
+//! A TriggerAuthentication without a workload: over gRPC nobody knows whose Pods a trigger
+//! is for, so that nothing can come from their environment or ServiceAccount.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+
+use super::objects::{Kind, Objects, Referrer};
+use crate::lookup::{Error, Lookup};
+use crate::resource::authentication::{self, AuthenticationSpec, Identity};
+use crate::resource::{Api, Inputs, ObjectId, PodIdentity};
+
+/// Where the references of an authentication that stands alone lead to.
+pub struct Standing<'a> {
+    /// What refers: kind and name.
+    pub object: String,
+    /// Where its Secrets and ConfigMaps lie.
+    pub namespace: &'a str,
+    /// What `env` looks into; nothing where there is no environment to look into.
+    pub environment: Option<&'a (dyn Fn(&str) -> Option<SecretString> + Send + Sync)>,
+}
+
+/// What a TriggerAuthentication of a namespace gives, without a workload.
+///
+/// # Errors
+///
+/// [`Error::Missing`] and [`Error::Invalid`] for what is not there, wrong, or would need a workload; whatever the
+/// lookup itself reports.
+pub async fn of_authentication(id: &ObjectId, lookup: &dyn Lookup) -> Result<Inputs, Error> {
+    let object = format!("TriggerAuthentication {id}");
+    let found = lookup
+        .authentication(id, false, Api::Keda)
+        .await?
+        .ok_or_else(|| Error::Missing {
+            object: object.clone(),
+            detail: "does not exist".to_owned(),
+        })?;
+    let spec = authentication::parse(&found.spec).map_err(|faults| Error::Invalid {
+        object: object.clone(),
+        detail: faults
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; "),
+    })?;
+    let standing = Standing {
+        object,
+        namespace: &found.namespace,
+        environment: None,
+    };
+    standing_alone(&spec, &standing, lookup).await
+}
+
+/// What an authentication gives, without a workload.
+///
+/// # Errors
+///
+/// Those of [`of_authentication`].
+pub async fn standing_alone(
+    spec: &AuthenticationSpec,
+    standing: &Standing<'_>,
+    lookup: &dyn Lookup,
+) -> Result<Inputs, Error> {
+    let mut auth_params = BTreeMap::new();
+    for (index, reference) in spec.env.iter().enumerate() {
+        let field = format!("env[{index}]");
+        let environment = standing
+            .environment
+            .ok_or_else(|| standing.needs_workload(&field))?;
+        let value = environment(&reference.name).ok_or_else(|| Error::Missing {
+            object: standing.object.clone(),
+            detail: format!(
+                "asks in {field} for the variable {:?}, which is not set",
+                reference.name
+            ),
+        })?;
+        auth_params.insert(reference.parameter.clone(), value);
+    }
+    let mut objects = Objects::new(lookup, standing.namespace);
+    for (kind, list, references) in [
+        (Kind::ConfigMap, "configMapTargetRef", &spec.config_maps),
+        (Kind::Secret, "secretTargetRef", &spec.secrets),
+    ] {
+        for (index, reference) in references.iter().enumerate() {
+            let referrer = Referrer::new(format!("{list}[{index}]"), &standing.object);
+            let value = objects
+                .key(kind, &reference.name, &reference.key, &referrer)
+                .await?;
+            auth_params.insert(reference.parameter.clone(), value);
+        }
+    }
+    let pod_identity = match spec.identity.clone() {
+        Identity::None => PodIdentity::None,
+        Identity::Aws {
+            role_arn,
+            external_id,
+        } => PodIdentity::Aws {
+            role_arn,
+            external_id,
+        },
+        Identity::AwsWorkload | Identity::AwsEks => {
+            return Err(standing.needs_workload("podIdentity"));
+        }
+    };
+    Ok(Inputs {
+        auth_params,
+        env: BTreeMap::new(),
+        pod_identity,
+    })
+}
+
+impl Standing<'_> {
+    fn needs_workload(&self, field: &str) -> Error {
+        Error::Invalid {
+            object: self.object.clone(),
+            detail: format!(
+                "{field} takes something from the workload's Pods, which are not known here: use secretTargetRef, configMapTargetRef, or podIdentity aws with the role in roleArn"
+            ),
+        }
+    }
+}

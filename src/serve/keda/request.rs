@@ -1,0 +1,155 @@
+//! `scalerMetadata` → what is asked for: pure.
+//!
+//! KEDA sends all of a trigger's `metadata`: its own keys for reaching us, ours, and those
+//! of the trigger that `source` names. Keys that end in `FromEnv` come with the value of
+//! the variable in place of its name, so a secret may be in it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use secrecy::SecretString;
+
+use super::addresses;
+use super::refusal::Refusal;
+use crate::address::Rules;
+use crate::resource::connection::Connection;
+use crate::resource::{self, Inputs, ObjectId, PodIdentity, Trigger, TriggerEntry, TriggerKind};
+
+/// Sources that can be asked for over gRPC.
+const KINDS: [&str; 4] = ["aws-sqs-queue", "kafka", "apache-kafka", "eventbridge"];
+
+/// Keys of `external` and `external-push` triggers themselves. Source: KEDA's `externalScalerMetadata`.
+const OF_KEDA: [&str; 6] = [
+    "scalerAddress",
+    "enableTLS",
+    "unsafeSsl",
+    "caCert",
+    "tlsClientCert",
+    "tlsClientKey",
+];
+
+/// Keys of ours.
+const SOURCE: &str = "source";
+const CONNECTION: &str = "connection";
+const AUTHENTICATION: &str = "authenticationRef";
+
+/// What a trigger's metadata asks for, before anything it refers to has been read.
+pub(super) struct Asked {
+    /// `source`.
+    pub(super) kind: TriggerKind,
+    /// `connection`.
+    pub(super) connection: Option<String>,
+    /// `authenticationRef`.
+    pub(super) authentication: Option<String>,
+    metadata: BTreeMap<String, String>,
+    /// Values of `…FromEnv` keys, by those keys.
+    environment: BTreeMap<String, SecretString>,
+}
+
+/// Reads the metadata of a request.
+///
+/// # Errors
+///
+/// [`Refusal::Invalid`] for a source that is missing or that nobody knows, and for two ways to give credentials.
+pub(super) fn read(metadata: &HashMap<String, String>) -> Result<Asked, Refusal> {
+    let text = |key: &str| {
+        let value = metadata.get(key)?.trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    let Some(source) = text(SOURCE) else {
+        return Err(Refusal::Invalid(format!(
+            "metadata.source is missing: write {}",
+            one_of(&KINDS)
+        )));
+    };
+    let kind = KINDS
+        .contains(&source.as_str())
+        .then(|| TriggerKind::named(&source));
+    let Some(kind) = kind.flatten() else {
+        return Err(Refusal::Invalid(format!(
+            "metadata.source: {source:?} is no source of Slipway: write {}",
+            one_of(&KINDS)
+        )));
+    };
+    let (connection, authentication) = (text(CONNECTION), text(AUTHENTICATION));
+    if connection.is_some() && authentication.is_some() {
+        return Err(Refusal::Invalid(
+            "metadata.connection and metadata.authenticationRef both give credentials: write one of them".to_owned(),
+        ));
+    }
+    let mut asked = Asked {
+        kind,
+        connection,
+        authentication,
+        metadata: BTreeMap::new(),
+        environment: BTreeMap::new(),
+    };
+    for (key, value) in metadata {
+        let ours = [SOURCE, CONNECTION, AUTHENTICATION].contains(&key.as_str());
+        if ours || OF_KEDA.contains(&key.as_str()) {
+            continue;
+        }
+        if key.ends_with("FromEnv") {
+            // The key stands for the variable, whose name is not known here.
+            asked.metadata.insert(key.clone(), key.clone());
+            asked
+                .environment
+                .insert(key.clone(), SecretString::from(value.as_str()));
+        } else {
+            asked.metadata.insert(key.clone(), value.clone());
+        }
+    }
+    Ok(asked)
+}
+
+fn one_of(words: &[&str]) -> String {
+    let (last, others) = words.split_last().expect("there are some");
+    format!("{} or {last}", others.join(", "))
+}
+
+impl Asked {
+    /// The trigger, with what the connection says and with the parameters that references gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Invalid`] for everything that is wrong with its parameters, [`Refusal::Denied`] for an address that
+    /// callers may not send us to.
+    pub(super) fn trigger(
+        self,
+        owner: &ObjectId,
+        connection: Option<&Connection>,
+        referred: Option<Inputs>,
+        rules: &Rules,
+    ) -> Result<Trigger, Refusal> {
+        let mut metadata = self.metadata;
+        for (key, value) in connection
+            .iter()
+            .flat_map(|connection| &connection.metadata)
+        {
+            metadata.remove(&format!("{key}FromEnv"));
+            metadata.insert(key.clone(), value.clone());
+        }
+        let mut inputs = referred.unwrap_or_else(|| Inputs {
+            // Without a reference it is our own identity, unless the caller's environment has keys of its own.
+            pod_identity: match metadata.keys().any(|key| key.starts_with("awsAccessKeyI")) {
+                true => PodIdentity::None,
+                false => PodIdentity::Aws {
+                    role_arn: None,
+                    external_id: None,
+                },
+            },
+            ..Inputs::default()
+        });
+        inputs.env = self.environment;
+        let entry = TriggerEntry {
+            index: 0,
+            kind: self.kind,
+            name: None,
+            metadata,
+            authentication: None,
+        };
+        let trigger = resource::parse_trigger(&entry, &inputs, owner)
+            .map_err(|faults| Refusal::of_faults(&faults))?;
+        addresses::check(&trigger.source, connection, rules)?;
+        Ok(trigger)
+    }
+}

@@ -1,0 +1,193 @@
+//! The port that KEDA calls: sockets, limits, the life of a connection.
+//!
+//! The connections are driven here, over hyper, as tonic's own server has neither a first
+//! deadline nor an end of a connection that differs from another's. Whoever is slow,
+//! silent, huge or many costs little and harms nobody else.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic_health::ServingStatus;
+use tracing::{error, warn};
+
+use self::calls::Services;
+use super::Keda;
+use super::caller::Caller;
+
+mod calls;
+mod connection;
+pub mod tls;
+
+/// How long nothing is accepted when the process has no file descriptor or memory for it.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Such a trouble is told this often.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// What callers may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once; one above it is closed. KEDA has one for each set of TLS settings.
+    pub connections: usize,
+    /// HTTP/2 streams of one connection: calls and open streams. gRPC clients hold calls above it back.
+    pub http2_streams: u32,
+    /// Streams that one connection holds open; fewer than [`Self::http2_streams`], so that its calls have room.
+    pub streams: usize,
+    /// Calls that are being answered, of all connections. Those above it wait for [`Self::wait`].
+    pub calls: usize,
+    /// Longest wait for a place among the calls.
+    pub wait: Duration,
+    /// Longest request. Unit: bytes. A trigger's metadata has some 500; etcd's limit for the whole object is 1.5 MiB,
+    /// and nobody writes a twentieth of that into one trigger.
+    pub message_bytes: usize,
+    /// Longest list of headers. Unit: bytes.
+    pub header_bytes: u32,
+    /// For a call's whole answer, or a stream's first part.
+    pub call: Duration,
+    /// For TLS, and again for HTTP/2's first words.
+    pub handshake: Duration,
+    /// A peer is asked for a sign of life this often.
+    pub ping_every: Duration,
+    /// And has this long to give it.
+    pub ping_timeout: Duration,
+    /// A connection is asked to go after this time, more or less by a fifth, so that the next one may find another replica.
+    pub age: Duration,
+    /// For what is under way on a connection that was asked to go.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    /// Fit for a Pod with 256 MiB: ten thousand triggers that push take 20,000 streams of some 4 KiB.
+    fn default() -> Self {
+        Self {
+            connections: 1_024,
+            http2_streams: 30_000,
+            streams: 25_000,
+            calls: 4_096,
+            wait: Duration::from_secs(2),
+            message_bytes: 64 << 10,
+            header_bytes: 16 << 10,
+            call: Duration::from_secs(15),
+            handshake: Duration::from_secs(5),
+            ping_every: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(10),
+            age: Duration::from_mins(30),
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Most streams at once, of all connections.
+pub const STREAMS: usize = 50_000;
+
+/// What all connections share.
+struct Shared {
+    keda: Arc<Keda>,
+    limits: Limits,
+    tls: Option<Arc<tls::Tls>>,
+    /// Places among the calls.
+    calls: Semaphore,
+    services: Services,
+    stop: CancellationToken,
+}
+
+/// Serves until `stop`: then streams end with OK, calls under way get their answers, and everything is closed.
+///
+/// # Errors
+///
+/// None today: a listener that cannot accept is tried again, as what keeps it from accepting passes.
+///
+/// # Panics
+///
+/// When the descriptors that are built in cannot be read.
+pub async fn serve(
+    listener: TcpListener,
+    keda: Arc<Keda>,
+    tls: Option<Arc<tls::Tls>>,
+    limits: Limits,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let (health, services) = calls::services();
+    for service in ["", calls::SERVICE] {
+        health
+            .set_service_status(service, ServingStatus::Serving)
+            .await;
+    }
+    let shared = Arc::new(Shared {
+        keda,
+        limits,
+        tls,
+        calls: Semaphore::new(limits.calls),
+        services,
+        stop: stop.clone(),
+    });
+    let mut connections = JoinSet::new();
+    let mut told: Option<Instant> = None;
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = connections.join_next() => {
+                note(ended);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) if connections.len() < limits.connections => {
+                connections.spawn(connection::serve(stream, Arc::clone(&shared)));
+            }
+            // Closed unheard: the client tries again, later each time.
+            Ok(_) => {}
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+                    told = Some(Instant::now());
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the port for KEDA cannot accept connections; it tries again"
+                    );
+                }
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                }
+            }
+        }
+    }
+    drop(listener);
+    for service in ["", calls::SERVICE] {
+        health
+            .set_service_status(service, ServingStatus::NotServing)
+            .await;
+    }
+    while let Some(ended) = connections.join_next().await {
+        note(ended);
+    }
+    Ok(())
+}
+
+/// A panic over one connection is a bug, but ends no other's: what a stranger sends must not end the process.
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        error!(
+            error = &error as &dyn std::error::Error,
+            "a connection to the port for KEDA ended by a bug"
+        );
+    }
+}
+
+/// The connection was gone before it was accepted; the listener is well.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,216 @@
+//! TLS of the port: certificates from files, read again when these change.
+//!
+//! Connections are accepted with what is in force at that moment; open ones keep what they
+//! began with, and none is dropped for a new certificate. Files that cannot be used leave
+//! what is in force as it is.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::{fmt, fs, io};
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::Caller;
+
+/// Where the certificates lie, as PEM.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// `--grpc-tls-cert`: our chain.
+    pub certificate: PathBuf,
+    /// `--grpc-tls-key`: its key.
+    pub key: PathBuf,
+    /// `--grpc-client-ca`: whose certificates callers need; callers need none where there is none.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Why files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that cannot be read.
+    #[error("{file} cannot be read")]
+    Unreadable {
+        /// Which.
+        file: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file without what it should hold.
+    #[error("{file} holds no {expected} in PEM")]
+    Empty {
+        /// Which.
+        file: String,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// Certificates and key that do not work together, or an authority that is none.
+    #[error("{file} cannot be used")]
+    Unusable {
+        /// Which.
+        file: String,
+        /// What rustls says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The certificates in force.
+pub struct Tls {
+    files: Files,
+    in_force: RwLock<InForce>,
+}
+
+struct InForce {
+    /// What the files held when they were last looked at, right or wrong.
+    seen: Contents,
+    config: Arc<ServerConfig>,
+}
+
+/// The bytes of the files.
+#[derive(PartialEq, Eq)]
+struct Contents {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] with the file that cannot be used.
+    pub fn read(files: Files) -> Result<Self, Error> {
+        let seen = Contents::read(&files)?;
+        let config = seen.config(&files)?;
+        Ok(Self {
+            files,
+            in_force: RwLock::new(InForce { seen, config }),
+        })
+    }
+
+    /// Looks at the files again: whether there is something new in force.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the files have changed to something that cannot be used, once for each such change; or cannot
+    /// be read. What was in force stays so.
+    pub fn look_again(&self) -> Result<bool, Error> {
+        let contents = Contents::read(&self.files)?;
+        let is_known = self
+            .in_force
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .seen
+            == contents;
+        if is_known {
+            return Ok(false);
+        }
+        let config = contents.config(&self.files);
+        let mut in_force = self
+            .in_force
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        in_force.seen = contents;
+        in_force.config = config?;
+        Ok(true)
+    }
+
+    /// The peer's stream, and who it is.
+    pub(super) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<(TlsStream<TcpStream>, Caller)> {
+        let config = {
+            let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&in_force.config)
+        };
+        let stream = TlsAcceptor::from(config).accept(stream).await?;
+        let (_, session) = stream.get_ref();
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        let caller = certificate.map_or_else(Caller::default, Caller::of_certificate);
+        Ok((stream, caller))
+    }
+}
+
+impl fmt::Debug for Tls {
+    /// Where, and nothing of what.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Tls").field(&self.files).finish()
+    }
+}
+
+impl Contents {
+    fn read(files: &Files) -> Result<Self, Error> {
+        let client_ca = files.client_ca.as_deref().map(read).transpose()?;
+        Ok(Self {
+            certificate: read(&files.certificate)?,
+            key: read(&files.key)?,
+            client_ca,
+        })
+    }
+
+    fn config(&self, files: &Files) -> Result<Arc<ServerConfig>, Error> {
+        let chain = certificates(&self.certificate, &files.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| Error::Empty {
+            file: files.key.display().to_string(),
+            expected: "private key",
+        })?;
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| unusable(&files.certificate, error))?;
+        let builder = match (&self.client_ca, &files.client_ca) {
+            (Some(authorities), Some(file)) => {
+                let mut roots = RootCertStore::empty();
+                for authority in certificates(authorities, file)? {
+                    roots
+                        .add(authority)
+                        .map_err(|error| unusable(file, error))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+                    .build()
+                    .map_err(|error| unusable(file, error))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        let mut config = builder
+            .with_single_cert(chain, key)
+            .map_err(|error| unusable(&files.certificate, error))?;
+        // gRPC clients insist on it.
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Arc::new(config))
+    }
+}
+
+fn certificates(pem: &[u8], file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = read.map_err(|error| unusable(file, error))?;
+    if found.is_empty() {
+        return Err(Error::Empty {
+            file: file.display().to_string(),
+            expected: "certificate",
+        });
+    }
+    Ok(found)
+}
+
+fn unusable(file: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Unusable {
+        file: file.display().to_string(),
+        source: Box::new(source),
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(file).map_err(|source| Error::Unreadable {
+        file: file.display().to_string(),
+        source,
+    })
+}
