@@ -23,10 +23,9 @@ pub(super) fn marks(block: &[u8; WIDTH]) -> Marks {
         folded == b'{' || folded == b'}'
     };
     let has_backslash = block
-        .as_chunks::<16>()
-        .0
         .iter()
-        .fold(false, |found, part| found | part.contains(&b'\\'));
+        .fold(0, |found, byte| found | u8::from(*byte == b'\\'))
+        != 0;
     Marks {
         quotes: places(block, |byte| byte == b'"'),
         brackets: places(block, is_bracket),
@@ -62,7 +61,10 @@ fn places(block: &[u8; WIDTH], is: impl Fn(u8) -> bool) -> u64 {
     }
     let two_rows = found.as_chunks::<16>().0.iter();
     let laid = two_rows.fold(0, |laid, rows| laid | u128::from_le_bytes(*rows));
-    #[expect(clippy::cast_possible_truncation, reason = "the half that is cut off stands beside it")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the half that is cut off stands beside it"
+    )]
     transposed((laid | laid >> 64) as u64)
 }
 
