@@ -139,3 +139,30 @@ impl Range {
             }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::comparable;
+
+    #[test]
+    fn a_short_number_is_the_double_that_parsing_gives() {
+        let mut digits = 1_u64;
+        for length in 1..=14 {
+            digits = digits * 10 + digits * 7 % 10;
+            let written = digits.to_string();
+            for point in 1..written.len() {
+                let text = format!("{}.{}", &written[..point], &written[point..]);
+                assert_eq!(comparable(&text), text.parse().ok(), "{length}: {text}");
+            }
+        }
+        for (text, value) in [
+            ("0.0", 0.0),
+            ("0.10", 0.1),
+            ("1500.5", 1500.5),
+            ("-1.5", -1.5),
+        ] {
+            assert_eq!(comparable(text), Some(value), "{text}");
+        }
+        assert_eq!(comparable("1.2.3"), None);
+    }
+}
