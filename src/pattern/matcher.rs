@@ -181,8 +181,8 @@ impl Builder {
             let how = if condition.or_absent {
                 How::WhenAsked
             } else if on_field[field] > FEW && Index::takes(&condition) {
-                let of_field = plan.fields[field].index.get_or_insert_default();
-                of_field.add(index, &condition);
+                let index_of_field = plan.fields[field].index.get_or_insert_default();
+                index_of_field.add(index, &condition);
                 How::Indexed
             } else if enters[index] {
                 plan.fields[field].at_once.push(index);
