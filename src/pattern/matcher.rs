@@ -8,6 +8,7 @@
 mod affixes;
 mod index;
 mod ranges;
+mod table;
 mod tree;
 
 use std::collections::HashMap;
@@ -95,7 +96,7 @@ enum How {
 /// What is done with the leaves of one field.
 #[derive(Debug, Default)]
 struct Field {
-    index: Index,
+    index: Option<Box<Index>>,
     at_once: Vec<usize>,
     is_kept: bool,
 }
@@ -180,7 +181,8 @@ impl Builder {
             let how = if condition.or_absent {
                 How::WhenAsked
             } else if on_field[field] > FEW && Index::takes(&condition) {
-                plan.fields[field].index.add(index, &condition);
+                let index_of_field = plan.fields[field].index.get_or_insert_default();
+                index_of_field.add(index, &condition);
                 How::Indexed
             } else if enters[index] {
                 plan.fields[field].at_once.push(index);
@@ -196,7 +198,7 @@ impl Builder {
             });
         }
         for field in &mut plan.fields {
-            field.index.finish();
+            field.index.iter_mut().for_each(|index| index.finish());
         }
         plan.tree
             .finish(|condition| plan.conditions[condition].how == How::WhenAsked);
@@ -221,7 +223,9 @@ fn selectivity(condition: &Condition) -> u8 {
 impl Plan {
     /// Numbers of the keys whose patterns match.
     fn matches(&self, event: &str) -> Vec<usize> {
-        let mut met: Vec<(usize, Scope)> = Vec::new();
+        // Few patterns are met by little, many by more: growing step by step costs more than room.
+        let room = if self.conditions.len() > FEW { 32 } else { 0 };
+        let mut met: Vec<(usize, Scope)> = Vec::with_capacity(room);
         let mut kept: Vec<Leaf<'_>> = Vec::new();
         let walked = walk(event, &self.paths, |leaf| {
             let field = &self.fields[leaf.field];
@@ -230,11 +234,13 @@ impl Plan {
                     met.push((condition, leaf.scope));
                 }
             }
-            field.index.find(&leaf.value, |condition, is_certain| {
-                if is_certain || self.conditions[condition].condition.matches(&leaf.value) {
-                    met.push((condition, leaf.scope));
-                }
-            });
+            if let Some(index) = &field.index {
+                index.find(&leaf.value, |condition, is_certain| {
+                    if is_certain || self.conditions[condition].condition.matches(&leaf.value) {
+                        met.push((condition, leaf.scope));
+                    }
+                });
+            }
             if field.is_kept {
                 kept.push(leaf);
             }

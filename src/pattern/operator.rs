@@ -6,10 +6,12 @@ use std::net::IpAddr;
 pub(super) mod address;
 pub(super) mod fold;
 pub(super) mod number;
+pub(super) mod same;
 pub(super) mod wildcard;
 
 use address::{Cidr, address};
 use number::{Number, Range, comparable};
+use same::same;
 use wildcard::Wildcard;
 
 /// A leaf of an event.
@@ -78,7 +80,7 @@ impl Operator {
 
     fn matches_text(&self, text: &str) -> bool {
         match self {
-            Self::Equals(expected) => **expected == *text,
+            Self::Equals(expected) => same(expected.as_bytes(), text.as_bytes()),
             Self::EqualsAddress(expected) => address(text) == Some(*expected),
             Self::EqualsIgnoreCase(expected) => fold::equals(expected, text),
             Self::Prefix(prefix) => text.starts_with(&**prefix),

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::operator::same::same;
+use super::scan::{Key, head_of};
+
 /// Children above which a table is faster than looking at each.
 const FEW: usize = 8;
 /// The node of the event itself.
@@ -20,9 +23,17 @@ struct Node {
     field: Option<usize>,
     /// First bytes of the segments below; most keys of an event are dismissed by this alone.
     first_bytes: [u64; 4],
-    few: Vec<(Box<str>, usize)>,
+    few: Vec<Edge>,
     /// All segments, if they are not few.
-    many: HashMap<Box<str>, usize>,
+    many: HashMap<Box<[u8]>, usize>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Edge {
+    /// See [`head_of`]; with the length, all there is to most segments.
+    head: u64,
+    segment: Box<[u8]>,
+    child: usize,
 }
 
 impl Paths {
@@ -37,12 +48,14 @@ impl Paths {
     pub(super) fn insert(&mut self, path: &str) -> usize {
         let mut at = ROOT;
         for segment in path.split('.') {
-            at = self.nodes[at].child(segment).unwrap_or_else(|| {
-                let child = self.nodes.len();
-                self.nodes[at].add(segment, child);
-                self.nodes.push(Node::default());
-                child
-            });
+            at = self.nodes[at]
+                .find(Key::new(segment.as_bytes()))
+                .unwrap_or_else(|| {
+                    let child = self.nodes.len();
+                    self.nodes[at].add(segment, child);
+                    self.nodes.push(Node::default());
+                    child
+                });
         }
         *self.nodes[at].field.get_or_insert_with(|| {
             self.fields += 1;
@@ -65,45 +78,37 @@ impl Paths {
 
     /// The node that a key of an event leads to; dots in the key are steps of their own.
     #[inline]
-    pub(super) fn step(&self, node: usize, key: &str) -> Option<usize> {
+    pub(super) fn step(&self, node: usize, key: Key<'_>) -> Option<usize> {
         let node = &self.nodes[node];
-        if !node.may_start_with(key.as_bytes().first().copied()) {
+        if !node.may_start_with(key.raw.first().copied()) {
             return None;
         }
-        if node.many.is_empty() {
-            for (segment, child) in &node.few {
-                if key.len() == segment.len() {
-                    // Mostly a few bytes: cheaper than a call that compares memory.
-                    if key.bytes().eq(segment.bytes()) {
-                        return Some(*child);
-                    }
-                } else if key.as_bytes().get(segment.len()) == Some(&b'.')
-                    && key.starts_with(&**segment)
-                {
-                    return self.step(*child, &key[segment.len() + 1..]);
-                }
-            }
-            return None;
-        }
-        if let Some(child) = node.many.get(key) {
-            return Some(*child);
-        }
-        let (segment, rest) = key.split_once('.')?;
-        self.step(*node.many.get(segment)?, rest)
+        node.find(key).or_else(|| self.step_at_dot(node, key.raw))
+    }
+
+    /// The first segment of a key with dots, then the rest of it.
+    #[inline(never)]
+    fn step_at_dot(&self, node: &Node, key: &[u8]) -> Option<usize> {
+        let dot = key.iter().position(|byte| *byte == b'.')?;
+        let child = node.find(Key::new(&key[..dot]))?;
+        self.step(child, Key::new(&key[dot + 1..]))
     }
 }
 
 impl Node {
-    fn child(&self, segment: &str) -> Option<usize> {
-        if !self.many.is_empty() {
-            return self.many.get(segment).copied();
+    #[inline]
+    fn find(&self, key: Key<'_>) -> Option<usize> {
+        if self.many.is_empty() {
+            let edge = self.few.iter().find(|edge| edge.is(key))?;
+            Some(edge.child)
+        } else {
+            self.many.get(key.raw).copied()
         }
-        let found = self.few.iter().find(|(edge, _)| **edge == *segment);
-        found.map(|(_, child)| *child)
     }
 
     fn add(&mut self, segment: &str, child: usize) {
-        match segment.as_bytes().first() {
+        let segment = segment.as_bytes();
+        match segment.first() {
             Some(&byte) => {
                 self.first_bytes[usize::from(byte >> 6)] |= 1 << (byte & 63);
             }
@@ -111,11 +116,17 @@ impl Node {
             None => self.first_bytes = [u64::MAX; 4],
         }
         if self.few.len() < FEW {
-            self.few.push((segment.into(), child));
+            self.few.push(Edge {
+                head: head_of(segment),
+                segment: segment.into(),
+                child,
+            });
             return;
         }
         if self.many.is_empty() {
-            self.many.extend(self.few.iter().cloned());
+            let few = self.few.iter();
+            self.many
+                .extend(few.map(|edge| (edge.segment.clone(), edge.child)));
         }
         self.many.insert(segment.into(), child);
     }
@@ -124,5 +135,12 @@ impl Node {
     fn may_start_with(&self, byte: Option<u8>) -> bool {
         let byte = byte.unwrap_or(0);
         self.first_bytes[usize::from(byte >> 6)] & (1 << (byte & 63)) != 0
+    }
+}
+
+impl Edge {
+    #[inline]
+    fn is(&self, key: Key<'_>) -> bool {
+        self.head == key.head && same(&self.segment, key.raw)
     }
 }

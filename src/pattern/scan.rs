@@ -18,6 +18,36 @@ pub(super) struct RawText<'t> {
     pub(super) escaped: bool,
 }
 
+/// A key of an object as it stands in the text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key<'t> {
+    pub(super) raw: &'t [u8],
+    /// See [`head_of`].
+    pub(super) head: u64,
+    pub(super) escaped: bool,
+}
+
+impl<'t> Key<'t> {
+    pub(super) fn new(text: &'t [u8]) -> Self {
+        Self {
+            raw: text,
+            head: head_of(text),
+            escaped: false,
+        }
+    }
+}
+
+/// Up to eight bytes that a text starts with, as one number to be compared, zeros behind.
+#[inline]
+pub(super) fn head_of(text: &[u8]) -> u64 {
+    if let Some(head) = text.first_chunk() {
+        return u64::from_le_bytes(*head);
+    }
+    let mut head = [0; 8];
+    head[..text.len()].copy_from_slice(text);
+    u64::from_le_bytes(head)
+}
+
 /// A place in a JSON text, and what is known of the block around it.
 #[derive(Debug, Clone)]
 pub(super) struct Scanner<'t> {
@@ -48,14 +78,19 @@ impl<'t> Scanner<'t> {
     /// The next byte that is no white space; it is not consumed.
     #[inline]
     pub(super) fn peek(&mut self) -> Result<u8, Malformed> {
-        let bytes = self.text.as_bytes();
-        loop {
-            match bytes.get(self.at) {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                Some(&byte) => return Ok(byte),
-                None => return Err(Malformed),
-            }
+        match self.text.as_bytes().get(self.at) {
+            Some(&byte) if byte > b' ' => Ok(byte),
+            _ => self.peek_over_space(),
         }
+    }
+
+    #[inline(never)]
+    fn peek_over_space(&mut self) -> Result<u8, Malformed> {
+        let rest = self.text.as_bytes().get(self.at..).ok_or(Malformed)?;
+        let is_space = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+        let spaces = rest.iter().take_while(|byte| is_space(byte)).count();
+        self.at += spaces;
+        rest.get(spaces).copied().ok_or(Malformed)
     }
 
     /// Consumes the byte that [`Scanner::peek`] showed.
@@ -89,12 +124,29 @@ impl<'t> Scanner<'t> {
     /// Consumes a string, whose opening quote comes next.
     #[inline]
     pub(super) fn string(&mut self) -> Result<RawText<'t>, Malformed> {
-        self.expect(b'"')?;
-        let start = self.at;
-        let may_be_escaped = self.pass_string()?;
+        let (start, may_be_escaped) = self.pass_string()?;
         let raw = self.text.get(start..self.at - 1).ok_or(Malformed)?;
         let escaped = may_be_escaped && raw.contains('\\');
         Ok(RawText { raw, escaped })
+    }
+
+    /// Consumes a string like [`Scanner::string`], as a key to be looked up.
+    #[expect(
+        clippy::inline_always,
+        reason = "a key returned through memory stalls who reads it"
+    )]
+    #[inline(always)]
+    pub(super) fn key(&mut self) -> Result<Key<'t>, Malformed> {
+        let (start, may_be_escaped) = self.pass_string()?;
+        let bytes = self.text.as_bytes();
+        let raw = bytes.get(start..self.at - 1).ok_or(Malformed)?;
+        let escaped = may_be_escaped && raw.contains(&b'\\');
+        let head = match bytes.get(start..start + 8) {
+            // What follows the key is cut off.
+            Some(head) if raw.len() < 8 => head_of(head) & !(u64::MAX << (raw.len() * 8)),
+            _ => head_of(raw),
+        };
+        Ok(Key { raw, head, escaped })
     }
 
     /// Consumes a number, `true`, `false` or `null`.
@@ -115,10 +167,7 @@ impl<'t> Scanner<'t> {
     #[inline]
     pub(super) fn skip(&mut self) -> Result<(), Malformed> {
         match self.peek()? {
-            b'"' => {
-                self.at += 1;
-                self.pass_string().map(|_| ())
-            }
+            b'"' => self.pass_string().map(|_| ()),
             b'{' | b'[' => self.skip_nested(),
             _ => self.bare().map(|_| ()),
         }
@@ -150,9 +199,13 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Consumes up to and with the closing quote; false if there is no escape for certain.
-    #[inline]
-    fn pass_string(&mut self) -> Result<bool, Malformed> {
+    /// Consumes a string, whose opening quote comes next: where its content starts, and false if
+    /// there is no escape in it for certain.
+    #[expect(clippy::inline_always, reason = "the same, several times in a key")]
+    #[inline(always)]
+    fn pass_string(&mut self) -> Result<(usize, bool), Malformed> {
+        self.expect(b'"')?;
+        let start = self.at;
         self.reach()?;
         let mut quotes = self.marks.quotes & from(self.at);
         let mut backslashes = self.marks.backslashes;
@@ -162,7 +215,7 @@ impl<'t> Scanner<'t> {
             backslashes |= self.marks.backslashes;
         }
         self.at = self.ahead - WIDTH + quotes.trailing_zeros() as usize + 1;
-        Ok(backslashes != 0)
+        Ok((start, backslashes != 0))
     }
 
     /// Makes sure that the block around the current place is known.

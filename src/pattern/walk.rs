@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::arrays::{ROOT_SCOPE, Scope, Scopes};
 use super::operator::Value;
 use super::paths::{Paths, ROOT};
-use super::scan::{Malformed, RawText, Scanner, unescape};
+use super::scan::{Key, Malformed, RawText, Scanner, unescape};
 
 /// Deepest nesting that is followed; serde_json, which checks events at the door, has the same limit.
 const DEEPEST: usize = 128;
@@ -61,11 +61,13 @@ impl<'e, F: FnMut(Leaf<'e>)> Walker<'e, '_, F> {
             return Ok(());
         }
         loop {
-            let key = self.scanner.string()?;
+            let key = self.scanner.key()?;
             let next = if key.escaped {
-                self.paths.step(node, &unescape(key.raw)?)
+                let raw = std::str::from_utf8(key.raw).map_err(|_| Malformed)?;
+                let key = unescape(raw)?;
+                self.paths.step(node, Key::new(key.as_bytes()))
             } else {
-                self.paths.step(node, key.raw)
+                self.paths.step(node, key)
             };
             self.scanner.expect(b':')?;
             match next {

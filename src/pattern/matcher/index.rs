@@ -1,6 +1,5 @@
 //! The conditions on one field, found by a value instead of tested one by one.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::super::operator::address::{Cidr, address};
@@ -8,8 +7,7 @@ use super::super::operator::number::{NumberKey, comparable, number_key};
 use super::super::operator::{Condition, Operator, Value, fold};
 use super::affixes::{Affixes, Entry};
 use super::ranges::Ranges;
-
-type Table<T> = HashMap<T, Vec<usize>>;
+use super::table::{Conditions, Table, enter};
 
 /// What a value of one field may be held against, by kind.
 #[derive(Debug, Default)]
@@ -49,24 +47,21 @@ impl Index {
     pub(super) fn add(&mut self, index: usize, condition: &Condition) {
         for operator in &condition.any {
             match operator {
-                Operator::Equals(text) => self.texts.entry(text.clone()).or_default().push(index),
+                Operator::Equals(text) => enter(&mut self.texts, text.clone(), index),
                 Operator::EqualsAddress(address) => {
-                    self.addresses.entry(*address).or_default().push(index);
+                    enter(&mut self.addresses, *address, index);
                 }
                 Operator::EqualsNumber(number) => match number_key(number.text()) {
-                    NumberKey::Value(bits) => self.numbers.entry(bits).or_default().push(index),
+                    NumberKey::Value(bits) => enter(&mut self.numbers, bits, index),
                     NumberKey::Text(text) => {
-                        self.number_texts
-                            .entry(text.into())
-                            .or_default()
-                            .push(index);
+                        enter(&mut self.number_texts, text.into(), index);
                     }
                 },
                 Operator::EqualsLiteral(literal) => {
                     self.literals[literal_place(literal)].push(index);
                 }
                 Operator::EqualsIgnoreCase(text) => {
-                    self.folded.entry(fold::key(text)).or_default().push(index);
+                    enter(&mut self.folded, fold::key(text), index);
                 }
                 Operator::Prefix(text) => self.prefixes.add(text.bytes(), (index, true)),
                 Operator::PrefixIgnoreCase(text) => {
@@ -80,8 +75,7 @@ impl Index {
                 }
                 Operator::Wildcard(wildcard) => match wildcard.tail() {
                     None => {
-                        let text = wildcard.head().into();
-                        self.texts.entry(text).or_default().push(index);
+                        enter(&mut self.texts, wildcard.head().into(), index);
                     }
                     Some(tail) if wildcard.head().len() < tail.len() => {
                         self.suffixes.add(tail.bytes().rev(), (index, false));
@@ -90,7 +84,7 @@ impl Index {
                 },
                 Operator::Numeric(range) => self.ranges.add(range.clone(), index),
                 Operator::Cidr(network) => {
-                    self.networks.entry(*network).or_default().push(index);
+                    enter(&mut self.networks, *network, index);
                     self.masks.push(network.mask_bits());
                 }
                 // `takes` says no to these.
@@ -130,8 +124,8 @@ impl Index {
                 };
                 equal
                     .into_iter()
-                    .flatten()
-                    .for_each(|index| found(*index, true));
+                    .flat_map(Conditions::iter)
+                    .for_each(|index| found(index, true));
                 if let Some(value) = number
                     && !self.ranges.is_empty()
                 {
@@ -148,10 +142,10 @@ impl Index {
     }
 
     fn find_text(&self, text: &str, mut found: impl FnMut(usize, bool)) {
-        let mut each = |list: Option<&Vec<usize>>, is_certain: bool| {
+        let mut each = |list: Option<&Conditions>, is_certain: bool| {
             list.into_iter()
-                .flatten()
-                .for_each(|index| found(*index, is_certain));
+                .flat_map(Conditions::iter)
+                .for_each(|index| found(index, is_certain));
         };
         if !self.texts.is_empty() {
             each(self.texts.get(text), true);

@@ -8,12 +8,15 @@ use std::collections::HashMap;
 /// Children above which they are looked up by what is met, rather than each asked.
 const FEW: usize = 16;
 const ROOT: usize = 0;
+/// No node: the root is never entered by a condition.
+const NOWHERE: u32 = 0;
 
 #[derive(Debug)]
 pub(super) struct Tree {
     nodes: Vec<Node>,
     /// Where the conditions that the walk finds lead from the root, by their number.
-    entrances: Vec<Option<usize>>,
+    /// Short, so that many of them are near each other.
+    entrances: Vec<u32>,
     /// Node and condition to child; only while the tree is built.
     edges: HashMap<(usize, usize), usize>,
 }
@@ -60,9 +63,10 @@ impl Tree {
             node.walked.sort_unstable();
         }
         let root = std::mem::take(&mut self.nodes[ROOT].walked);
-        self.entrances = vec![None; root.last().map_or(0, |(condition, _)| condition + 1)];
+        self.entrances = vec![NOWHERE; root.last().map_or(0, |(condition, _)| condition + 1)];
         for (condition, child) in root {
-            self.entrances[condition] = Some(child);
+            self.entrances[condition] =
+                u32::try_from(child).expect("nodes fit in memory many times over");
         }
     }
 
@@ -75,9 +79,14 @@ impl Tree {
         is_possible: impl Fn(usize) -> bool,
         mut found: impl FnMut(usize),
     ) {
-        let mut waiting = vec![ROOT];
-        waiting.extend(met().filter_map(|condition| *self.entrances.get(condition)?));
-        while let Some(at) = waiting.pop() {
+        let entered = met().filter_map(|condition| {
+            let entrance = *self.entrances.get(condition)?;
+            (entrance != NOWHERE).then_some(entrance as usize)
+        });
+        let mut waiting: Vec<usize> = entered.collect();
+        // The root is always entered.
+        let mut next = Some(ROOT);
+        while let Some(at) = next {
             let node = &self.nodes[at];
             node.branches.iter().for_each(|branch| found(*branch));
             if node.walked.len() > FEW {
@@ -99,6 +108,7 @@ impl Tree {
                 .iter()
                 .filter(|(condition, _)| is_possible(*condition));
             waiting.extend(possible.map(|(_, child)| *child));
+            next = waiting.pop();
         }
     }
 }

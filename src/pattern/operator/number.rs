@@ -13,12 +13,8 @@ const SAFE_MAGNITUDE: f64 = 1e-290;
 
 /// The double that says the same as a number's text; `None` if there is none.
 pub(in crate::pattern) fn comparable(text: &str) -> Option<f64> {
-    // Short whole numbers are most of what events hold.
-    if text.len() <= SAFE_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        let fold = |value: u64, byte: u8| value * 10 + u64::from(byte - b'0');
-        let value = text.bytes().fold(0, fold);
-        #[expect(clippy::cast_precision_loss, reason = "fifteen digits are below 2^53")]
-        return Some(value as f64);
+    if let Some(value) = short(text) {
+        return Some(value);
     }
     // Adding zero turns -0.0 into 0.0.
     let value = text.parse::<f64>().ok().filter(|value| value.is_finite())? + 0.0;
@@ -26,6 +22,28 @@ pub(in crate::pattern) fn comparable(text: &str) -> Option<f64> {
     let is_short = written.digits.len() <= SAFE_DIGITS && value.abs() >= SAFE_MAGNITUDE;
     let is_exact = is_short || written == Decimal::read(&format!("{value:e}"))?;
     is_exact.then_some(value)
+}
+
+/// A number of few digits, with or without a point, as most are: its digits and a power of ten that are
+/// both exact give the nearest double by one division. `None` says nothing about other numbers.
+fn short(text: &str) -> Option<f64> {
+    if text.len() > SAFE_DIGITS {
+        return None;
+    }
+    let (mut digits, mut scale) = (0_u64, 0_u64);
+    for byte in text.bytes() {
+        match byte {
+            b'0'..=b'9' => {
+                digits = digits * 10 + u64::from(byte - b'0');
+                scale *= 10;
+            }
+            b'.' if scale == 0 => scale = 1,
+            _ => return None,
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "fifteen digits are below 2^53")]
+    let (digits, scale) = (digits as f64, scale.max(1) as f64);
+    Some(digits / scale)
 }
 
 /// A decimal number: sign apart, `0.DIGITS` times a power of ten, no zeros at either end.
@@ -119,5 +137,32 @@ impl Range {
                 Bound::Excluded(top) => value < top,
                 Bound::Unbounded => true,
             }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::comparable;
+
+    #[test]
+    fn a_short_number_is_the_double_that_parsing_gives() {
+        let mut digits = 1_u64;
+        for length in 1..=14 {
+            digits = digits * 10 + digits * 7 % 10;
+            let written = digits.to_string();
+            for point in 1..written.len() {
+                let text = format!("{}.{}", &written[..point], &written[point..]);
+                assert_eq!(comparable(&text), text.parse().ok(), "{length}: {text}");
+            }
+        }
+        for (text, value) in [
+            ("0.0", 0.0),
+            ("0.10", 0.1),
+            ("1500.5", 1500.5),
+            ("-1.5", -1.5),
+        ] {
+            assert_eq!(comparable(text), Some(value), "{text}");
+        }
+        assert_eq!(comparable("1.2.3"), None);
     }
 }

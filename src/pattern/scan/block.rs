@@ -23,10 +23,9 @@ pub(super) fn marks(block: &[u8; WIDTH]) -> Marks {
         folded == b'{' || folded == b'}'
     };
     let has_backslash = block
-        .as_chunks::<16>()
-        .0
         .iter()
-        .fold(false, |found, part| found | part.contains(&b'\\'));
+        .fold(0, |found, byte| found | u8::from(*byte == b'\\'))
+        != 0;
     Marks {
         quotes: places(block, |byte| byte == b'"'),
         brackets: places(block, is_bracket),

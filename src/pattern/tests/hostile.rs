@@ -119,3 +119,19 @@ fn an_event_that_repeats_its_arrays_cannot_make_the_search_explode() {
         &event
     ));
 }
+
+#[test]
+fn escapes_and_quotes_may_stand_anywhere_in_a_block() {
+    for escapes in [r#"\""#, r"\\", r#"\\\""#, r#"]\"}"#] {
+        for filling in 0..200 {
+            let filling = "x".repeat(filling);
+            let text = format!("{filling}{escapes}");
+            let skipped = format!(r#"{{"a":1,"{text}":[{{"y":"{text}"}}],"b":"{text}"}}"#);
+            let members: serde_json::Value = serde_json::from_str(&skipped).unwrap();
+            let rule = serde_json::json!({"a": [1], "b": [members["b"]]});
+            assert!(matches(&rule.to_string(), &skipped), "{skipped}");
+            let rule = serde_json::json!({"a": [1], "b": [filling]});
+            assert!(!matches(&rule.to_string(), &skipped), "{skipped}");
+        }
+    }
+}
