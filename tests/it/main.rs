@@ -22,6 +22,7 @@ mod examples;
 mod help;
 mod jobs;
 mod kafka;
+mod keda_examples;
 mod lambda;
 mod launch_vectors;
 mod lease;
