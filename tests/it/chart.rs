@@ -115,7 +115,7 @@ fn value_sets() -> Vec<(&'static str, Value)> {
             },
         },
         "keda": {"port": 6001, "tls": {"secretName": "keda-tls", "clientCAKey": "ca.crt"}},
-        "connections": {"secretName": "connections", "key": "all.yaml"},
+        "connections": {"secretName": "connections", "key": "all.yaml", "secretRefs": ["brokers", "123"]},
         "allowAddress": ["*.kafka.svc", "10.0.0.7"],
         "ledgerGrace": "1h30m",
         "drainSeconds": 45,

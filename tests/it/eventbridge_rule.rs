@@ -214,6 +214,6 @@ fn its_role_may_call_the_destination_and_its_rule_may_fill_the_dead_letters() {
     let policy = &only(&template, "AWS::SQS::QueuePolicy")["PolicyDocument"]["Statement"][0];
     assert_eq!(policy["Action"], "sqs:SendMessage");
     assert_eq!(policy["Resource"], target["DeadLetterConfig"]["Arn"]);
-    let rule = &policy["Condition"]["ArnEquals"]["aws:SourceArn"];
-    assert_eq!(*rule, json!({"Fn::GetAtt": ["Rule", "Arn"]}));
+    let sender = &policy["Condition"]["ArnEquals"]["aws:SourceArn"];
+    assert_eq!(*sender, json!({"Fn::GetAtt": ["Rule", "Arn"]}));
 }

@@ -23,6 +23,7 @@ mod help;
 mod jobs;
 mod kafka;
 mod keda;
+mod keda_examples;
 mod lambda;
 mod launch_vectors;
 mod leading;

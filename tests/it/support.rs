@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod dry_run;
 pub(crate) mod fakes;
 pub(crate) mod http;
+pub(crate) mod keda;
 pub(crate) mod local;
 pub(crate) mod objects;
 pub(crate) mod process;

@@ -237,14 +237,12 @@ async fn check_less(less: Less, words: &str) {
         Less::Rule(resource) => {
             let roles: Api<Role> = Api::namespaced(client, &billing.namespace);
             let mut role = roles.get("slipway").await.unwrap();
-            let rules = role.rules.as_mut().unwrap();
-            let before = rules.len();
-            rules.retain(|rule| !rule.resources.iter().flatten().any(|name| name == resource));
-            assert_eq!(rules.len(), before - 1);
-            roles
-                .replace("slipway", &PostParams::default(), &role)
-                .await
-                .unwrap();
+            let granted = role.rules.as_mut().unwrap();
+            let before = granted.len();
+            granted.retain(|rule| !rule.resources.iter().flatten().any(|name| name == resource));
+            assert_eq!(granted.len(), before - 1);
+            let params = PostParams::default();
+            roles.replace("slipway", &params, &role).await.unwrap();
         }
         Less::Lease => {
             let bindings: Api<RoleBinding> = Api::namespaced(client, &release.orders.namespace);

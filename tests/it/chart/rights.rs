@@ -157,6 +157,32 @@ fn each_namespace_has_its_role_and_the_first_one_the_lease() {
 }
 
 #[test]
+fn secrets_of_connections_are_read_by_their_names_in_the_releases_namespace() {
+    let values =
+        json!({"namespaces": ["orders"], "connections": {"secretRefs": ["brokers", "keys"]}});
+    let objects = check(
+        &values,
+        &[
+            ("Role", "orders", "slipway"),
+            ("Role", "orders", "slipway-lease"),
+            ("Role", "slipway", "slipway-connections"),
+            ("RoleBinding", "orders", "slipway"),
+            ("RoleBinding", "orders", "slipway-lease"),
+            ("RoleBinding", "slipway", "slipway-connections"),
+        ],
+    );
+    let right = |name: &str| {
+        let (resource, verb) = ("secrets".to_owned(), "get".to_owned());
+        (String::new(), resource, verb, Some(name.to_owned()))
+    };
+    let expected = BTreeSet::from([right("brokers"), right("keys")]);
+    assert_eq!(
+        rights(only(&objects, "Role", "slipway-connections")),
+        expected
+    );
+}
+
+#[test]
 fn a_cluster_role_is_only_there_when_all_namespaces_are_asked_for() {
     let objects = check(
         &json!({"allNamespaces": true}),
