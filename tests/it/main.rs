@@ -17,6 +17,7 @@ mod cycle;
 mod door;
 mod events;
 mod examples;
+mod external;
 mod help;
 mod jobs;
 mod kafka;
