@@ -1,4 +1,5 @@
 //! Slipway as the client of external scalers, against a real gRPC server on loopback.
+#![expect(clippy::float_cmp, reason = "small numbers are exact")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use secrecy::SecretString;
 use slipway::resource::{Inputs, ObjectId, SourceSpec, TriggerEntry, TriggerKind, parse_trigger};
 use slipway::source::pool::{Live, Pool, Settings};
 use slipway::source::{Error, Source, Taken};
+use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
 use crate::support::await_until;
@@ -60,6 +62,15 @@ fn trigger(
 fn external(address: &str) -> SourceSpec {
     let metadata = [("scalerAddress", address), ("queue", "orders")];
     trigger(TriggerKind::External, &metadata, &[], &[])
+}
+
+/// Runs beside the test.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it ends with the runtime of its test"
+)]
+fn beside<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(task)
 }
 
 fn local_pool() -> Pool {

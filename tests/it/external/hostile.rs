@@ -60,7 +60,7 @@ async fn a_scaler_that_breaks_the_rules_of_grpc_harms_nobody() {
     let metadata = [("scalerAddress", address.as_str())];
     let spec = trigger(TriggerKind::ExternalPush, &metadata, &[], &[]);
     let source = local_pool().connect(&spec).unwrap();
-    let pushed = tokio::spawn(source.pushed());
+    let pushed = beside(source.pushed());
     await_until("the stream is opened", SOON, async || {
         (scaler.count("StreamIsActive") == 1).then_some(())
     })
@@ -73,7 +73,7 @@ async fn a_scaler_that_breaks_the_rules_of_grpc_harms_nobody() {
 async fn what_is_no_grpc_is_unreachable() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let server = tokio::spawn(async move {
+    let server = beside(async move {
         loop {
             use tokio::io::AsyncWriteExt as _;
             let (mut stream, _) = listener.accept().await.unwrap();

@@ -63,9 +63,8 @@ async fn a_push_launches_jobs_at_once_and_a_scaler_that_is_away_launches_none() 
     let took = start.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
     let status = cluster.status("resize").await;
-    assert_eq!(
-        status["externalMetricNames"],
-        json!(["s0-queue"]),
+    assert!(
+        status["triggersActivity"]["s0-queue"].is_object(),
         "{status}"
     );
     assert!(
@@ -145,7 +144,8 @@ async fn events_that_wait_for_their_turn_launch_the_jobs_of_a_scaled_job_at_once
 
 #[tokio::test]
 async fn events_launch_the_jobs_of_a_scaled_job_without_a_cluster_too() {
-    let folder = std::env::temp_dir().join(format!("slipway-renderer-{}", std::process::id()));
+    let folder =
+        std::env::temp_dir().join(format!("slipway-renderer-files-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let mut event_job = event_job("invoices", &json!({}));
     event_job["spec"]["source"]["webhook"]["auth"] = json!([{"none": {}}]);

@@ -22,8 +22,8 @@ async fn one_stream_tells_all_who_listen_and_closes_with_the_last_of_them() {
     let second = pool.connect(&pushing(&scaler.address())).unwrap();
     let polled = pool.connect(&external(&scaler.address())).unwrap();
     assert_eq!(pool.live().polls, 1);
-    let listening = [first.pushed(), second.pushed()].map(tokio::spawn);
-    let never = tokio::spawn(polled.pushed());
+    let listening = [first.pushed(), second.pushed()].map(beside);
+    let never = beside(polled.pushed());
     streams(&scaler, 1).await;
     scaler.push(false);
     scaler.push(true);
@@ -33,7 +33,7 @@ async fn one_stream_tells_all_who_listen_and_closes_with_the_last_of_them() {
     // Between two pushes it stays open.
     assert_eq!(scaler.streams(), 1);
     assert!(!never.is_finished());
-    let again = tokio::spawn(first.pushed());
+    let again = beside(first.pushed());
     scaler.push(true);
     tokio::time::timeout(SOON, again).await.unwrap().unwrap();
     assert_eq!(scaler.count("StreamIsActive"), 1);
@@ -64,7 +64,7 @@ async fn a_push_between_two_listens_is_told_and_a_flood_is_told_once() {
             break;
         }
     }
-    let next = tokio::spawn(source.pushed());
+    let next = beside(source.pushed());
     scaler.push(true);
     tokio::time::timeout(SOON, next).await.unwrap().unwrap();
 }
@@ -75,7 +75,7 @@ async fn a_stream_that_ends_is_opened_again_and_so_after_a_restart_of_the_scaler
     let address = scaler.socket();
     let pool = local_pool();
     let source = pool.connect(&pushing(&scaler.address())).unwrap();
-    let pushed = tokio::spawn(source.pushed());
+    let pushed = beside(source.pushed());
     streams(&scaler, 1).await;
     scaler.end_streams();
     await_until("it is opened again", SOON, async || {

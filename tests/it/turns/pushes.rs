@@ -42,7 +42,7 @@ async fn what_is_pushed_while_a_turn_is_under_way_starts_one_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_pushes_a_thousand_times_a_second_is_read_ten_times() {
+async fn a_source_that_pushes_a_thousand_times_a_second_is_read_once_a_second() {
     let result = running(async |world| {
         let source = world.source("noisy", [Some(2.0)]);
         let calm = world.source("calm", [Some(2.0)]);
@@ -55,7 +55,7 @@ async fn a_source_that_pushes_a_thousand_times_a_second_is_read_ten_times() {
             pass(0.001).await;
         }
         let reads = source.calls().len();
-        assert!((95..=105).contains(&reads), "{reads} reads in 10 s");
+        assert!((12..=16).contains(&reads), "{reads} reads in 10 s");
         assert_eq!(calm.calls().len(), 1);
         assert_eq!(world.launcher.orders().len(), 4);
     })
