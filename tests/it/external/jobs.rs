@@ -85,7 +85,7 @@ async fn a_push_launches_jobs_at_once_and_a_scaler_that_is_away_launches_none() 
     assert!(error.contains(&address.to_string()), "{error}");
     assert_eq!(
         cluster.condition("resize", "Ready").await,
-        ("Unknown".to_owned(), "Unreachable".to_owned())
+        ("False".to_owned(), "TriggerError".to_owned())
     );
     assert_eq!(cluster.jobs_of("resize").await.len(), 3);
 

@@ -186,7 +186,10 @@ impl Scaler {
 impl Drop for Scaler {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // Not in a runtime's own thread; afterwards the port is free.
+            let ended =
+                std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5)));
+            drop(ended.join());
         }
     }
 }
