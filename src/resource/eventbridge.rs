@@ -8,7 +8,7 @@ use crate::resource::metadata::{Parameters, metric_name};
 use crate::resource::{ObjectId, SourceSpec, Trigger, names};
 
 /// `window` where none is written.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// The longest `window`: half of what `--ledger-grace` is unless written, which every Job outlives, so that none is missed.
 pub const LONGEST_WINDOW: Duration = Duration::from_mins(5);
 /// Creation times have no more than whole seconds.

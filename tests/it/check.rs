@@ -318,7 +318,7 @@ async fn a_reference_that_is_not_in_the_files_is_a_note() {
 
 #[tokio::test]
 async fn examples_have_neither_fault_nor_warning_nor_note() {
-    for (folder, objects) in [("", 5), ("keda", 5), ("jobs", 4)] {
+    for (folder, objects) in [("", 5), ("keda", 5), ("jobs", 4), ("sources", 4)] {
         let (text, succeeded) = run(vec![examples().join(folder)], true, Output::Text).await;
         assert!(succeeded, "{text}");
         assert_eq!(text, format!("{objects} objects: 0 faults, 0 warnings\n"));
@@ -345,7 +345,8 @@ async fn examples_in_both_groups_differ_only_in_their_api_version() {
 
 #[tokio::test]
 async fn example_jobs_say_what_runs_in_place_of_their_image() {
-    let manifests = manifest::load(&[examples(), examples().join("jobs")]).await;
+    let manifests =
+        manifest::load(&["", "jobs", "sources"].map(|folder| examples().join(folder))).await;
     let mut commands = 0;
     for entry in &manifests.entries {
         if !matches!(entry.document.kind.as_str(), "Job" | "ScaledJob") {
@@ -361,5 +362,5 @@ async fn example_jobs_say_what_runs_in_place_of_their_image() {
         assert!(status.success(), "{}: {command}", entry.file);
         commands += 1;
     }
-    assert_eq!(commands, 5);
+    assert_eq!(commands, 7);
 }

@@ -19,6 +19,7 @@ mod door;
 mod eventbridge_rule;
 mod events;
 mod examples;
+mod external;
 mod help;
 mod jobs;
 mod kafka;

@@ -10,6 +10,7 @@ pub(crate) mod local;
 pub(crate) mod objects;
 pub(crate) mod process;
 pub(crate) mod queue;
+pub(crate) mod scaler;
 pub(crate) mod servers;
 pub(crate) mod topic;
 pub(crate) mod vectors;

@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::fakes::{RecordingLauncher, ScriptedSource};
 
+mod pushes;
+
 /// One scripted source for each topic.
 #[derive(Default)]
 struct Topics(Mutex<BTreeMap<String, Arc<dyn Source>>>);

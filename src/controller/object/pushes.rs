@@ -11,16 +11,20 @@ use tokio::time::Instant;
 
 use crate::source::Source;
 
-/// Turns that pushes start are at least this far apart: to a person it is at once, and a source that
-/// pushes a thousand times a second costs ten reads of the object's sources, not a thousand.
-const APART: Duration = Duration::from_millis(100);
+/// A second push is heard so long after the first: to a person it is at once, and what comes in one go is one turn.
+const SOON: Duration = Duration::from_millis(100);
+/// While pushes keep coming the pause doubles up to this: a push is never acted on later than that, and a source
+/// that pushes a thousand times a second costs a read of the object's sources and a status a second, not a thousand.
+const LATEST: Duration = Duration::from_secs(1);
+/// After so long without a push the next one is the first again.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// The sources that an object listens to.
 #[derive(Default)]
 pub(super) struct Pushes {
     listening: Vec<Listening>,
-    /// When the next push may start a turn.
-    next_at: Option<Instant>,
+    /// When the last push was heard, and how long after it the next one is.
+    last: Option<(Instant, Duration)>,
 }
 
 struct Listening {
@@ -51,8 +55,8 @@ impl Pushes {
 
     /// Ready once any of them pushed; however many did, and how often, it is one push. May be dropped at any time.
     pub(super) async fn next(&mut self) {
-        if let Some(next_at) = self.next_at {
-            tokio::time::sleep_until(next_at).await;
+        if let Some((at, pause)) = self.last {
+            tokio::time::sleep_until(at + pause).await;
         }
         poll_fn(|context| {
             let mut any = Poll::Pending;
@@ -66,7 +70,12 @@ impl Pushes {
             any
         })
         .await;
-        self.next_at = Some(Instant::now() + APART);
+        let now = Instant::now();
+        let pause = match self.last {
+            Some((at, pause)) if now - at < QUIET => (pause * 2).min(LATEST),
+            _ => SOON,
+        };
+        self.last = Some((now, pause));
     }
 }
 
@@ -106,8 +115,9 @@ mod tests {
     }
 
     async fn is_pushed(pushes: &mut Pushes) -> bool {
-        let soon = Duration::from_millis(150);
-        tokio::time::timeout(soon, pushes.next()).await.is_ok()
+        tokio::time::timeout(LATEST * 2, pushes.next())
+            .await
+            .is_ok()
     }
 
     #[tokio::test(start_paused = true)]
@@ -133,16 +143,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_source_that_pushes_all_the_time_is_heard_ten_times_a_second() {
+    async fn a_source_that_pushes_all_the_time_is_heard_at_once_and_then_once_a_second() {
         let source = Arc::new(Told(None, Mutex::default()));
         let mut pushes = Pushes::default();
         let listened: Arc<dyn Source> = source.clone();
         pushes.listen_to([&listened].into_iter());
-        let start = Instant::now();
-        for _ in 0..21 {
-            pushes.next().await;
+        for _ in 0..2 {
+            let start = Instant::now();
+            let mut heard = Vec::new();
+            for _ in 0..8 {
+                pushes.next().await;
+                heard.push(start.elapsed().as_millis());
+            }
+            assert_eq!(heard, [0, 100, 300, 700, 1500, 2500, 3500, 4500]);
+            tokio::time::sleep(QUIET).await;
         }
-        assert_eq!(start.elapsed(), Duration::from_secs(2));
-        assert_eq!(*source.1.lock().unwrap(), 22);
+        assert_eq!(*source.1.lock().unwrap(), 17);
     }
 }

@@ -5,10 +5,13 @@ use crate::resource::scaled_job;
 
 /// An object without a trap.
 fn quiet(kind: &str) -> Value {
-    let metadata = if kind == "aws-sqs-queue" {
-        json!({"queueURL": "q", "awsRegion": "r"})
-    } else {
-        json!({"topic": "t", "offsetResetPolicy": "latest"})
+    let metadata = match kind {
+        "aws-sqs-queue" => json!({"queueURL": "q", "awsRegion": "r"}),
+        "eventbridge" => json!({"eventJob": "e"}),
+        "external" | "external-push" => {
+            json!({"scalerAddress": "a:1", "enableTLS": "true", "keyFromEnv": "KEY"})
+        }
+        _ => json!({"topic": "t", "offsetResetPolicy": "latest"}),
     };
     json!({
         "apiVersion": "slipway.dev/v1alpha1", "kind": "ScaledJob", "metadata": {"name": "orders"},
@@ -32,9 +35,16 @@ fn fields(document: &Value) -> Vec<String> {
 
 #[test]
 fn a_careful_object_has_no_warning() {
-    assert_eq!(fields(&quiet("aws-sqs-queue")), Vec::<String>::new());
-    assert_eq!(fields(&quiet("kafka")), Vec::<String>::new());
-    assert_eq!(fields(&quiet("apache-kafka")), Vec::<String>::new());
+    for kind in [
+        "aws-sqs-queue",
+        "kafka",
+        "apache-kafka",
+        "eventbridge",
+        "external",
+        "external-push",
+    ] {
+        assert_eq!(fields(&quiet(kind)), Vec::<String>::new());
+    }
 }
 
 #[expect(clippy::too_many_lines, reason = "rows")]
@@ -151,6 +161,21 @@ fn each_trap_is_named_at_its_field_and_only_it() {
             "apache-kafka",
             json!({"spec": {"scalingStrategy": {"strategy": "eager"}}}),
             "spec.scalingStrategy.strategy",
+        ),
+        (
+            "eventbridge",
+            json!({"trigger": {"targetValue": "0"}}),
+            "spec.triggers[0].metadata.targetValue",
+        ),
+        (
+            "eventbridge",
+            json!({"trigger": {"activationTargetValue": "1"}}),
+            "spec.triggers[0].metadata.activationTargetValue",
+        ),
+        (
+            "external",
+            json!({"trigger": {"enableTLS": "false"}}),
+            "spec.triggers[0].metadata.keyFromEnv",
         ),
     ] {
         let mut document = quiet(kind);

@@ -41,8 +41,7 @@ pub(super) fn warnings(
         TriggerKind::AwsSqsQueue => look.sqs(found),
         TriggerKind::Kafka | TriggerKind::ApacheKafka => look.kafka(found),
         TriggerKind::EventBridge => look.event_bridge(found),
-        // What its numbers mean only the scaler knows.
-        TriggerKind::External | TriggerKind::ExternalPush => {}
+        TriggerKind::External | TriggerKind::ExternalPush => look.external(found),
     }
 }
 
@@ -141,6 +140,22 @@ impl Look<'_> {
                 found,
                 "allowIdleConsumers",
                 "is true: more Jobs than partitions may run, and those of one consumer group beyond them get nothing to do",
+            );
+        }
+    }
+
+    /// What its numbers mean only the scaler knows; that it is told secrets, and how, is written here.
+    fn external(&self, found: &mut Vec<Fault>) {
+        // A TriggerAuthentication may bring certificates, which switch TLS on.
+        if self.switch("enableTLS") == Some(true) || self.trigger.authentication.is_some() {
+            return;
+        }
+        let keys = self.trigger.metadata.keys();
+        if let Some(key) = keys.into_iter().find(|key| key.ends_with("FromEnv")) {
+            self.warn(
+                found,
+                key,
+                "is sent to the scaler with the variable's value, and without TLS everybody on the way can read it; set enableTLS: \"true\"",
             );
         }
     }

@@ -118,6 +118,7 @@ pub fn together(metric_name: String, target: f64, waiting: f64, is_active: bool)
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "small numbers are exact")]
 mod tests {
     use super::*;
 

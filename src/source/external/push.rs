@@ -82,11 +82,11 @@ async fn follow(
         }
         match ended {
             Ok(()) => debug!("{source_name} ended its stream of pushes"),
-            Err(error) if is_troubled => debug!("{source_name} still does not push: {error}"),
+            Err(error) if is_troubled => debug!("pushes still cannot be heard: {error}"),
             Err(error) => {
                 warn!(
                     reason = error.reason(),
-                    "{source_name} does not push now, and is polled only; trying again: {error}"
+                    "pushes cannot be heard now, and the scaler is only polled; trying again: {error}"
                 );
                 is_troubled = true;
             }

@@ -10,7 +10,7 @@ use slipway::launch::{Error, JobState, Launch, Launched, Launcher, Outcome, ROUN
 use slipway::resource::{ObjectId, Propagation, Round, ScaledJob};
 use slipway::scaling::Reading;
 use slipway::source::{self, Source, Taken};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 /// A source that answers as the script says; its last line stands for ever.
@@ -18,6 +18,7 @@ pub(crate) struct ScriptedSource {
     script: Mutex<VecDeque<Option<f64>>>,
     last: Mutex<Option<Taken>>,
     calls: Mutex<Vec<Instant>>,
+    pushes: watch::Sender<()>,
 }
 
 impl ScriptedSource {
@@ -27,12 +28,23 @@ impl ScriptedSource {
             script: Mutex::new(script.into_iter().collect()),
             last: Mutex::default(),
             calls: Mutex::default(),
+            pushes: watch::Sender::new(()),
         })
     }
 
     /// From now on this is what waits.
     pub(crate) fn says(&self, waiting: Option<f64>) {
         *self.script.lock().unwrap() = VecDeque::from([waiting]);
+    }
+
+    /// Says by itself that there is something new.
+    pub(crate) fn push(&self) {
+        self.pushes.send_replace(());
+    }
+
+    /// How many listen for pushes.
+    pub(crate) fn listeners(&self) -> usize {
+        self.pushes.receiver_count()
     }
 
     /// When it was asked.
@@ -69,6 +81,16 @@ impl ScriptedSource {
 impl Source for ScriptedSource {
     fn read(&self, freshness: Duration) -> BoxFuture<'_, Result<Taken, source::Error>> {
         async move { self.ask(freshness) }.boxed()
+    }
+
+    fn pushed(&self) -> BoxFuture<'static, ()> {
+        let mut pushes = self.pushes.subscribe();
+        async move {
+            if pushes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        .boxed()
     }
 }
 
