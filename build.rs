@@ -22,5 +22,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         compiler.encode_file_descriptor_set(),
     )?;
     tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    // tonic's own codec keeps two buffers of 8 KiB for each call and open stream; the builder cannot be told of another.
+    let generated = out.join("externalscaler.rs");
+    let code = fs::read_to_string(&generated)?;
+    let ours = code.replace(
+        "tonic_prost::ProstCodec::",
+        "crate::externalscaler::codec::Codec::",
+    );
+    if ours == code {
+        return Err("the generated code names no codec any more".into());
+    }
+    fs::write(generated, ours)?;
     Ok(())
 }

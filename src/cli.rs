@@ -36,7 +36,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Watch a cluster's ScaledJobs and EventJobs, read their sources, take their events, launch their Jobs
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Run the same engine with no cluster: resources from files, Jobs as processes on this machine
     Local(local::Args),
     /// Tell everything that can be known wrong about files before they are deployed
@@ -69,7 +69,7 @@ pub fn main(cli: Cli) -> ExitCode {
         return wrong_usage("a TLS provider was installed twice");
     }
     let result = match cli.command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
         Command::Local(args) => local::run(&args),
         Command::Check(args) => print(|out| runtime()?.block_on(check::run(&args, out))),
         Command::TestEvent(args) => print(|out| runtime()?.block_on(test_event::run(&args, out))),

@@ -12,5 +12,7 @@
 
 tonic::include_proto!("externalscaler");
 
+pub mod codec;
+
 /// The descriptors of the same file, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/externalscaler.bin"));

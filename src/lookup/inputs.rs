@@ -21,7 +21,7 @@ use crate::resource::{AuthenticationRef, Inputs, ObjectId, PodIdentity, ScaledJo
 use environment::Workload;
 use objects::{Kind, Objects, Referrer};
 
-pub use standing::{Standing, of_authentication, standing_alone};
+pub use standing::{Standing, Variables, of_authentication, standing_alone};
 
 /// The annotation that names a ServiceAccount's role. Source: EKS user guide, IAM roles for service accounts.
 const ROLE_ANNOTATION: &str = "eks.amazonaws.com/role-arn";

@@ -73,9 +73,10 @@ pub struct Keda {
 impl Keda {
     /// The service; it asks nobody before it is asked.
     pub fn new(parts: Parts) -> Self {
-        let allow = match parts.allow_address.is_empty() {
-            true => vec![addresses::DEFAULT.to_owned()],
-            false => parts.allow_address,
+        let allow = if parts.allow_address.is_empty() {
+            vec![addresses::DEFAULT.to_owned()]
+        } else {
+            parts.allow_address
         };
         let workshop = Workshop {
             sources: parts.sources,

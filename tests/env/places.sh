@@ -14,6 +14,7 @@ kubeconform_version=$(sed -n 's,^require github.com/yannh/kubeconform v,,p' "$he
 kafka_version=$(sed -n 's,.*<server.version>\(.*\)</.*,\1,p' "$here/java/kafka/pom.xml")
 elasticmq_version=$(sed -n 's,.*<server.version>\(.*\)</.*,\1,p' "$here/java/elasticmq/pom.xml")
 moto_version=$(sed -n 's,^moto.*==,,p' "$here/python/moto/requirements.txt")
+grpc_version=$(sed -n 's,^grpcio==,,p' "$here/python/grpc/requirements.txt")
 cargo_deny_version=0.20.2
 
 # The folder of an installed thing. It exists only when it is complete: `install` renames it into place.

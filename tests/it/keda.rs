@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use slipway::externalscaler::external_scaler_client::ExternalScalerClient;
 use slipway::externalscaler::{GetMetricsRequest, MetricSpec, MetricValue, ScaledObjectRef};
 use slipway::resource::SourceSpec;
@@ -27,9 +28,13 @@ use crate::support::queue::Queue;
 use crate::support::servers;
 
 mod answers;
+mod foreign;
+mod many;
 mod real;
+mod secured;
+mod vectors;
 
-type Client = ExternalScalerClient<Channel>;
+pub(crate) type Client = ExternalScalerClient<Channel>;
 
 /// A trigger as KEDA names it.
 fn reference(namespace: &str, metadata: &[(&str, &str)]) -> ScaledObjectRef {
@@ -97,6 +102,7 @@ struct Port {
     address: String,
     connections: Arc<Connections>,
     sources: Arc<Sources>,
+    registry: Registry,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -133,6 +139,9 @@ impl Port {
             source,
             specs: std::sync::Mutex::default(),
         });
+        let metrics = Metrics::default();
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
         let keda = Arc::new(Keda::new(Parts {
             sources: sources.clone(),
             references: References {
@@ -148,7 +157,7 @@ impl Port {
             ages: choice.ages,
             most_triggers: choice.most_triggers,
             most_streams: choice.most_streams,
-            metrics: Metrics::default(),
+            metrics,
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -171,6 +180,7 @@ impl Port {
             address,
             connections,
             sources,
+            registry,
             stop,
             tasks,
         }
@@ -178,6 +188,16 @@ impl Port {
 
     async fn client(&self) -> Client {
         connect(&self.address).await
+    }
+
+    /// The number that a metric without labels has now.
+    fn gauge(&self, name: &str) -> usize {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.expect("it is registered").parse().unwrap()
     }
 
     /// Stops it, and waits until everything has ended.
@@ -191,7 +211,7 @@ impl Port {
 }
 
 /// A client as KEDA has one.
-async fn connect(address: &str) -> Client {
+pub(crate) async fn connect(address: &str) -> Client {
     let channel = Channel::from_shared(format!("http://{address}")).unwrap();
     let channel = channel.connect().await;
     ExternalScalerClient::new(channel.unwrap())

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
+use slipway::externalscaler::ScaledObjectRef;
 
 use crate::controller::{cluster, scaled_job, slipway};
 use crate::events::{KEY, deliver, event_job, event_jobs, renewed};
@@ -80,6 +81,9 @@ async fn the_metrics_in_the_readme_are_those_of_the_binary() {
     cluster.create(event_job("invoice", &json!({}))).await;
     let slipway = slipway(&cluster).await;
     deliver(&slipway, &cluster, "invoice", &renewed("e-1", "sub-1")).await;
+    let mut keda = crate::keda::connect(slipway.grpc()).await;
+    let nothing = keda.is_active(ScaledObjectRef::default()).await;
+    nothing.expect_err("there is no trigger without metadata");
     cluster.await_jobs(3).await;
     queue.take(20).await;
     cluster.finish_jobs().await;

@@ -10,6 +10,9 @@ use crate::lookup::{Error, Lookup};
 use crate::resource::authentication::{self, AuthenticationSpec, Identity};
 use crate::resource::{Api, Inputs, ObjectId, PodIdentity};
 
+/// Finds a variable of an environment.
+pub type Variables = dyn Fn(&str) -> Option<SecretString> + Send + Sync;
+
 /// Where the references of an authentication that stands alone lead to.
 pub struct Standing<'a> {
     /// What refers: kind and name.
@@ -17,7 +20,7 @@ pub struct Standing<'a> {
     /// Where its Secrets and ConfigMaps lie.
     pub namespace: &'a str,
     /// What `env` looks into; nothing where there is no environment to look into.
-    pub environment: Option<&'a (dyn Fn(&str) -> Option<SecretString> + Send + Sync)>,
+    pub environment: Option<&'a Variables>,
 }
 
 /// What a TriggerAuthentication of a namespace gives, without a workload.

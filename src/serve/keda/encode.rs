@@ -20,9 +20,10 @@ pub struct Encoded {
 /// What waits, finite, 0 and up.
 pub fn value(waiting: f64) -> Encoded {
     // What KEDA would round to nothing has to be nothing in both fields.
-    if encode::read_back(waiting) > 0.0 {
+    let read = encode::read_back(waiting);
+    if read > 0.0 {
         Encoded {
-            whole: rounded_up(waiting),
+            whole: rounded_up(read),
             float: waiting,
         }
     } else {
@@ -35,7 +36,7 @@ pub fn value(waiting: f64) -> Encoded {
 
 /// What one Job, or replica, takes. Whole targets of 0 and below pass as they are, as in KEDA's own triggers.
 pub fn target(target: f64) -> Encoded {
-    let whole = rounded_up(target);
+    let whole = rounded_up(encode::target(target));
     if target.fract() == 0.0 {
         return Encoded {
             whole,

@@ -128,14 +128,16 @@ impl Asked {
             metadata.remove(&format!("{key}FromEnv"));
             metadata.insert(key.clone(), value.clone());
         }
+        let has_keys = metadata.keys().any(|key| key.starts_with("awsAccessKeyI"));
         let mut inputs = referred.unwrap_or_else(|| Inputs {
             // Without a reference it is our own identity, unless the caller's environment has keys of its own.
-            pod_identity: match metadata.keys().any(|key| key.starts_with("awsAccessKeyI")) {
-                true => PodIdentity::None,
-                false => PodIdentity::Aws {
+            pod_identity: if has_keys {
+                PodIdentity::None
+            } else {
+                PodIdentity::Aws {
                     role_arn: None,
                     external_id: None,
-                },
+                }
             },
             ..Inputs::default()
         });

@@ -119,11 +119,6 @@ impl Slipway {
         &self.grpc
     }
 
-    /// Its process.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Stops the process where it is (SIGSTOP), or lets it go on (SIGCONT).
     pub(crate) fn freeze(&self, frozen: bool) {
         let signal = if frozen { "-STOP" } else { "-CONT" };
