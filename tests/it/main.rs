@@ -25,6 +25,7 @@ mod jobs;
 mod kafka;
 mod keda;
 mod keda_examples;
+mod keda_operator;
 mod lambda;
 mod launch_vectors;
 mod leading;
