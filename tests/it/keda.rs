@@ -30,6 +30,7 @@ use crate::support::servers;
 mod answers;
 mod foreign;
 mod many;
+mod operator;
 mod real;
 mod secured;
 mod vectors;

@@ -25,7 +25,6 @@ mod jobs;
 mod kafka;
 mod keda;
 mod keda_examples;
-mod keda_operator;
 mod lambda;
 mod launch_vectors;
 mod leading;

@@ -8,13 +8,13 @@ use crate::support::cluster::Cluster;
 use crate::support::topic::Topic;
 
 /// Credentials as ElasticMQ takes any.
-const KEYS: [(&str, &str); 2] = [
+pub(super) const KEYS: [(&str, &str); 2] = [
     ("AWS_ACCESS_KEY_ID", "test"),
     ("AWS_SECRET_ACCESS_KEY", "test"),
 ];
 
 /// A connection to ElasticMQ for one namespace.
-fn stage(namespace: &str) -> File {
+pub(super) fn stage(namespace: &str) -> File {
     let connections = json!([{
         "name": "stage",
         "namespaces": [namespace],

@@ -20,10 +20,10 @@ use crate::support::fakes::ScriptedSource;
 const QUEUE: &str = "https://sqs.eu-west-1.amazonaws.com/1/orders";
 
 /// An authority, and what it signs.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params
@@ -32,12 +32,12 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn pem(&self) -> String {
+    pub(super) fn pem(&self) -> String {
         self.0.pem()
     }
 
     /// Certificate and key of the server.
-    fn server(&self) -> (String, String) {
+    pub(super) fn server(&self) -> (String, String) {
         self.sign(
             CertificateParams::new(["localhost".to_owned()]).unwrap(),
             ExtendedKeyUsagePurpose::ServerAuth,
@@ -45,7 +45,7 @@ impl Authority {
     }
 
     /// Certificate and key of a client with these URI names.
-    fn client(&self, uris: &[&str]) -> (String, String) {
+    pub(super) fn client(&self, uris: &[&str]) -> (String, String) {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = uris
             .iter()
@@ -67,10 +67,10 @@ impl Authority {
 }
 
 /// The server's files, in a folder that is gone with the test.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(server: &(String, String), client_ca: &Authority) -> Self {
+    pub(super) fn new(server: &(String, String), client_ca: &Authority) -> Self {
         let path = std::env::temp_dir().join(format!("slipway-keda-tls-{}", unique()));
         std::fs::create_dir_all(&path).unwrap();
         let folder = Self(path);
@@ -88,7 +88,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    fn files(&self) -> Files {
+    pub(super) fn files(&self) -> Files {
         Files {
             certificate: self.path("tls.crt"),
             key: self.path("tls.key"),
