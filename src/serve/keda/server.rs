@@ -112,7 +112,7 @@ pub async fn serve(
     limits: Limits,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let (health, services) = calls::services();
+    let (mut health, services) = calls::services();
     for service in ["", calls::SERVICE] {
         health
             .set_service_status(service, ServingStatus::Serving)
@@ -164,6 +164,8 @@ pub async fn serve(
         health
             .set_service_status(service, ServingStatus::NotServing)
             .await;
+        // Who watches hears of it, and then the end.
+        health.clear_service_status(service).await;
     }
     while let Some(ended) = connections.join_next().await {
         note(ended);

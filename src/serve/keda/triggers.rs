@@ -262,6 +262,10 @@ impl Workshop {
         let (mut uses_connection, mut refers) = (false, false);
         let outcome = async {
             let asked = request::read(&live.metadata)?;
+            if asked.kind.name() == "eventbridge" {
+                // It is counted from Jobs, which are watched where we have rights.
+                self.references.check_scope(&live.namespace, "source")?;
+            }
             let connection = match &asked.connection {
                 None => None,
                 Some(name) => {

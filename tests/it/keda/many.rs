@@ -53,17 +53,17 @@ async fn streams(client: &Client, count: usize) -> Vec<Streaming<IsActiveRespons
     let mut opening = JoinSet::new();
     for _ in 0..count {
         let mut client = client.clone();
-        opening.spawn(async move {
-            let mut stream = client
-                .stream_is_active(sqs(QUEUE))
-                .await
-                .unwrap()
-                .into_inner();
-            assert!(stream.message().await.unwrap().unwrap().result);
-            stream
-        });
+        opening.spawn(async move { opened(&mut client).await });
     }
     opening.join_all().await
+}
+
+/// A stream that has told its first state.
+async fn opened(client: &mut Client) -> Streaming<IsActiveResponse> {
+    let stream = client.stream_is_active(sqs(QUEUE)).await;
+    let mut stream = stream.unwrap().into_inner();
+    assert!(stream.message().await.unwrap().unwrap().result);
+    stream
 }
 
 /// Open files of this process.
@@ -139,31 +139,27 @@ async fn an_old_connection_is_asked_to_go_and_its_client_finds_the_next_one() {
         ..Choice::default()
     };
     let port = Port::open(ScriptedSource::new([Some(1.0)]), choice).await;
-    let mut client = port.client().await;
-    let began = std::time::Instant::now();
+    let (mut client, mut other) = (port.client().await, port.client().await);
+    let of = sqs(QUEUE);
     for _ in 0..3 {
-        let mut stream = client
-            .stream_is_active(sqs(QUEUE))
-            .await
-            .unwrap()
-            .into_inner();
-        assert!(stream.message().await.unwrap().unwrap().result);
-        // Calls go through meanwhile, whichever connection they find.
-        while let Ok(ended) =
-            tokio::time::timeout(Duration::from_millis(20), stream.message()).await
-        {
-            assert_eq!(ended.unwrap(), None, "it ends with OK");
-            break;
-        }
-        while began.elapsed() < Duration::from_secs(3) {
-            assert!(is_active(&mut client, &sqs(QUEUE)).await.unwrap());
-        }
+        let mut stream = opened(&mut client).await;
+        let ended = loop {
+            tokio::select! {
+                ended = stream.message() => break ended,
+                // Calls go through meanwhile, whichever connection they find.
+                active = is_active(&mut other, &of) => assert!(active.unwrap()),
+            }
+        };
+        assert_eq!(ended.unwrap(), None, "it ends with OK");
     }
-    await_until(
-        "the old ones are gone",
-        Duration::from_secs(10),
-        async || (port.gauge("connections") <= 1).then_some(()),
-    )
+    assert!(
+        port.gauge("connections") <= 4,
+        "the old ones are gone, or about to be"
+    );
+    drop((client, other));
+    await_until("all are gone", Duration::from_secs(10), async || {
+        (port.gauge("connections") == 0).then_some(())
+    })
     .await;
     port.close().await;
 }

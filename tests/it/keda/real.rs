@@ -28,7 +28,7 @@ async fn a_queue_is_read_through_a_connection() {
     let cluster = Cluster::new("keda-sqs").await;
     let namespace = cluster.namespace.as_str();
     let file = stage(namespace);
-    let arguments = ["--connections", file.path(), "--reading-freshness", "200ms"];
+    let arguments = ["--connections", file.path(), "--reading-freshness", "500ms"];
     let mut slipway = Slipway::run(&servers::kubeconfig(), namespace, &arguments, &KEYS).await;
     let mut client = connect(slipway.grpc()).await;
     let queue = Queue::new("keda").await;
@@ -55,8 +55,9 @@ async fn a_queue_is_read_through_a_connection() {
         (value.metric_value == 7).then_some(value)
     })
     .await;
-    assert_eq!(waiting.metric_value_float, 7.0);
+    assert_eq!((waiting.metric_value, waiting.metric_value_float), (7, 7.0));
     assert!(is_active(&mut client, &of).await.unwrap());
+    one_call_an_interval(&slipway, &of).await;
     let foreign = reference(
         "elsewhere",
         &[("source", "aws-sqs-queue"), ("connection", "stage")],
@@ -66,8 +67,8 @@ async fn a_queue_is_read_through_a_connection() {
     let metrics = slipway.get("/metrics").await.unwrap();
     for line in [
         r#"slipway_keda_calls_total{method="GetMetricSpec",code="PERMISSION_DENIED"} 1"#,
-        "slipway_keda_triggers 2",
-        "slipway_keda_connections 1",
+        "slipway_keda_triggers 22",
+        "slipway_keda_open_streams 0",
     ] {
         assert!(metrics.lines().any(|one| one == line), "{line}:\n{metrics}");
     }
@@ -113,4 +114,39 @@ async fn a_topic_is_read_where_the_operator_allows_its_address() {
     assert_eq!((waiting.metric_value, waiting.metric_value_float), (5, 5.0));
     assert!(is_active(&mut client, &of).await.unwrap());
     cluster.remove().await;
+}
+
+/// Polls to SQS so far.
+async fn polls(slipway: &Slipway) -> f64 {
+    let metrics = slipway.get("/metrics").await.unwrap();
+    let polls = metrics
+        .lines()
+        .filter(|line| line.starts_with("slipway_source_calls_total"));
+    polls
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum()
+}
+
+/// Ten callers with two ways each to name the queue, over and over: SQS hears of it twice a second.
+async fn one_call_an_interval(slipway: &Slipway, of: &ScaledObjectRef) {
+    let (before, began) = (polls(slipway).await, std::time::Instant::now());
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..10 {
+        let mut client = connect(slipway.grpc()).await;
+        let mut of = of.clone();
+        callers.spawn(async move {
+            for round in 0..60 {
+                let own = format!("{caller}-{}", round % 2);
+                of.scaler_metadata.insert("comment".to_owned(), own);
+                assert_eq!(value(&mut client, &of).await.unwrap().metric_value, 7);
+            }
+        });
+    }
+    callers.join_all().await;
+    let intervals = began.elapsed().as_secs_f64() / 0.5;
+    let polled = polls(slipway).await - before;
+    assert!(
+        polled <= intervals + 2.0,
+        "{polled} polls in {intervals} intervals"
+    );
 }
