@@ -16,15 +16,6 @@ mod rights;
 mod schemas;
 mod values;
 
-/// Flags that the chart renders and that this tree's binary does not have yet.
-const TO_COME: &[&str] = &[
-    "--grpc",
-    "--grpc-tls-cert",
-    "--grpc-tls-key",
-    "--grpc-client-ca",
-    "--connections",
-];
-
 fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/slipway")
 }

@@ -13,7 +13,7 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::{TO_COME, arguments, chart, flag, helm, only, render, set};
+use super::{arguments, chart, flag, helm, only, render, set};
 use crate::controller::rights::{demanding, demanding_events};
 use crate::controller::{cluster, scaled_job};
 use crate::events::{KEY, deliver, event_job, event_jobs, renewed, send_to};
@@ -117,7 +117,6 @@ impl Release {
     async fn start(&self) -> Slipway {
         let (http, health) = (free_port(), free_port());
         let mut said = arguments(&self.deployment().await);
-        said.retain(|said| !TO_COME.contains(&flag(said)));
         let mut replaced = 0;
         for said in &mut said {
             let port = match flag(said) {
@@ -129,7 +128,7 @@ impl Release {
             *said = format!("{}=127.0.0.1:{port}", flag(said));
             replaced += 1;
         }
-        assert!(replaced >= 2, "{said:?}");
+        assert_eq!(replaced, 3, "{said:?}");
         let said: Vec<&str> = said.iter().map(String::as_str).collect();
         let address = |port: u16| format!("127.0.0.1:{port}");
         let environment = [("KUBECONFIG", self.kubeconfig.to_str().unwrap())];
