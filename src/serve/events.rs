@@ -14,14 +14,13 @@ use futures::future::BoxFuture;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
 
 use self::waiting::Waiting;
 use crate::intake::webhook::answer::Answer;
 use crate::intake::webhook::{Request, Webhook};
 use crate::intake::{Body, LARGEST_BODY};
+use crate::serve::accept::{self, Accepting};
 
 mod body;
 mod connection;
@@ -30,10 +29,8 @@ mod request;
 mod waiting;
 mod wire;
 
-/// How long nothing is accepted when the process has no file descriptor or memory for it.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Such a trouble is told this often.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// What it is called in the log.
+const NAME: &str = "the door for events";
 /// File descriptors that the rest of the program keeps: calls to the API server, sources, files.
 const OTHER_DESCRIPTORS: usize = 256;
 
@@ -151,18 +148,12 @@ pub async fn serve<D: Door>(
         stop: stop.clone(),
     });
     let mut connections = JoinSet::new();
-    let mut told: Option<Instant> = None;
+    let mut accepting = Accepting::new(listener, NAME);
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             () = stop.cancelled() => break,
-            Some(ended) = connections.join_next() => {
-                note(ended);
-                continue;
-            }
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
+            Some(ended) = connections.join_next() => accept::note(NAME, ended),
+            stream = accepting.next() => {
                 // Where nobody waits, all of them are being answered.
                 let has_room =
                     connections.len() < limits.connections || shared.waiting.turn_out_the_oldest();
@@ -170,56 +161,21 @@ pub async fn serve<D: Door>(
                     open(&mut connections, stream, &shared);
                 }
             }
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
-                    told = Some(Instant::now());
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the door for events cannot accept connections; it tries again"
-                    );
-                }
-                tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = tokio::time::sleep(ACCEPT_PAUSE) => {}
-                }
-            }
         }
     }
     // Those that the kernel has accepted for us hear that we stop, not a reset.
     while connections.len() < limits.connections
-        && let Some(Ok((stream, _))) = listener.accept().now_or_never()
+        && let Some(stream) = accepting.at_hand()
     {
         open(&mut connections, stream, &shared);
     }
-    drop(listener);
+    drop(accepting);
     while let Some(ended) = connections.join_next().await {
-        note(ended);
+        accept::note(NAME, ended);
     }
     Ok(())
 }
 
 fn open<D: Door>(connections: &mut JoinSet<()>, stream: TcpStream, shared: &Arc<Shared<D>>) {
     connections.spawn(connection::serve(stream, Arc::clone(shared)));
-}
-
-/// A panic over one request is a bug, but ends no other's: what a stranger sends must not end the process.
-fn note(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        error!(
-            error = &error as &dyn std::error::Error,
-            "a connection to the door for events ended by a bug"
-        );
-    }
-}
-
-/// The connection was gone before it was accepted; the listener is well.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
 }

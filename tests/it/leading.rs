@@ -114,13 +114,16 @@ async fn below_the_cap(cluster: &Cluster, test: impl Future<Output = ()>) {
 #[tokio::test]
 async fn one_replica_launches_and_when_it_is_killed_the_other_does() {
     let (cluster, mut first, second) = pair("leader-killed").await;
-    below_the_cap(&cluster, async {
-        work_goes_on(&cluster).await;
-        assert_eq!(second.creates(), 0, "only who leads launches");
-        first.slipway.kill();
-        second.await_lead(TAKE_OVER).await;
-        work_goes_on(&cluster).await;
-    })
+    below_the_cap(
+        &cluster,
+        Box::pin(async {
+            work_goes_on(&cluster).await;
+            assert_eq!(second.creates(), 0, "only who leads launches");
+            first.slipway.kill();
+            second.await_lead(TAKE_OVER).await;
+            work_goes_on(&cluster).await;
+        }),
+    )
     .await;
     assert!(second.creates() > 0);
     cluster.remove().await;
@@ -129,21 +132,24 @@ async fn one_replica_launches_and_when_it_is_killed_the_other_does() {
 #[tokio::test]
 async fn a_leader_stopped_past_its_lease_launches_nothing_when_it_wakes() {
     let (cluster, first, second) = pair("leader-stopped").await;
-    below_the_cap(&cluster, async {
-        work_goes_on(&cluster).await;
-        first.slipway.freeze(true);
-        second.await_lead(TAKE_OVER).await;
-        work_goes_on(&cluster).await;
-        let before = first.creates();
-        first.slipway.freeze(false);
-        // It answers again, and so has had the time to do what it had in mind.
-        await_until("it knows better", TAKE_OVER, async || {
-            (first.slipway.get("/readyz").await.is_some() && !first.leads().await).then_some(())
-        })
-        .await;
-        work_goes_on(&cluster).await;
-        assert_eq!(first.creates(), before);
-    })
+    below_the_cap(
+        &cluster,
+        Box::pin(async {
+            work_goes_on(&cluster).await;
+            first.slipway.freeze(true);
+            second.await_lead(TAKE_OVER).await;
+            work_goes_on(&cluster).await;
+            let before = first.creates();
+            first.slipway.freeze(false);
+            // It answers again, and so has had the time to do what it had in mind.
+            await_until("it knows better", TAKE_OVER, async || {
+                (first.slipway.get("/readyz").await.is_some() && !first.leads().await).then_some(())
+            })
+            .await;
+            work_goes_on(&cluster).await;
+            assert_eq!(first.creates(), before);
+        }),
+    )
     .await;
     cluster.remove().await;
 }
@@ -151,12 +157,15 @@ async fn a_leader_stopped_past_its_lease_launches_nothing_when_it_wakes() {
 #[tokio::test]
 async fn a_leader_that_is_told_to_stop_gives_its_lease_back() {
     let (cluster, mut first, second) = pair("leader-ends").await;
-    below_the_cap(&cluster, async {
-        work_goes_on(&cluster).await;
-        assert_eq!(first.slipway.terminate().await, Some(0));
-        second.await_lead(HAND_OVER).await;
-        work_goes_on(&cluster).await;
-    })
+    below_the_cap(
+        &cluster,
+        Box::pin(async {
+            work_goes_on(&cluster).await;
+            assert_eq!(first.slipway.terminate().await, Some(0));
+            second.await_lead(HAND_OVER).await;
+            work_goes_on(&cluster).await;
+        }),
+    )
     .await;
     cluster.remove().await;
 }

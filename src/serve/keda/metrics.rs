@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tonic::Code;
 
+use crate::externalscaler;
+
 /// Counters of the room.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
@@ -48,7 +50,7 @@ impl Metrics {
     }
 
     pub(super) fn called(&self, method: &'static str, code: Code) {
-        let code = name_of(code);
+        let code = externalscaler::code(code);
         self.calls.get_or_create(&Call { method, code }).inc();
     }
 
@@ -80,28 +82,5 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-/// The code's name in gRPC's own documents.
-fn name_of(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }

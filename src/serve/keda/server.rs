@@ -11,23 +11,20 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
-use tracing::{error, warn};
 
 use self::calls::Services;
 use super::Keda;
 use super::caller::Caller;
+use crate::serve::accept::{self, Accepting};
 
 mod calls;
 mod connection;
 pub mod tls;
 
-/// How long nothing is accepted when the process has no file descriptor or memory for it.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Such a trouble is told this often.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// What it is called in the log.
+const NAME: &str = "the port for KEDA";
 
 /// What callers may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,39 +124,20 @@ pub async fn serve(
         stop: stop.clone(),
     });
     let mut connections = JoinSet::new();
-    let mut told: Option<Instant> = None;
+    let mut accepting = Accepting::new(listener, NAME);
     loop {
-        let accepted = tokio::select! {
+        tokio::select! {
             () = stop.cancelled() => break,
-            Some(ended) = connections.join_next() => {
-                note(ended);
-                continue;
-            }
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) if connections.len() < limits.connections => {
-                connections.spawn(connection::serve(stream, Arc::clone(&shared)));
-            }
-            // Closed unheard: the client tries again, later each time.
-            Ok(_) => {}
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
-                    told = Some(Instant::now());
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the port for KEDA cannot accept connections; it tries again"
-                    );
-                }
-                tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+            Some(ended) = connections.join_next() => accept::note(NAME, ended),
+            stream = accepting.next() => {
+                // One too many is closed unheard: the client tries again, later each time.
+                if connections.len() < limits.connections {
+                    connections.spawn(connection::serve(stream, Arc::clone(&shared)));
                 }
             }
         }
     }
-    drop(listener);
+    drop(accepting);
     for service in ["", calls::SERVICE] {
         health
             .set_service_status(service, ServingStatus::NotServing)
@@ -168,28 +146,7 @@ pub async fn serve(
         health.clear_service_status(service).await;
     }
     while let Some(ended) = connections.join_next().await {
-        note(ended);
+        accept::note(NAME, ended);
     }
     Ok(())
-}
-
-/// A panic over one connection is a bug, but ends no other's: what a stranger sends must not end the process.
-fn note(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        error!(
-            error = &error as &dyn std::error::Error,
-            "a connection to the port for KEDA ended by a bug"
-        );
-    }
-}
-
-/// The connection was gone before it was accepted; the listener is well.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
 }

@@ -21,7 +21,7 @@ use super::push::Open;
 use super::tls::{self, Roots};
 use crate::address::Rules;
 use crate::externalscaler::external_scaler_client::ExternalScalerClient;
-use crate::externalscaler::{GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
+use crate::externalscaler::{self, GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
 use crate::resource::external::{Endpoint, Scaler};
 use crate::source::Error;
 
@@ -325,7 +325,7 @@ fn messages(
 
 /// A code, and what the scaler said with it, as far as that may be shown.
 fn words(scaler: &Scaler, status: &Status) -> String {
-    let code = code(status.code());
+    let code = externalscaler::code(status.code());
     // Of the transport's own making, not the scaler's.
     let is_ours = status.source().is_some();
     if scaler.metadata.has_secrets && !is_ours {
@@ -355,29 +355,6 @@ fn shown(text: &str) -> String {
         cut.push('…');
     }
     cut
-}
-
-/// A code as gRPC's own specification writes it.
-fn code(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }
 
 /// The first cause of that kind.
