@@ -278,13 +278,6 @@ fn grpc_go() -> (String, Server) {
     let mut command = Command::new("taskset");
     command.args(["-c", "0"]).arg(&binary).arg(&address);
     let server = Server::start(&mut command);
-    // Linux keeps it while it runs.
-    while std::fs::read_to_string(format!("/proc/{}/comm", server.0.id()))
-        .is_ok_and(|name| name.starts_with("taskset"))
-    {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    drop(std::fs::remove_file(binary));
     (address, server)
 }
 
