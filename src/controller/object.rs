@@ -32,6 +32,10 @@ const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 /// of ours: Jobs not counted, no round. The reading is there still.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
+/// The longest wait for another such look, unless the polling interval is longer: names of an earlier leader's round
+/// are waited for a minute, and the wait after that minute comes on top.
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
 /// Runs the object's turns until `stop`, or until it is `removed`.
 ///
 /// A turn under way is finished on `stop`; after `removed` it launches nothing more.
@@ -263,10 +267,10 @@ impl Object {
             self.failures = 0;
             return (polled_at + interval).max(now);
         }
-        let first = if outcome.polled_at.is_some() && !outcome.acted {
-            FIRST_RETRY.min(interval)
+        let (first, longest) = if outcome.polled_at.is_some() && !outcome.acted {
+            (FIRST_RETRY.min(interval), LONGEST_RETRY)
         } else {
-            interval
+            (interval, LONGEST_BACKOFF)
         };
         // However often a source pushes while it cannot be read, the timer comes no later for it.
         if wake == Wake::Pushed
@@ -276,7 +280,7 @@ impl Object {
         }
         let doubled = first.saturating_mul(1 << self.failures.min(9));
         self.failures = self.failures.saturating_add(1);
-        now + jitter(doubled.min(LONGEST_BACKOFF.max(interval)))
+        now + jitter(doubled.min(longest.max(interval)))
     }
 
     /// Sources for the object's triggers: those at hand where the trigger still asks for the same.

@@ -35,6 +35,7 @@ mod list;
 mod names;
 mod outstanding;
 mod round;
+mod watched;
 
 pub use round::new_holder;
 

@@ -31,6 +31,7 @@ mod answers;
 mod foreign;
 mod many;
 mod operator;
+mod ourselves;
 mod real;
 mod secured;
 mod vectors;

@@ -79,14 +79,15 @@ async fn pair(name: &str) -> (Cluster, Replica, Replica) {
     (cluster, first, second)
 }
 
-/// Runs Pods to their end until so many more Jobs have finished.
+/// Runs Pods to their end until so many more Jobs have finished. Names of a round that its leader had no time to
+/// launch are waited for a minute.
 async fn work_goes_on(cluster: &Cluster) {
     let finished = async || {
         let jobs = cluster.jobs().await;
         jobs.iter().filter(|job| is_finished(job)).count()
     };
     let before = finished().await;
-    await_until("work goes on", Duration::from_secs(90), async || {
+    await_until("work goes on", Duration::from_mins(3), async || {
         cluster.pods_become("Succeeded", 2).await;
         (finished().await >= before + 3 * CAP).then_some(())
     })

@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
-use kube::core::{NotUsed, Object, ObjectMeta};
+use kube::core::ObjectMeta;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::ended::{Condition, ended};
+use super::watched::Watched;
 use crate::launch::{
     GENERATION_ANNOTATION, JobState, KEDA_GENERATION_ANNOTATION, OCCURRENCE_ANNOTATION,
     ROUND_ANNOTATION,
@@ -17,7 +19,7 @@ use crate::launch::{
 use crate::resource::ObjectId;
 
 /// A Job without its spec.
-pub(super) type WatchedJob = Object<NotUsed, JobStatus>;
+pub(super) type WatchedJob = Watched<IgnoredAny, JobStatus>;
 
 /// What is kept of `status`.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::core::{Object, ObjectMeta};
+use kube::core::ObjectMeta;
 use serde::Deserialize;
 
 use super::super::ended::{Condition, ended};
+use super::super::watched::Watched;
 use super::super::{job_path, unavailable, unreadable};
 use crate::cluster::{Call, Cluster};
 use crate::launch::delivered::{
@@ -22,7 +23,7 @@ use crate::resource::ObjectId;
 const REMEMBER_FOR: Duration = Duration::from_hours(25);
 
 /// A Job with the little of its spec and status that matters here.
-pub(super) type WatchedJob = Object<Spec, Status>;
+pub(super) type WatchedJob = Watched<Spec, Status>;
 
 /// What is kept of `spec`.
 #[derive(Debug, Clone, Default, Deserialize)]
