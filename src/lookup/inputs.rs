@@ -19,7 +19,7 @@ use crate::lookup::{Error, Lookup};
 use crate::resource::authentication::{self, AuthenticationSpec, Identity};
 use crate::resource::{AuthenticationRef, Inputs, ObjectId, PodIdentity, ScaledJob, TriggerEntry};
 use environment::Workload;
-use objects::{Kind, Objects, Referrer};
+use objects::{Objects, Referrer};
 
 pub use standing::{Standing, Variables, of_authentication, standing_alone};
 
@@ -154,22 +154,11 @@ impl Found {
             parameters.insert(reference.parameter.clone(), value);
         }
         let mut objects = Objects::new(lookup, &self.namespace);
-        for (kind, list, references) in [
-            (
-                Kind::ConfigMap,
-                "configMapTargetRef",
-                &self.spec.config_maps,
-            ),
-            (Kind::Secret, "secretTargetRef", &self.spec.secrets),
-        ] {
-            for (index, reference) in references.iter().enumerate() {
-                let referrer = self.referrer(&format!("{list}[{index}]"));
-                let value = objects
-                    .key(kind, &reference.name, &reference.key, &referrer)
-                    .await?;
-                parameters.insert(reference.parameter.clone(), value);
-            }
-        }
+        parameters.extend(
+            objects
+                .parameters(&self.spec, "spec.", &self.object)
+                .await?,
+        );
         Ok(parameters)
     }
 

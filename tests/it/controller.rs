@@ -67,14 +67,14 @@ fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// Static keys in a Secret, and the TriggerAuthentication that hands them to triggers.
-async fn with_keys(cluster: &Cluster) {
+/// Static keys in a Secret, and the TriggerAuthentication that hands them to triggers; `group`: whose.
+pub(crate) async fn with_keys(cluster: &Cluster, group: &str) {
     cluster
         .secret("aws", &[("id", "test"), ("secret", "test")])
         .await;
     cluster
         .create(json!({
-            "apiVersion": "slipway.dev/v1alpha1",
+            "apiVersion": format!("{group}/v1alpha1"),
             "kind": "TriggerAuthentication",
             "metadata": {"name": "aws"},
             "spec": {"secretTargetRef": [
@@ -87,7 +87,7 @@ async fn with_keys(cluster: &Cluster) {
 
 pub(crate) async fn cluster(name: &str) -> Cluster {
     let cluster = Cluster::new(name).await;
-    with_keys(&cluster).await;
+    with_keys(&cluster, "slipway.dev").await;
     cluster
 }
 

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 
 use crate::lookup::{Error, Lookup};
 use crate::resource::ObjectId;
+use crate::resource::authentication::AuthenticationSpec;
 
 /// The two kinds that hold values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,5 +112,29 @@ impl<'a> Objects<'a> {
             object: format!("{kind} {namespace}/{name}"),
             detail: format!("has no text under the key {key:?}; {referrer} refers to it"),
         })
+    }
+
+    /// The parameters of `configMapTargetRef`, then those of `secretTargetRef`; later ones overwrite. `place` is what
+    /// stands before the lists' names in `object`.
+    pub(super) async fn parameters(
+        &mut self,
+        spec: &AuthenticationSpec,
+        place: &str,
+        object: &str,
+    ) -> Result<Values, Error> {
+        let mut parameters = Values::new();
+        for (kind, list, references) in [
+            (Kind::ConfigMap, "configMapTargetRef", &spec.config_maps),
+            (Kind::Secret, "secretTargetRef", &spec.secrets),
+        ] {
+            for (index, reference) in references.iter().enumerate() {
+                let referrer = Referrer::new(format!("{place}{list}[{index}]"), object);
+                let value = self
+                    .key(kind, &reference.name, &reference.key, &referrer)
+                    .await?;
+                parameters.insert(reference.parameter.clone(), value);
+            }
+        }
+        Ok(parameters)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-use super::objects::{Kind, Objects, Referrer};
+use super::objects::Objects;
 use crate::lookup::{Error, Lookup};
 use crate::resource::authentication::{self, AuthenticationSpec, Identity};
 use crate::resource::{Api, Inputs, ObjectId, PodIdentity};
@@ -80,18 +80,7 @@ pub async fn standing_alone(
         auth_params.insert(reference.parameter.clone(), value);
     }
     let mut objects = Objects::new(lookup, standing.namespace);
-    for (kind, list, references) in [
-        (Kind::ConfigMap, "configMapTargetRef", &spec.config_maps),
-        (Kind::Secret, "secretTargetRef", &spec.secrets),
-    ] {
-        for (index, reference) in references.iter().enumerate() {
-            let referrer = Referrer::new(format!("{list}[{index}]"), &standing.object);
-            let value = objects
-                .key(kind, &reference.name, &reference.key, &referrer)
-                .await?;
-            auth_params.insert(reference.parameter.clone(), value);
-        }
-    }
+    auth_params.extend(objects.parameters(spec, "", &standing.object).await?);
     let pod_identity = match spec.identity.clone() {
         Identity::None => PodIdentity::None,
         Identity::Aws {

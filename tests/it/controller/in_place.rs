@@ -21,7 +21,7 @@ async fn an_object_of_keda_is_ours_while_it_has_both_annotations() {
         client: client().await,
         namespace: world.namespace.clone(),
     };
-    with_keys(&cluster).await;
+    with_keys(&cluster, "slipway.dev").await;
     let queue = Queue::new("in-place").await;
     queue.send(30).await;
     let kedas = json!({"apiVersion": "keda.sh/v1alpha1"});

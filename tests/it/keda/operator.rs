@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::secured::{Authority, Folder};
 use super::*;
+use crate::controller::with_keys;
 use crate::events::{KEY, deliver, event_job, renewed};
 use crate::support::await_until;
 use crate::support::cluster::Cluster;
@@ -100,24 +101,6 @@ async fn await_jobs(cluster: &Cluster, name: &str, count: usize) {
     .await;
 }
 
-/// Static keys for KEDA's own scalers, from a Secret.
-async fn with_keys(cluster: &Cluster) {
-    cluster
-        .secret("aws", &[("id", "test"), ("secret", "test")])
-        .await;
-    cluster
-        .create(json!({
-            "apiVersion": "keda.sh/v1alpha1",
-            "kind": "TriggerAuthentication",
-            "metadata": {"name": "aws"},
-            "spec": {"secretTargetRef": [
-                {"parameter": "awsAccessKeyID", "name": "aws", "key": "id"},
-                {"parameter": "awsSecretAccessKey", "name": "aws", "key": "secret"},
-            ]},
-        }))
-        .await;
-}
-
 /// A ScaledJob of KEDA's with one trigger; its Jobs make no Pods.
 fn scaled_job(name: &str, trigger: &Value) -> Value {
     json!({
@@ -180,7 +163,7 @@ async fn kedas_own_trigger_and_ours_launch_the_same_jobs() {
     let operator = Operator::start(&[&cluster.namespace]).await;
     let scaler = Scaler::new(&cluster, &[]);
     let _slipway = scaler.start().await;
-    with_keys(&cluster).await;
+    with_keys(&cluster, "keda.sh").await;
     let queue = Queue::new("keda-pair").await;
     queue.send(25).await;
     for (name, trigger) in [
