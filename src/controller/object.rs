@@ -66,6 +66,8 @@ pub(crate) async fn run(
     loop {
         let now = desired.borrow_and_update().clone();
         object.wake(&now, wake, &mut pushes).await;
+        // One that rests or stands by holds no source, and listens to none.
+        pushes.listen_to(object.sources());
         let refillable = object.memory.holds_back();
         wake = tokio::select! {
             biased;
@@ -138,13 +140,11 @@ impl Object {
                     faults = texts.join("; "),
                     "{} is not valid; nothing is launched for it", identity.id
                 );
-                *pushes = Pushes::default();
                 self.rest(identity, Turn::Invalid(faults.clone())).await;
                 return;
             }
         };
         if scaled_job.paused {
-            *pushes = Pushes::default();
             self.rest(identity, Turn::Paused).await;
             return;
         }
@@ -156,8 +156,7 @@ impl Object {
             let freshness = self.freshness(scaled_job, wake);
             let triggers = self.connect(scaled_job).await;
             // Before reading: what comes after the reading is not lost.
-            let sources = self.connections.iter();
-            pushes.listen_to(sources.map(|connection| &connection.source));
+            pushes.listen_to(self.sources());
             let memory = &mut self.memory;
             let outcome =
                 cycle::turn(scaled_job, &triggers, freshness, memory, &self.launcher).await;
@@ -185,21 +184,30 @@ impl Object {
         }
     }
 
+    /// The sources at hand.
+    fn sources(&self) -> impl Iterator<Item = &Arc<dyn Source>> {
+        self.connections.iter().map(|connection| &connection.source)
+    }
+
     /// Another process takes the turns: nothing is remembered of our own.
     fn stand_by(&mut self, identity: &Identity) {
-        self.connections.clear();
         self.troubles.clear();
         self.memory = Memory::default();
-        (self.failures, self.owes_a_look, self.due) = (0, true, None);
-        self.shared.metrics.forget(&identity.id, identity.api);
+        (self.failures, self.owes_a_look) = (0, true);
+        self.let_go(identity);
     }
 
     /// Nothing is read or launched until somebody edits the object.
     async fn rest(&mut self, identity: &Identity, turn: Turn) {
+        self.let_go(identity);
+        self.report(identity, turn).await;
+    }
+
+    /// No source is held, no turn is due, nothing is shown.
+    fn let_go(&mut self, identity: &Identity) {
         self.connections.clear();
         self.due = None;
         self.shared.metrics.forget(&identity.id, identity.api);
-        self.report(identity, turn).await;
     }
 
     /// How old a reading may be that this turn uses.

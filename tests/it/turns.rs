@@ -11,7 +11,6 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use slipway::controller::lead::Always;
 use slipway::controller::metrics::Metrics;
 use slipway::controller::status::{Report, Turn};
 use slipway::controller::{self, Change, Identity, Reporter, Shared, WAITING_CHANGES};
@@ -24,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::fakes::{RecordingLauncher, ScriptedSource};
 
+mod leading;
 mod pushes;
 
 /// One scripted source for each topic.
@@ -118,6 +118,8 @@ impl Reporter for Reports {
 
 /// The loop and all that surrounds it.
 struct World {
+    /// Whether turns are ours; they are, unless a test says no.
+    lead: Arc<leading::Switch>,
     changes: mpsc::Sender<Change>,
     stop: CancellationToken,
     launcher: Arc<RecordingLauncher>,
@@ -173,6 +175,7 @@ async fn running(test: impl AsyncFnOnce(&World)) -> Result<(), String> {
     let metrics = Metrics::register(&mut registry);
     let (sender, received) = mpsc::channel(WAITING_CHANGES);
     let world = World {
+        lead: Arc::new(leading::Switch::new(true)),
         changes: sender,
         stop: CancellationToken::new(),
         launcher: RecordingLauncher::new(),
@@ -181,7 +184,7 @@ async fn running(test: impl AsyncFnOnce(&World)) -> Result<(), String> {
         registry,
     };
     let shared = Shared {
-        lead: Arc::new(Always),
+        lead: world.lead.clone(),
         launcher: world.launcher.clone(),
         sources: world.topics.clone(),
         lookup: Arc::new(Nothing),

@@ -1,0 +1,60 @@
+//! Turns that are another process's to take.
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use slipway::controller::lead::Lead;
+use tokio::sync::watch;
+
+use super::*;
+
+/// The lead, given and taken by a test.
+pub(super) struct Switch(watch::Sender<bool>);
+
+impl Switch {
+    pub(super) fn new(held: bool) -> Self {
+        Self(watch::Sender::new(held))
+    }
+
+    fn set(&self, held: bool) {
+        self.0.send_replace(held);
+    }
+}
+
+impl Lead for Switch {
+    fn is_held(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    fn changed(&self, known: bool) -> BoxFuture<'_, ()> {
+        let mut held = self.0.subscribe();
+        async move {
+            drop(held.wait_for(|held| *held != known).await);
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leads_no_more_reads_nothing_and_listens_to_nothing_until_it_leads_again() {
+    let result = running(async |world| {
+        let source = world.source("orders", [Some(1.0)]);
+        world.apply(object("orders", "1", &json!({}))).await;
+        pass(1.0).await;
+        assert_eq!((source.calls().len(), source.listeners()), (1, 1));
+        world.lead.set(false);
+        pass(1.0).await;
+        assert_eq!(source.listeners(), 0);
+        assert_eq!(world.series(), Vec::<String>::new());
+        source.says(Some(5.0));
+        source.push();
+        pass(300.0).await;
+        assert_eq!(source.calls().len(), 1);
+        assert_eq!(world.launcher.orders().len(), 1);
+        world.lead.set(true);
+        pass(1.0).await;
+        assert_eq!((source.calls().len(), source.listeners()), (2, 1));
+        assert_eq!(world.launcher.orders().len(), 5);
+    })
+    .await;
+    assert_eq!(result, Ok(()));
+}
