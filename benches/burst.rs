@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use slipway::cluster::{self, Call, Cluster, Scope};
+use slipway::cluster::{self, Budget, Call, Cluster, Scope};
 use slipway::cycle::{self, Connected, Memory};
 use slipway::launch::kubernetes::Kubernetes;
 use slipway::launch::{Launch, Launcher as _};
@@ -33,7 +33,7 @@ async fn main() {
     let config = kube::Config::infer()
         .await
         .expect("KUBECONFIG: run with tests/env/with");
-    let cluster = Cluster::new(cluster::client(config).expect("a client"));
+    let cluster = Cluster::new(cluster::client(config).expect("a client")).with(Budget::Launches);
     for definition in slipway::resource::definitions::ALL {
         let body = serde_saphyr::from_str::<Value>(definition.yaml).expect("YAML");
         cluster

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use slipway::cluster::{self, Call, Cluster};
+use slipway::cluster::{self, Budget, Call, Cluster};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -32,7 +32,7 @@ async fn main() {
     let config = kube::Config::infer()
         .await
         .expect("KUBECONFIG: run with tests/env/with");
-    let cluster = Cluster::new(cluster::client(config).expect("a client"));
+    let cluster = Cluster::new(cluster::client(config).expect("a client")).with(Budget::Launches);
     for definition in slipway::resource::definitions::ALL {
         let body = serde_saphyr::from_str::<Value>(definition.yaml).expect("YAML");
         let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";

@@ -2,10 +2,12 @@
 //!
 //! This room owns what every caller must get right: no hidden retry, a deadline
 //! on the whole call (the body too), server's words cut to a length that fits a
-//! status. What an answer means is left to the callers.
+//! status. `budget` divides the calls under way between namespaces, `guard` asks
+//! once more before a call goes out. What an answer means is left to the callers.
 
 use std::error::Error as _;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +15,12 @@ use http::{Method, Request, header};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use url::form_urlencoded;
+
+pub use self::budget::Budget;
+use self::budget::{Caller, Place, Room};
+pub use self::guard::Guard;
+use self::guard::Guarding;
 
 /// How long a call may take when it says nothing else.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -22,9 +28,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const LONGEST_SILENCE: Duration = Duration::from_secs(130);
 /// A server that cannot be connected to in this time is down for this attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Calls under way at once. Each has a connection of its own, of some 60 kB; a server on
-/// two cores makes no more Jobs a second with more of them.
-const CALLS_AT_ONCE: usize = 48;
 /// Bytes of the server's words that are passed on: a status or an Event has room for about this much.
 const LONGEST_WORDS: usize = 1024;
 
@@ -60,19 +63,21 @@ pub fn client(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
     kube::Client::try_from(config)
 }
 
-/// The API server, for calls with a deadline. Clones share one client.
+/// The API server, for calls with a deadline and for one purpose. Clones share one client and all budgets.
 #[derive(Clone)]
 pub struct Cluster {
     client: kube::Client,
-    /// One for each call that may be under way.
-    room: Arc<Semaphore>,
+    budget: Budget,
+    /// One for each of [`Budget::DIVIDED`].
+    rooms: Arc<[Arc<Room>]>,
+    guarding: Guarding,
     /// What the server's clock said last, and when, in boot time.
     clock: Arc<Mutex<Option<(Timestamp, Duration)>>>,
 }
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Cluster")
+        write!(formatter, "Cluster({:?})", self.budget)
     }
 }
 
@@ -85,6 +90,7 @@ pub struct Call {
     body: Option<(&'static str, Value)>,
     accept: Option<&'static str>,
     deadline: Duration,
+    guard: Option<Guard>,
 }
 
 /// What came back, whatever its code.
@@ -97,12 +103,31 @@ pub struct Answer {
     body: Vec<u8>,
 }
 
-/// No answer, or none in time. Whatever was asked may have been done.
+/// No answer, or none in time. Whatever was asked may have been done, unless it was not sent.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{detail}")]
 pub struct NoAnswer {
     /// What happened, in words.
     pub detail: String,
+    /// Nothing reached the server: no place was free in time, or the guard said no.
+    pub is_unsent: bool,
+}
+
+impl NoAnswer {
+    /// Nobody knows what became of the call.
+    pub fn unclear(detail: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            is_unsent: false,
+        }
+    }
+
+    fn unsent(detail: impl Into<String>) -> Self {
+        Self {
+            detail: detail.into(),
+            is_unsent: true,
+        }
+    }
 }
 
 impl Call {
@@ -143,6 +168,7 @@ impl Call {
             body,
             accept: None,
             deadline: DEADLINE,
+            guard: None,
         }
     }
 
@@ -167,6 +193,14 @@ impl Call {
         self
     }
 
+    /// Asks again whether the call is still wanted, after every wait: when its place is given, and when its body is
+    /// about to be written.
+    #[must_use]
+    pub fn guarded(mut self, guard: Guard) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
     fn request(self) -> Result<Request<kube::client::Body>, NoAnswer> {
         let mut uri = self.path;
         for (index, (name, value)) in self.query.iter().enumerate() {
@@ -186,20 +220,29 @@ impl Call {
                 kube::client::Body::from(value.to_string().into_bytes())
             }
         };
-        request.body(body).map_err(|error| NoAnswer {
-            detail: format!("the request cannot be written: {error}"),
-        })
+        request
+            .body(body)
+            .map_err(|error| NoAnswer::unsent(format!("the request cannot be written: {error}")))
     }
 }
 
 impl Cluster {
-    /// Calls through a client, which should come from [`client`].
+    /// Calls through a client, which should come from [`client`], for [`Budget::Reads`]. Needs a runtime.
     pub fn new(client: kube::Client) -> Self {
+        let rooms = Budget::DIVIDED.map(|budget| Room::new(budget.size()));
         Self {
             client,
-            room: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+            budget: Budget::Reads,
+            rooms: Arc::new(rooms),
+            guarding: Guarding::new(),
             clock: Arc::default(),
         }
+    }
+
+    /// The same server, for calls of this purpose.
+    #[must_use]
+    pub fn with(self, budget: Budget) -> Self {
+        Self { budget, ..self }
     }
 
     /// The server's clock, to a second or two: as its last answer told, and the time since then. `None` before the first answer.
@@ -217,29 +260,47 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`NoAnswer`] when the connection failed or broke, or the deadline passed.
+    /// [`NoAnswer`] when the connection failed or broke, the deadline passed, or the call was not sent.
     pub async fn send(&self, call: Call) -> Result<Answer, NoAnswer> {
+        let is_sent = AtomicBool::new(false);
         let deadline = call.deadline;
-        let request = call.request()?;
-        tokio::time::timeout(deadline, self.exchange(request))
+        tokio::time::timeout(deadline, self.exchange(call, &is_sent))
             .await
             .unwrap_or_else(|_| {
-                Err(NoAnswer {
-                    detail: format!("no answer within {} s", deadline.as_secs()),
+                let seconds = deadline.as_secs();
+                Err(if is_sent.load(Ordering::Relaxed) {
+                    NoAnswer::unclear(format!("no answer within {seconds} s"))
+                } else {
+                    NoAnswer::unsent(format!(
+                        "not sent: too many calls for this namespace were under way for {seconds} s"
+                    ))
                 })
             })
     }
 
-    async fn exchange(&self, request: Request<kube::client::Body>) -> Result<Answer, NoAnswer> {
+    async fn exchange(&self, call: Call, is_sent: &AtomicBool) -> Result<Answer, NoAnswer> {
         // Within the deadline, so that nothing reaches the wire later than its caller thinks.
-        let _room = self.room.acquire().await.map_err(|error| NoAnswer {
-            detail: error.to_string(),
+        let mut place = match self.budget.index() {
+            Some(index) => {
+                let caller = Caller::of(&call.method, &call.path);
+                Some(self.rooms[index].place(caller).await)
+            }
+            None => None,
+        };
+        let guard = call.guard.clone();
+        let mut request = call.request()?;
+        let asked = match guard {
+            Some(guard) => Some(self.guarding.put(guard, &mut request).await?),
+            None => None,
+        };
+        is_sent.store(true, Ordering::Relaxed);
+        place.iter_mut().for_each(Place::sent);
+        let response = self.client.send(request).await.map_err(|error| {
+            if asked.is_some_and(|asked| asked.said_no()) {
+                return guard::said_no();
+            }
+            no_answer(&error)
         })?;
-        let response = self
-            .client
-            .send(request)
-            .await
-            .map_err(|error| no_answer(&error))?;
         let status = response.status().as_u16();
         let retry_after = response
             .headers()
@@ -255,10 +316,12 @@ impl Cluster {
             *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = told;
         }
         let body = response.into_body().collect_bytes().await;
+        let body = Vec::from(body.map_err(|error| no_answer(&error))?);
+        place.iter_mut().for_each(|place| place.answered(status));
         Ok(Answer {
             status,
             retry_after,
-            body: Vec::from(body.map_err(|error| no_answer(&error))?),
+            body,
         })
     }
 }
@@ -274,9 +337,7 @@ fn no_answer(error: &kube::Error) -> NoAnswer {
         }
         cause = error.source();
     }
-    NoAnswer {
-        detail: shortened(&detail).to_owned(),
-    }
+    NoAnswer::unclear(shortened(&detail))
 }
 
 impl Answer {
@@ -291,9 +352,8 @@ impl Answer {
     ///
     /// [`NoAnswer`] when the body is not what it should be: an answer that cannot be read is none.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, NoAnswer> {
-        serde_json::from_slice(&self.body).map_err(|error| NoAnswer {
-            detail: format!("an answer that cannot be read: {error}"),
-        })
+        serde_json::from_slice(&self.body)
+            .map_err(|error| NoAnswer::unclear(format!("an answer that cannot be read: {error}")))
     }
 
     /// `reason` of a `Status`, such as `AlreadyExists`; empty when there is none.
@@ -321,6 +381,8 @@ fn shortened(text: &str) -> &str {
 }
 
 pub mod boot;
+mod budget;
+mod guard;
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::record::{Record, Seen};
-use crate::cluster::{Answer, Call, Cluster, NoAnswer};
+use crate::cluster::{Answer, Budget, Call, Cluster, NoAnswer};
 use crate::controller::lead::Lead;
 
 mod record;
@@ -119,7 +119,7 @@ impl Lease {
         wall: fn() -> Timestamp,
     ) -> Self {
         Self {
-            cluster,
+            cluster: cluster.with(Budget::Lease),
             namespace: namespace.into(),
             name: name.into(),
             holder: holder.into(),
@@ -372,9 +372,7 @@ impl Lead for Lease {
 }
 
 fn refused(answer: &Answer) -> NoAnswer {
-    NoAnswer {
-        detail: answer.words(),
-    }
+    NoAnswer::unclear(answer.words())
 }
 
 /// Less up to a fifth: candidates that woke together do not ask together for ever.

@@ -16,9 +16,9 @@ use serde_json::json;
 use tokio::sync::{Notify, watch};
 
 use self::cache::{Cache, Seen};
-use self::create::Gate;
+use self::create::CreateBackoff;
 use self::outstanding::{Outstanding, Standing};
-use crate::cluster::{Answer, Call, Cluster, NoAnswer, Scope};
+use crate::cluster::{Answer, Budget, Call, Cluster, Guard, NoAnswer, Scope};
 use crate::launch::once::Ended;
 use crate::launch::{
     Error, JobState, KEDA_SCALED_JOB_LABEL, Launch, Launched, Launcher, SCALED_JOB_LABEL,
@@ -44,10 +44,7 @@ pub use round::new_holder;
 pub const LATEST_CREATE: Duration = Duration::from_mins(1);
 
 /// A Job of a round: the next turn takes over after it.
-const ROUND_LIMITS: create::Limits = create::Limits {
-    deadline: Duration::from_secs(20),
-    patience: Duration::from_secs(30),
-};
+const ROUND_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Makes and counts Jobs through the API server.
 #[derive(Debug)]
@@ -56,7 +53,9 @@ pub struct Kubernetes {
     scope: Scope,
     /// Tells this process's rounds from another's that carry the same number.
     holder: String,
-    gate: Gate,
+    backoff: CreateBackoff,
+    /// Whether this process may launch.
+    may_launch: Guard,
     known: Mutex<Known>,
     /// Whether Jobs with KEDA's label are watched: only once an object managed in place asks.
     in_place: watch::Sender<bool>,
@@ -80,10 +79,11 @@ impl Kubernetes {
     /// `grace` is how long a create may be under way: [`LATEST_CREATE`], except in tests.
     pub fn new(cluster: Cluster, scope: Scope, grace: Duration) -> Self {
         Self {
-            cluster,
+            cluster: cluster.with(Budget::Launches),
             scope,
             holder: round::new_holder(),
-            gate: Gate::default(),
+            backoff: CreateBackoff::default(),
+            may_launch: Guard::new(|| true),
             known: Mutex::new(Known {
                 slipway: Cache::new(SCALED_JOB_LABEL),
                 keda: Cache::new(KEDA_SCALED_JOB_LABEL),
@@ -94,6 +94,13 @@ impl Kubernetes {
             ended: Mutex::new(BTreeSet::new()),
             ended_more: Notify::new(),
         }
+    }
+
+    /// Launches only while this says yes; asked right before each create goes out.
+    #[must_use]
+    pub fn only_while(mut self, may_launch: Guard) -> Self {
+        self.may_launch = may_launch;
+        self
     }
 
     /// ScaledJobs of which a Job finished or went since the last call; waits until there is one.
@@ -133,10 +140,11 @@ impl Kubernetes {
         let sending = || self.known().outstanding.sent(&launch.id, Instant::now());
         let result = create::create(
             &self.cluster,
-            &self.gate,
+            &self.backoff,
             launch,
-            ROUND_LIMITS,
+            ROUND_DEADLINE,
             None,
+            &self.may_launch,
             sending,
         )
         .await;

@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cluster::{Call, Cluster};
+use crate::cluster::{Budget, Call, Cluster};
 use crate::lookup::{Authentication, Error, Lookup};
 use crate::resource::{Api, ObjectId};
 
@@ -62,7 +62,7 @@ impl Kubernetes {
     /// A lookup; `cluster_namespace` is where ClusterTriggerAuthentications have their Secrets.
     pub fn new(cluster: Cluster, cluster_namespace: impl Into<String>) -> Self {
         Self {
-            cluster,
+            cluster: cluster.with(Budget::Reads),
             cluster_namespace: cluster_namespace.into(),
             kept: Mutex::default(),
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use crate::cluster::{Answer, Call, Cluster, Scope};
+use crate::cluster::{Answer, Budget, Call, Cluster, Scope};
 use crate::intake::webhook::Look;
 use crate::resource::ObjectId;
 
@@ -22,7 +22,10 @@ pub struct Looker {
 impl Looker {
     /// A look at the namespaces of a scope; elsewhere is nothing of ours.
     pub fn new(cluster: Cluster, scope: Scope) -> Self {
-        Self { cluster, scope }
+        Self {
+            cluster: cluster.with(Budget::Reads),
+            scope,
+        }
     }
 
     fn is_ours(&self, namespace: &str) -> bool {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use super::status::{Facts, wanted};
-use crate::cluster::{Call, Cluster};
+use crate::cluster::{Budget, Call, Cluster};
 use crate::controller::Identity;
 use crate::controller::announce::{Note, Regarding, announce};
 use crate::controller::status::patch;
@@ -36,7 +36,7 @@ impl Writer {
     /// A writer that signs its Events as `instance`.
     pub fn new(cluster: Cluster, instance: impl Into<String>) -> Self {
         Self {
-            cluster,
+            cluster: cluster.with(Budget::Statuses),
             instance: instance.into(),
             written: Mutex::default(),
         }

@@ -39,9 +39,7 @@ impl Record {
     pub(super) fn parse(answer: &Answer) -> Result<Self, NoAnswer> {
         let object: Value = answer.json()?;
         if object["kind"] != "Lease" {
-            return Err(NoAnswer {
-                detail: "an answer that is no Lease".to_owned(),
-            });
+            return Err(NoAnswer::unclear("an answer that is no Lease"));
         }
         Ok(Self(object))
     }

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::notes::{Announcer, Notes};
 use super::{Report, Turn, ours, patch, wanted};
-use crate::cluster::{Call, Cluster};
+use crate::cluster::{Budget, Call, Cluster};
 use crate::controller::announce::{Note, Regarding, announce};
 use crate::controller::{Identity, Reporter};
 use crate::resource::Api;
@@ -55,7 +55,7 @@ impl Writer {
     /// A writer that signs its Events as `instance`.
     pub fn new(cluster: Cluster, instance: impl Into<String>) -> Self {
         Self {
-            cluster,
+            cluster: cluster.with(Budget::Statuses),
             instance: instance.into(),
             memories: Mutex::default(),
         }

@@ -1,9 +1,9 @@
 //! One Job for one name, whatever the network does: the steps of `once`, sent to the API server.
 //!
-//! Beside them stands what is about time: how long a call and a launch may take,
-//! and that a server which asks to slow down is obeyed by all creates together.
+//! Beside them stands what is about time: how long a call and a launch may take, and
+//! that a server which asks to slow down is obeyed by all creates of that namespace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{job_path, jobs_path, refusal};
-use crate::cluster::{Call, Cluster};
+use crate::cluster::{Call, Cluster, Guard, boot};
 use crate::launch::delivered::PAYLOAD_ANNOTATION;
 use crate::launch::once::{Ended, Once, Saw, Step};
 use crate::launch::{Error, Launch, OCCURRENCE_ANNOTATION};
@@ -31,40 +31,31 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// However long.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// Holds back all creates while the server asks to slow down. Clones are one gate.
+/// Obeys a server that asks to slow down: creates in that namespace wait. A webhook of one namespace may ask too, so
+/// it holds back no other. Clones are one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gate {
-    opens_at: Arc<Mutex<Option<Instant>>>,
+pub(super) struct CreateBackoff {
+    /// By namespace; those that have passed go with the next one.
+    until: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
-impl Gate {
-    /// Nobody passes for this long.
-    fn close(&self, wait: Duration) {
-        let until = Instant::now() + wait.clamp(SHORTEST_WAIT, LONGEST_WAIT);
-        let mut opens_at = self.opens_at.lock().expect("no panic under the lock");
-        *opens_at = (*opens_at).max(Some(until));
+impl CreateBackoff {
+    /// The server asked this namespace to wait.
+    fn slow_down(&self, namespace: &str, wait: Duration) {
+        let now = Instant::now();
+        let wish = now + wait.clamp(SHORTEST_WAIT, LONGEST_WAIT);
+        let mut until = self.until.lock().expect("no panic under the lock");
+        until.retain(|_, until| *until > now);
+        let until = until.entry(namespace.to_owned()).or_insert(wish);
+        *until = wish.max(*until);
     }
 
-    /// Waits until the gate is open; false when it will not be before the deadline.
-    async fn pass(&self, deadline: Instant) -> bool {
-        loop {
-            let opens_at = *self.opens_at.lock().expect("no panic under the lock");
-            match opens_at {
-                Some(at) if at > deadline => return false,
-                Some(at) if at > Instant::now() => sleep_until(at).await,
-                _ => return true,
-            }
-        }
+    /// Until when nothing is sent, if that is still to come.
+    fn until(&self, namespace: &str) -> Option<Instant> {
+        let until = self.until.lock().expect("no panic under the lock");
+        let until = until.get(namespace).copied();
+        until.filter(|until| *until > Instant::now())
     }
-}
-
-/// How long a launch may take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// All tries together. Beyond it the next turn, or the sender, takes over.
-    pub(super) deadline: Duration,
-    /// The same, when the server asked to wait: nothing is in doubt then.
-    pub(super) patience: Duration,
 }
 
 /// What outlives the Job: the ledger, asked about one occurrence.
@@ -76,27 +67,30 @@ pub(super) trait Memory: Sync {
     fn read(&self) -> BoxFuture<'_, Result<Saw, Error>>;
 }
 
-/// Makes the Job once. `sending` is told before each create goes out.
+/// Makes the Job once, within `deadline`. `sending` is told before each create goes out. `may` is asked right before
+/// its bytes do, together with the deadline: a process that was stopped while it waited sends nothing when it wakes.
 ///
 /// # Errors
 ///
 /// [`Error::Unknown`] when the Job may or may not exist; every other error means that it does not.
 pub(super) async fn create(
     cluster: &Cluster,
-    gate: &Gate,
+    backoff: &CreateBackoff,
     launch: &Launch,
-    limits: Limits,
+    deadline: Duration,
     memory: Option<&dyn Memory>,
+    may: &Guard,
     sending: impl Fn(),
 ) -> Result<Ended, Error> {
-    let started = Instant::now();
+    // The clock of the guard counts the time that a machine sleeps, too.
+    let last = boot::now() + deadline;
     let mut attempts = Attempts {
         cluster,
-        gate,
+        backoff,
         launch,
         object: format!("job {}", launch.id),
-        deadline: started + limits.deadline,
-        patience: started + limits.patience,
+        deadline: Instant::now() + deadline,
+        guard: may.and(move || boot::now() < last),
         pause: FIRST_PAUSE,
         rests: true,
         refused: None,
@@ -112,14 +106,13 @@ pub(super) async fn create(
                 None => Saw::LedgerHasNot,
             },
             Step::Create => {
-                if !attempts.may_send() {
-                    attempts.wait(&once).await?;
+                if attempts.obeys(&once).await? {
                     // Time has passed: the ledger is looked into again.
                     step = once.begin();
                     continue;
                 }
                 sending();
-                attempts.send().await
+                attempts.send(&once).await?
             }
             Step::Read => attempts.read(&once).await?,
             Step::End(ended) => return attempts.end(ended),
@@ -131,11 +124,13 @@ pub(super) async fn create(
 /// What the tries of one launch have in common.
 struct Attempts<'a> {
     cluster: &'a Cluster,
-    gate: &'a Gate,
+    backoff: &'a CreateBackoff,
     launch: &'a Launch,
     object: String,
+    /// All tries together. Beyond it the next turn, or the sender, takes over.
     deadline: Instant,
-    patience: Instant,
+    /// Whether a create may go out.
+    guard: Guard,
     pause: Duration,
     /// Whether the next read waits a moment first.
     rests: bool,
@@ -146,15 +141,14 @@ struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    fn may_send(&self) -> bool {
-        let opens_at = self.gate.opens_at.lock().expect("no panic under the lock");
-        opens_at.is_none_or(|at| at <= Instant::now())
-    }
-
-    /// Waits until the server wants creates again.
-    async fn wait(&mut self, once: &Once) -> Result<(), Error> {
-        if self.gate.pass(self.patience).await {
-            return Ok(());
+    /// Waits until the server wants creates again; true when there was something to wait for.
+    async fn obeys(&mut self, once: &Once) -> Result<bool, Error> {
+        let Some(until) = self.backoff.until(&self.launch.id.namespace) else {
+            return Ok(false);
+        };
+        if until < self.deadline {
+            sleep_until(until).await;
+            return Ok(true);
         }
         Err(self.stop(*once, |object| Error::Throttled {
             object,
@@ -172,29 +166,36 @@ impl Attempts<'_> {
         read.map_err(|error| self.stop(*once, |_| error))
     }
 
-    async fn send(&mut self) -> Saw {
+    async fn send(&mut self, once: &Once) -> Result<Saw, Error> {
         let path = jobs_path(&self.launch.id.namespace);
         // An EventJob's template was proved field by field when it was read; of a ScaledJob's the server would send
         // a warning that nobody reads. So it need not look for strange fields in every Job.
         let call = Call::post(path, self.launch.manifest.clone())
             .query("fieldValidation", "Ignore")
-            .within(self.left(ATTEMPT));
+            .within(self.left(ATTEMPT))
+            .guarded(self.guard.clone());
         let answer = match self.cluster.send(call).await {
             Ok(answer) => answer,
+            Err(error) if error.is_unsent => {
+                return Err(self.stop(*once, |object| Error::Unavailable {
+                    object,
+                    detail: error.detail,
+                }));
+            }
             Err(error) => {
                 self.detail = error.detail;
-                return Saw::Unclear;
+                return Ok(Saw::Unclear);
             }
         };
-        match answer.status {
+        Ok(match answer.status {
             200..300 => Saw::Created,
             409 if answer.reason() == "AlreadyExists" => {
                 self.rests = false;
                 Saw::Exists
             }
             429 => {
-                self.gate
-                    .close(answer.retry_after.unwrap_or(DEFAULT_RETRY_AFTER));
+                let wait = answer.retry_after.unwrap_or(DEFAULT_RETRY_AFTER);
+                self.backoff.slow_down(&self.launch.id.namespace, wait);
                 Saw::NotDone
             }
             // Two writers of a quota's count: nothing was done.
@@ -207,7 +208,7 @@ impl Attempts<'_> {
                 self.refused = Some(refusal(&self.object, &answer));
                 Saw::Refused
             }
-        }
+        })
     }
 
     /// Who has the name now, by a consistent read: one without a resourceVersion.
@@ -257,8 +258,7 @@ impl Attempts<'_> {
     /// A call's deadline, within the launch's.
     fn left(&self, most: Duration) -> Duration {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        // A call that is sent gets a moment at least; `rest` has looked at the deadline before.
-        most.min(left.max(FIRST_PAUSE))
+        most.min(left)
     }
 
     /// Pauses, longer each time; false when the deadline does not allow it.

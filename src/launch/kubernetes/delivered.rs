@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 use self::ledgers::Ledgers;
 use self::watch::Jobs;
 use self::wire::WatchedJob;
-use super::create::{self, Gate, Limits};
+use super::create::{self, CreateBackoff};
 use super::{delete, jobs_path, list, names, refusal, unknown};
-use crate::cluster::{Call, Cluster, Scope, boot};
+use crate::cluster::{Budget, Call, Cluster, Guard, Scope, boot};
 use crate::launch::delivered::{Delivery, EVENT_JOB_LABEL};
 use crate::launch::event_launcher::{DeliveredJob, EventLauncher, Found};
 use crate::launch::ledger::Key;
@@ -45,7 +45,7 @@ pub struct Delivered {
     scope: Scope,
     /// Tells this process's claims and ledger shards from another's.
     holder: String,
-    creates: Gate,
+    backoff: CreateBackoff,
     grace: Duration,
     jobs: Mutex<Jobs>,
     ledgers: Ledgers,
@@ -60,11 +60,11 @@ impl Delivered {
     pub fn new(cluster: Cluster, scope: Scope, grace: Duration) -> Self {
         let holder = super::round::new_holder();
         Self {
-            ledgers: Ledgers::new(cluster.clone(), &holder, grace),
-            cluster,
+            ledgers: Ledgers::new(cluster.clone().with(Budget::Ledger), &holder, grace),
+            cluster: cluster.with(Budget::Events),
             scope,
             holder,
-            creates: Gate::default(),
+            backoff: CreateBackoff::default(),
             grace,
             jobs: Mutex::default(),
             changed: Mutex::default(),
@@ -111,17 +111,14 @@ impl Delivered {
         {
             file::make(&self.cluster, delivery, secret, left()).await?;
         }
-        let limits = Limits {
-            deadline: left(),
-            patience: left(),
-        };
         let launch = &delivery.launch;
         let made = create::create(
             &self.cluster,
-            &self.creates,
+            &self.backoff,
             launch,
-            limits,
+            left(),
             Some(&memory),
+            &Guard::new(|| true),
             || {},
         )
         .await;
@@ -201,8 +198,8 @@ impl Delivered {
             .query("dryRun", "All")
             .query("fieldValidation", "Strict")
             .within(READ);
-        let answer = self
-            .cluster
+        let cluster = self.cluster.clone().with(Budget::DryRuns);
+        let answer = cluster
             .send(call)
             .await
             .map_err(|error| super::unavailable(&object, &error))?;
@@ -221,7 +218,8 @@ impl Delivered {
         let value = names::label_value(&event_job.name);
         let call = Call::get(jobs_path(&event_job.namespace))
             .query("labelSelector", format!("{EVENT_JOB_LABEL}={value}"));
-        let jobs: Vec<WatchedJob> = list::pages(&self.cluster, call, &object).await?;
+        let cluster = self.cluster.clone().with(Budget::Reads);
+        let jobs: Vec<WatchedJob> = list::pages(&cluster, call, &object).await?;
         let mut known = self.jobs();
         let mut listed = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -316,7 +314,8 @@ impl EventLauncher for Delivered {
     }
 
     fn remove<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<(), Error>> {
-        delete(&self.cluster, &job.id, &job.uid, Propagation::Background).boxed()
+        let cluster = self.cluster.clone().with(Budget::Launches);
+        async move { delete(&cluster, &job.id, &job.uid, Propagation::Background).await }.boxed()
     }
 }
 
@@ -331,8 +330,8 @@ impl Delivered {
         patch["metadata"]["resourceVersion"] = job.version.clone().into();
         patch["metadata"]["uid"] = job.uid.clone().into();
         let call = Call::merge_patch(super::job_path(&job.id), patch).within(READ);
-        let answer = self
-            .cluster
+        let cluster = self.cluster.clone().with(Budget::Launches);
+        let answer = cluster
             .send(call)
             .await
             .map_err(|error| unknown(&object, &error))?;

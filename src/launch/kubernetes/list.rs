@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Kubernetes, label_of, names, unavailable, unreadable};
-use crate::cluster::{Call, Cluster};
+use crate::cluster::{Budget, Call, Cluster};
 use crate::launch::{Error, PodState};
 use crate::resource::ScaledJob;
 
@@ -49,7 +49,8 @@ impl Kubernetes {
         let value = names::label_value(&scaled_job.id.name);
         let selector = format!("{}={value}", label_of(scaled_job.api));
         let call = Call::get(path).query("labelSelector", selector);
-        pages(&self.cluster, call, object).await
+        let cluster = self.cluster.clone().with(Budget::Reads);
+        pages(&cluster, call, object).await
     }
 }
 
