@@ -1,5 +1,5 @@
 # The few commands a person needs. Each sets up what it lacks; nothing is installed into this folder.
-.PHONY: help demo test bench lint fmt
+.PHONY: help demo test bench mutants lint fmt
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -16,6 +16,9 @@ test: ## all tests, against real servers that are started for them and stopped a
 bench: ## measure, against the same servers
 	@tests/env/prerequisites test
 	tests/env/with cargo bench --locked --profile bench-fast
+
+mutants: ## plant small faults in the pure core and list those that no test notices; hours, SHARD=0/8 for a part
+	@tests/env/mutants $(SHARD)
 
 lint: ## what CI checks besides the tests
 	.ci/run lint
