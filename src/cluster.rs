@@ -317,7 +317,9 @@ impl Cluster {
         }
         let body = response.into_body().collect_bytes().await;
         let body = Vec::from(body.map_err(|error| no_answer(&error))?);
-        place.iter_mut().for_each(|place| place.answered(status));
+        if let Some(place) = &mut place {
+            place.answered(status);
+        }
         Ok(Answer {
             status,
             retry_after,

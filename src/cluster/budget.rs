@@ -200,11 +200,11 @@ impl<W> Places<W> {
     fn wait(&mut self, caller: &Caller, waiter: W) -> u64 {
         self.tickets += 1;
         let namespace = self.entry(caller);
-        let waited = namespace.waits();
+        let is_in_line = namespace.waits();
         let ticket = self.tickets;
         let kind = &mut self.entry(caller).kinds[caller.kind];
         kind.waiting.push_back((ticket, waiter));
-        if !waited {
+        if !is_in_line {
             self.turns.push_back(caller.namespace.clone());
         }
         ticket
