@@ -364,7 +364,7 @@ async fn act(
             .await;
         for result in results {
             match result {
-                Ok(Launched::Created | Launched::AlreadyThere) => outcome.launched += 1,
+                Ok(_) => outcome.launched += 1,
                 Err(error) => outcome.errors.push(error),
             }
         }

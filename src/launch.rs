@@ -35,13 +35,18 @@ pub const KEDA_SCALED_JOB_LABEL: &str = "scaledjob.keda.sh/name";
 /// KEDA's annotation with the generation, on Jobs of objects managed in place.
 pub const KEDA_GENERATION_ANNOTATION: &str = "scaledjob.keda.sh/generation";
 
-/// What became of a launch that is known to have its Job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What became of a launch that is known to have, or to have had, its Job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Launched {
     /// Made now.
     Created,
     /// Made before, by the same occurrence.
-    AlreadyThere,
+    AlreadyThere {
+        /// With another payload.
+        payload_differs: bool,
+    },
+    /// Made before, and gone: only the ledger remembers it.
+    Remembered,
 }
 
 /// A Job as it was last seen.

@@ -1,6 +1,7 @@
 //! What takes events in a cluster: the door, the EventJobs behind it, the Jobs they become.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -24,7 +25,7 @@ use crate::controller::{WAITING_CHANGES, admission};
 use crate::intake::auth::Authenticator;
 use crate::intake::fetch::https::Https;
 use crate::intake::fetch::trust::Trust;
-use crate::intake::webhook::{self, Webhook};
+use crate::intake::webhook::{self, Deliveries, Webhook};
 use crate::launch::kubernetes::delivered::Delivered;
 use crate::lookup::Lookup;
 use crate::serve::events::{self, Limits};
@@ -35,6 +36,7 @@ pub(super) struct Events {
     cluster: Cluster,
     scope: Scope,
     launcher: Arc<Delivered>,
+    grace: Duration,
     catalog: Arc<Catalog>,
     journal: Arc<Journal>,
     webhook: Arc<Webhook>,
@@ -67,19 +69,25 @@ impl Events {
         let trust = Trust::native();
         let fetch = Arc::new(Https::new(rules, trust.clone()));
         let authenticator = Authenticator::trusting(lookup, fetch, clock, trust);
+        let deliveries = Deliveries::new(
+            launcher.clone(),
+            launcher.clone(),
+            config.ledger_grace,
+            clock,
+        );
         let webhook = Webhook::new(
             catalog.clone(),
             authenticator,
-            launcher.clone(),
+            deliveries,
             Arc::new(Looker::new(cluster.clone(), scope.clone())),
             metrics,
             journal.clone(),
-            clock,
         );
         Self {
             cluster: cluster.clone(),
             scope: scope.clone(),
             launcher,
+            grace: config.ledger_grace,
             catalog,
             journal,
             webhook: Arc::new(webhook),
@@ -96,7 +104,8 @@ impl Events {
     /// The Jobs of EventJobs, counted.
     pub(super) fn occurrences(&self) -> Arc<dyn Occurrences> {
         Arc::new(Seen {
-            launcher: self.launcher.clone(),
+            jobs: self.launcher.clone(),
+            grace: self.grace,
             catalog: self.catalog.clone(),
             clock,
         })
@@ -131,6 +140,7 @@ impl Events {
         });
         let desk = Desk {
             launcher: self.launcher.clone(),
+            jobs: self.launcher.clone(),
             catalog: self.catalog.clone(),
             journal: self.journal.clone(),
             writer: Writer::new(self.cluster, config::instance()),
@@ -147,10 +157,17 @@ impl Events {
         });
         tasks.spawn("admission", {
             let (launcher, catalog, stop) = (self.launcher, self.catalog, stop.clone());
-            let journal = self.journal;
+            let (journal, grace) = (self.journal, self.grace);
             async move {
                 let looked_after = |id: &_| journal.touch(id);
-                admission::run(launcher, catalog, move || is_leader(), looked_after, stop).await;
+                let ports = admission::Ports {
+                    holder: launcher.holder().to_owned(),
+                    grace,
+                    jobs: launcher.clone(),
+                    gates: launcher.clone(),
+                    ledger: launcher,
+                };
+                admission::run(ports, catalog, move || is_leader(), looked_after, stop).await;
                 Ok(())
             }
         });

@@ -24,7 +24,7 @@ use crate::controller::{Change, Shared, WAITING_CHANGES};
 use crate::intake::auth::Authenticator;
 use crate::intake::fetch::https::Https;
 use crate::intake::fetch::trust::Trust;
-use crate::intake::webhook::{self, Webhook};
+use crate::intake::webhook::{self, Deliveries, Webhook};
 use crate::launch::Outcome;
 use crate::launch::delivered::Gate;
 use crate::launch::local::{Fact, JobPhase, JobView, Local};
@@ -116,12 +116,7 @@ where
     let mut registry = telemetry::registry();
     let rules = Rules::new(settings.allow_address.iter().cloned(), true);
     let catalog = Arc::new(Catalog::default());
-    let seen = Seen {
-        launcher: Arc::new(local.clone()),
-        catalog: catalog.clone(),
-        clock,
-    };
-    let pool = sources(&settings, &mut registry).counting(Arc::new(seen));
+    let pool = sources(&settings, &mut registry).counting(seen(&local, &catalog));
     let stop = CancellationToken::new();
     let reports = Arc::new(Reports::new(stop.clone()));
     let (changes, received) = mpsc::channel(WAITING_CHANGES);
@@ -224,10 +219,26 @@ fn spawn_jobs(tasks: &mut Tasks, local: &Local, catalog: Arc<Catalog>, stop: &Ca
     });
     let (local, stop) = (Arc::new(local.clone()), stop.clone());
     tasks.spawn("admission", async move {
+        let ports = admission::Ports {
+            holder: local.holder().to_owned(),
+            grace: local.grace(),
+            jobs: local.clone(),
+            gates: local.clone(),
+            ledger: local,
+        };
         // The state folder is ours alone.
-        admission::run(local, catalog, || true, |_| {}, stop).await;
+        admission::run(ports, catalog, || true, |_| {}, stop).await;
         Ok(())
     });
+}
+
+fn seen(local: &Local, catalog: &Arc<Catalog>) -> Arc<Seen> {
+    Arc::new(Seen {
+        jobs: Arc::new(local.clone()),
+        grace: local.grace(),
+        catalog: catalog.clone(),
+        clock,
+    })
 }
 
 fn sources(settings: &Settings, registry: &mut Registry) -> Pool {
@@ -252,14 +263,15 @@ fn webhook(
     metrics.register(registry.sub_registry_with_prefix("webhook"));
     let trust = Trust::native();
     let fetch = Arc::new(Https::new(rules, trust.clone()));
+    let launcher = Arc::new(local.clone());
+    let deliveries = Deliveries::new(launcher.clone(), launcher, local.grace(), clock);
     Webhook::new(
         catalog.clone(),
         Authenticator::trusting(lookup.clone(), fetch, clock, trust),
-        Arc::new(local.clone()),
+        deliveries,
         Arc::new(OnlyFiles(catalog.clone())),
         metrics,
         Arc::new(()),
-        clock,
     )
 }
 

@@ -1,20 +1,23 @@
 //! The Jobs of EventJobs, counted for sources by those who see them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::catalog::Catalog;
-use crate::launch::event_launcher::EventLauncher;
+use crate::launch::event_launcher::DeliveredJobs;
 use crate::launch::occurrences;
 use crate::resource::ObjectId;
 use crate::resource::eventbridge::Value;
 use crate::source::eventbridge::{Occurrences, Unknown};
 
-/// Counts what a launcher has seen of the EventJobs of a catalog.
+/// Counts what was seen of the EventJobs of a catalog.
 pub(super) struct Seen {
-    pub(super) launcher: Arc<dyn EventLauncher>,
+    pub(super) jobs: Arc<dyn DeliveredJobs>,
+    /// Jobs may be removed this long after they were made.
+    pub(super) grace: Duration,
     pub(super) catalog: Arc<Catalog>,
     pub(super) clock: fn() -> Timestamp,
 }
@@ -29,13 +32,13 @@ impl Occurrences for Seen {
             });
         }
         let seen = || {
-            let seen = self.launcher.seen(event_job);
+            let seen = self.jobs.seen(event_job);
             seen.map_err(|error| Unknown::NotSeen(error.to_string()))
         };
         match value {
             Value::Pending => Ok(occurrences::pending(seen()?).into()),
             Value::Rate { window } => {
-                let grace = self.launcher.grace();
+                let grace = self.grace;
                 if window > grace {
                     return Err(Unknown::Unusable(format!(
                         "Jobs may be removed {} s after they were made (--ledger-grace): window must not be longer",
@@ -50,6 +53,6 @@ impl Occurrences for Seen {
     }
 
     fn appeared(&self, event_job: &ObjectId) -> BoxFuture<'static, ()> {
-        self.launcher.appeared(event_job)
+        self.jobs.appeared(event_job)
     }
 }

@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 
 use crate::catalog::{Catalog, Listed};
 use crate::launch;
-use crate::launch::event_launcher::EventLauncher;
+use crate::launch::event_launcher::{DeliveredJobs, Gates, Remember};
 use crate::resource::ObjectId;
 use crate::resource::event_job::Concurrency;
 
@@ -40,12 +40,26 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// The ports of the loop.
+pub struct Ports {
+    /// Which Jobs there are.
+    pub jobs: Arc<dyn DeliveredJobs>,
+    /// Which of them may run.
+    pub gates: Arc<dyn Gates>,
+    /// What is known of them when they are gone.
+    pub ledger: Arc<dyn Remember>,
+    /// What tells this process's claims from another's.
+    pub holder: String,
+    /// How long a key must have been in the ledger before its Job may go: `--ledger-grace`.
+    pub grace: Duration,
+}
+
 /// Looks after the Jobs of every EventJob of the catalog while `is_leader` says so, until `stop`.
 /// `looked_after` hears of each that was.
 ///
 /// Two that both believe to lead do no harm: the launcher's versions and names see to that.
 pub async fn run(
-    launcher: Arc<dyn EventLauncher>,
+    ports: Ports,
     catalog: Arc<Catalog>,
     is_leader: impl Fn() -> bool + Send + Sync,
     looked_after: impl Fn(&ObjectId),
@@ -58,13 +72,13 @@ pub async fn run(
     let mut last_round: Option<Instant> = None;
     let mut last_tidied = Instant::now();
     // Kept over the turns of this loop: nothing that it heard is lost with it.
-    let mut changed = launcher.changed();
+    let mut changed = ports.jobs.changed();
     loop {
         if is_leader() {
             while passes.len() < AT_ONCE
                 && let Some(id) = desk.take(Instant::now())
             {
-                passes.push(look_after(&*launcher, &catalog, &is_leader, &mut desk, id));
+                passes.push(look_after(&ports, &catalog, &is_leader, &mut desk, id));
             }
         } else {
             // Whoever leads next, we too, begins with all of them.
@@ -78,7 +92,7 @@ pub async fn run(
                     ids.into_iter().partition(|id| is_gated(&catalog, id));
                 desk.add(gated);
                 desk.untidy.extend(free);
-                changed = launcher.changed();
+                changed = ports.jobs.changed();
             }
             Some((id, notes, result)) = passes.next() => {
                 looked_after(&id);
@@ -113,7 +127,7 @@ type Looked = (ObjectId, Notes, Result<Ended, launch::Error>);
 
 /// One pass, with what its EventJob's last one left for it.
 fn look_after<'a>(
-    launcher: &'a dyn EventLauncher,
+    ports: &'a Ports,
     catalog: &'a Catalog,
     is_leader: &'a (dyn Fn() -> bool + Send + Sync),
     desk: &mut Desk,
@@ -126,7 +140,7 @@ fn look_after<'a>(
             return (id, notes, Ok(Ended::Done));
         };
         let pass = Pass {
-            launcher,
+            ports,
             event_job: &entry.event_job,
             is_leader,
         };

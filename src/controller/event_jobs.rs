@@ -26,7 +26,7 @@ use crate::controller::announce::Note;
 use crate::controller::{Change, Identity};
 use crate::launch;
 use crate::launch::delivered::Gate;
-use crate::launch::event_launcher::{DeliveredJob, EventLauncher};
+use crate::launch::event_launcher::{Deliver, DeliveredJob, DeliveredJobs};
 use crate::resource::event_job::{self, EventJob};
 use crate::resource::{Fault, ObjectId};
 
@@ -47,8 +47,10 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// The ports that EventJobs need.
 pub struct Desk {
-    /// Proves templates, and tells which Jobs there are.
-    pub launcher: Arc<dyn EventLauncher>,
+    /// Proves templates.
+    pub launcher: Arc<dyn Deliver>,
+    /// Which Jobs there are.
+    pub jobs: Arc<dyn DeliveredJobs>,
     /// Where events look EventJobs up.
     pub catalog: Arc<Catalog>,
     /// What became of events.
@@ -304,7 +306,7 @@ impl Desk {
                 generation: known.identity.generation,
                 standing,
                 suspended: known.parsed.as_ref().is_ok_and(|job| job.suspend),
-                jobs: self.launcher.seen(&id).ok(),
+                jobs: self.jobs.seen(&id).ok(),
                 latest: self.journal.latest(&id),
                 now,
             };

@@ -2,13 +2,14 @@
 //!
 //! Nothing is retried here: the sender sends again, and the Job's name makes a repeat harmless.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::event::{Event, Refusal};
 use crate::launch::delivered::Delivery;
-use crate::launch::event_launcher::{EventLauncher, Found};
+use crate::launch::event_launcher::{Deliver, DeliveredJobs};
 use crate::launch::{self, Launched};
 use crate::resource::event_job::{Concurrency, EventJob};
 
@@ -25,27 +26,36 @@ pub enum Outcome {
         reason: String,
     },
     /// There is, or was, a Job for it.
-    Job {
-        /// Its name.
-        name: String,
-        /// The event's id.
-        event_id: String,
-        /// What was done.
-        result: Made,
-        /// The Job was made for the same occurrence with another payload.
-        payload_differs: bool,
-    },
+    Job(JobOfEvent),
 }
 
-/// How an event came to its Job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Made {
-    /// By this delivery.
-    Created,
-    /// By this delivery, and it waits for its turn.
-    Waiting,
-    /// By an earlier one.
-    Duplicate,
+/// The Job of an event that was delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobOfEvent {
+    /// The name that its occurrence has.
+    pub name: String,
+    /// The event's id.
+    pub event_id: String,
+    /// Made by this delivery, or before.
+    pub launched: Launched,
+    /// It is made to wait for its turn.
+    pub is_gated: bool,
+}
+
+impl JobOfEvent {
+    /// `result` of an answer and of a status.
+    pub fn result(&self) -> &'static str {
+        match self.launched {
+            Launched::Created if self.is_gated => "Waiting",
+            Launched::Created => "Created",
+            Launched::AlreadyThere { .. } | Launched::Remembered => "Duplicate",
+        }
+    }
+
+    /// Its name; `None` when it is gone, or had another name.
+    pub fn existing_name(&self) -> Option<&str> {
+        (self.launched != Launched::Remembered).then_some(&self.name)
+    }
 }
 
 /// Why an event has no Job, or none that is known of.
@@ -75,16 +85,33 @@ pub enum Error {
 }
 
 /// How deliveries are made.
-pub struct Deliveries<'a> {
-    /// Makes Jobs.
-    pub launcher: &'a dyn EventLauncher,
-    /// Launches of late, by EventJob.
-    pub rates: &'a Rates,
-    /// The wall clock.
-    pub clock: fn() -> Timestamp,
+pub struct Deliveries {
+    launcher: Arc<dyn Deliver>,
+    jobs: Arc<dyn DeliveredJobs>,
+    grace: Duration,
+    rates: Rates,
+    clock: fn() -> Timestamp,
 }
 
-impl Deliveries<'_> {
+impl Deliveries {
+    /// Deliveries through a launcher; `jobs` are what it made.
+    ///
+    /// `grace`: what a shorter TTL of a Job is raised to, `--ledger-grace`. `clock`: the wall clock.
+    pub fn new(
+        launcher: Arc<dyn Deliver>,
+        jobs: Arc<dyn DeliveredJobs>,
+        grace: Duration,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        Self {
+            launcher,
+            jobs,
+            grace,
+            rates: Rates::default(),
+            clock,
+        }
+    }
+
     /// Delivers an event, and has an answer before `deadline`.
     ///
     /// # Errors
@@ -122,23 +149,15 @@ impl Deliveries<'_> {
             return Err(Error::Suspended);
         }
         let identity = event.identity(&event_job.id_from)?;
-        let delivery = Delivery::new(
-            event_job,
-            event,
-            &identity,
-            (self.clock)(),
-            self.launcher.grace(),
-        )?;
+        let delivery = Delivery::new(event_job, event, &identity, (self.clock)(), self.grace)?;
         let left = || deadline.saturating_duration_since(Instant::now());
-        let outcome = |found: Found| Outcome::Job {
-            name: delivery.launch.id.name.clone(),
-            event_id: identity.id.clone(),
-            result: match found.launched {
-                Launched::AlreadyThere => Made::Duplicate,
-                Launched::Created if delivery.is_gated => Made::Waiting,
-                Launched::Created => Made::Created,
-            },
-            payload_differs: found.payload_differs,
+        let outcome = |launched| {
+            Outcome::Job(JobOfEvent {
+                name: delivery.launch.id.name.clone(),
+                event_id: identity.id.clone(),
+                launched,
+                is_gated: delivery.is_gated,
+            })
         };
         // What was launched before needs no room: it is asked for only when there is none.
         let permit = match self.room(event_job) {
@@ -148,21 +167,22 @@ impl Deliveries<'_> {
                 return found.map(outcome).ok_or(no_room);
             }
         };
-        let found = self.launcher.launch(&delivery, left()).await;
-        let may_be_new = match &found {
-            Ok(found) => found.launched == Launched::Created,
+        let launched = self.launcher.launch(&delivery, left()).await;
+        let may_be_new = match &launched {
+            Ok(launched) => *launched == Launched::Created,
             Err(error) => matches!(error, launch::Error::Unknown { .. }),
         };
         if may_be_new && let Some(permit) = permit {
             permit.used();
         }
-        Ok(outcome(found?))
+        Ok(outcome(launched?))
     }
 
     /// Whether one more Job may be made now.
     fn room(&self, event_job: &EventJob) -> Result<Option<Permit<'_>>, Error> {
         if let Concurrency::Gated { max_waiting, .. } = event_job.concurrency {
-            let waiting = self.launcher.waiting(&event_job.id)?;
+            let jobs = self.jobs.seen(&event_job.id)?;
+            let waiting = jobs.iter().filter(|job| job.is_waiting()).count();
             if u32::try_from(waiting).is_ok_and(|waiting| waiting >= max_waiting) {
                 return Err(Error::WaitingListFull { waiting });
             }

@@ -10,7 +10,6 @@ use std::time::Instant;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use http::HeaderMap;
-use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use self::answer::{Answer, Reason, Report};
@@ -20,11 +19,10 @@ use self::senders::{Senders, refused};
 use super::auth::{Authenticator, Verdict};
 use super::{Body, BodyError, attributes};
 use crate::catalog::{Catalog, Entry, Listed, Shared};
-use crate::cycle::delivery::{Deliveries, Error, Made, Outcome};
-use crate::cycle::rate::Rates;
+pub use crate::cycle::delivery::Deliveries;
+use crate::cycle::delivery::{Error, Outcome};
 use crate::event::{self, Attributes, Event, Opened, Refusal};
-use crate::launch;
-use crate::launch::event_launcher::EventLauncher;
+use crate::launch::{self, Launched};
 use crate::resource::ObjectId;
 use crate::resource::event_job::{Auth, EventJob, Format};
 
@@ -81,13 +79,11 @@ pub struct Request<'a> {
 pub struct Webhook {
     catalog: Arc<Catalog>,
     authenticator: Authenticator,
-    launcher: Arc<dyn EventLauncher>,
+    deliveries: Deliveries,
     look: Arc<dyn Look>,
     looks: tokio::sync::Semaphore,
-    rates: Rates,
     metrics: Metrics,
     record: Arc<dyn Record>,
-    clock: fn() -> Timestamp,
 }
 
 impl Webhook {
@@ -95,22 +91,19 @@ impl Webhook {
     pub fn new(
         catalog: Arc<Catalog>,
         authenticator: Authenticator,
-        launcher: Arc<dyn EventLauncher>,
+        deliveries: Deliveries,
         look: Arc<dyn Look>,
         metrics: Metrics,
         record: Arc<dyn Record>,
-        clock: fn() -> Timestamp,
     ) -> Self {
         Self {
             catalog,
             authenticator,
-            launcher,
+            deliveries,
             look,
             looks: tokio::sync::Semaphore::new(LOOKS_AT_ONCE),
-            rates: Rates::default(),
             metrics,
             record,
-            clock,
         }
     }
 
@@ -323,39 +316,34 @@ impl Webhook {
             )
             .of(id);
         }
-        let deliveries = Deliveries {
-            launcher: &*self.launcher,
-            rates: &self.rates,
-            clock: self.clock,
-        };
         let timer = self.metrics.delivery();
         let result = if matches {
-            deliveries
+            self.deliveries
                 .deliver_matching(event_job, event, clock.deadline())
                 .await
         } else {
-            deliveries.deliver(event_job, event, clock.deadline()).await
+            self.deliveries
+                .deliver(event_job, event, clock.deadline())
+                .await
         };
         self.record.told(id, &result);
         match &result {
-            Ok(Outcome::Job {
-                name,
-                result,
-                payload_differs,
-                ..
-            }) => {
-                timer.has_job(*result);
-                match result {
-                    Made::Created | Made::Waiting => {
-                        info!("event of EventJob {id}: job {name} created");
+            Ok(Outcome::Job(job)) => {
+                timer.has_job(job);
+                let name = &job.name;
+                match job.launched {
+                    Launched::Created => info!("event of EventJob {id}: job {name} created"),
+                    Launched::AlreadyThere {
+                        payload_differs: true,
+                    } => {
+                        self.metrics.payload_differs();
+                        warn!(
+                            "an event of EventJob {id} came again with another payload; job {name} has the first"
+                        );
                     }
-                    Made::Duplicate => debug!("event of EventJob {id}: job {name} was there"),
-                }
-                if *payload_differs {
-                    self.metrics.payload_differs();
-                    warn!(
-                        "an event of EventJob {id} came again with another payload; job {name} has the first"
-                    );
+                    Launched::AlreadyThere { .. } | Launched::Remembered => {
+                        debug!("event of EventJob {id}: it had its Job before");
+                    }
                 }
             }
             Ok(Outcome::Filtered { field, .. }) => {

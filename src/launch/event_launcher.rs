@@ -1,4 +1,7 @@
-//! The port that makes the Jobs of events, once each, and tells which there are.
+//! The ports for Jobs of events: make them once each, see which there are, change their gates, remember them.
+//!
+//! Four small traits, because those who use them are four: whoever takes events, whoever counts Jobs, whoever gives
+//! turns, whoever keeps the ledger. One adapter implements all of them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,15 +13,6 @@ use crate::launch::delivered::{Delivery, Gate};
 use crate::launch::{Error, Launched, Outcome};
 use crate::resource::ObjectId;
 use crate::resource::event_job::EventJob;
-
-/// What became of a delivery that is known to have, or to have had, its Job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
-    /// Made now, or before.
-    pub launched: Launched,
-    /// The Job was made for the same occurrence with another payload. False when that is not known any more.
-    pub payload_differs: bool,
-}
 
 /// A Job of an event as it was last seen.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +31,7 @@ pub struct DeliveredJob {
     pub gate: Option<Gate>,
     /// `spec.suspend`.
     pub is_suspended: bool,
-    /// The admission loop that last wrote its gate: [`EventLauncher::holder`]; `None` before the first.
+    /// The name of the admission loop that last wrote its gate; `None` before the first.
     pub claimed_by: Option<String>,
     /// The hash of its concurrency key; empty when there is none.
     pub key: String,
@@ -57,8 +51,16 @@ pub struct DeliveredJob {
     pub remember_for: Duration,
 }
 
-/// Makes the Jobs of events, and keeps what must be known of them when they are gone.
-pub trait EventLauncher: Send + Sync {
+impl DeliveredJob {
+    /// Whether it waits for its turn.
+    pub fn is_waiting(&self) -> bool {
+        let waits = self.gate == Some(Gate::Waiting) && self.is_suspended;
+        waits && self.ended.is_none() && !self.is_going
+    }
+}
+
+/// Makes the Jobs of events, once each.
+pub trait Deliver: Send + Sync {
     /// Whether Jobs of this template can be made at all.
     ///
     /// # Errors
@@ -66,7 +68,7 @@ pub trait EventLauncher: Send + Sync {
     /// [`Error::Rejected`] in the server's words when they cannot; any other when it cannot be told now.
     fn prove<'a>(&'a self, event_job: &'a EventJob) -> BoxFuture<'a, Result<(), Error>>;
 
-    /// Whether the occurrence has, or had, its Job, by a consistent look; `None` when it never did.
+    /// Whether the occurrence has, or had, its Job; `None` when it never did, by a consistent look.
     ///
     /// # Errors
     ///
@@ -75,7 +77,7 @@ pub trait EventLauncher: Send + Sync {
         &'a self,
         delivery: &'a Delivery,
         deadline: Duration,
-    ) -> BoxFuture<'a, Result<Option<Found>, Error>>;
+    ) -> BoxFuture<'a, Result<Option<Launched>, Error>>;
 
     /// Makes the Job, once, however often it is called and by however many.
     ///
@@ -86,17 +88,29 @@ pub trait EventLauncher: Send + Sync {
         &'a self,
         delivery: &'a Delivery,
         deadline: Duration,
-    ) -> BoxFuture<'a, Result<Found, Error>>;
+    ) -> BoxFuture<'a, Result<Launched, Error>>;
+}
 
-    /// The Jobs of an EventJob as they were last seen. May lag; a Job may look unfinished
-    /// that is not, or be missing that was made a moment ago.
+/// The Jobs of EventJobs as they were last seen.
+pub trait DeliveredJobs: Send + Sync {
+    /// The Jobs of an EventJob. May lag; a Job may look unfinished that is not, or be missing that was made a moment ago.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] before they have been seen at all.
     fn seen(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error>;
 
-    /// The same by a consistent list.
+    /// EventJobs of which a Job appeared, changed or went since the last call; waits until there is one. For one listener.
+    fn changed(&self) -> BoxFuture<'_, BTreeSet<ObjectId>>;
+
+    /// Ready once a Job of the EventJob appears that was not there at the call: it listens from the call on, polled or
+    /// not. For any number of listeners.
+    fn appeared(&self, event_job: &ObjectId) -> BoxFuture<'static, ()>;
+}
+
+/// Decides which Jobs may run.
+pub trait Gates: Send + Sync {
+    /// The Jobs of an EventJob by a consistent list.
     ///
     /// # Errors
     ///
@@ -106,47 +120,24 @@ pub trait EventLauncher: Send + Sync {
         event_job: &'a ObjectId,
     ) -> BoxFuture<'a, Result<Vec<DeliveredJob>, Error>>;
 
-    /// How many Jobs of an EventJob wait for their turn, as they were last seen.
+    /// Writes a Job's gate, and `suspend` with it, in one change based on the version seen.
     ///
-    /// # Errors
-    ///
-    /// As of [`EventLauncher::seen`].
-    fn waiting(&self, event_job: &ObjectId) -> Result<usize, Error>;
-
-    /// EventJobs of which a Job appeared, changed or went since the last call; waits until there is one. For one listener.
-    fn changed(&self) -> BoxFuture<'_, BTreeSet<ObjectId>>;
-
-    /// Ready once a Job of the EventJob appears that was not there at the call: it listens from the call on, polled or
-    /// not. For any number of listeners.
-    fn appeared(&self, event_job: &ObjectId) -> BoxFuture<'static, ()>;
-
-    /// What tells this process's claims from another's.
-    fn holder(&self) -> &str;
-
-    /// Writes the gate of a waiting Job anew, with our name and without changing what it says, so that
-    /// changes based on the version that others have seen are refused.
+    /// A gate that stays [`Gate::Waiting`] is a claim: it gets our name, and changes based on the version that others
+    /// have seen are refused. [`Gate::Released`] lets a Job run. [`Gate::Dropped`] stops it for good.
     ///
     /// # Errors
     ///
     /// [`Error::Conflict`] when the Job has changed since it was seen; [`Error::Gone`] when it is gone;
     /// [`Error::Unknown`] when nobody knows whether it was done.
-    fn claim<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>>;
+    fn change<'a>(
+        &'a self,
+        job: &'a DeliveredJob,
+        gate: Gate,
+    ) -> BoxFuture<'a, Result<DeliveredJob, Error>>;
+}
 
-    /// Lets a waiting Job run: gate and `suspend` in one change, based on the version seen.
-    ///
-    /// # Errors
-    ///
-    /// As of [`EventLauncher::claim`].
-    fn release<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>>;
-
-    /// Drops a waiting or a released Job for good: its gate says so and it is suspended, in one change,
-    /// based on the version seen. Removing it comes later.
-    ///
-    /// # Errors
-    ///
-    /// As of [`EventLauncher::claim`].
-    fn discard<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>>;
-
+/// Keeps what must be known of Jobs when they are gone.
+pub trait Remember: Send + Sync {
     /// Puts the keys of these Jobs into the ledger, where they are not. They are there when it returns.
     ///
     /// # Errors
@@ -156,9 +147,6 @@ pub trait EventLauncher: Send + Sync {
 
     /// How long this process has known the Job's key to be in the ledger; `None` when it does not.
     fn remembered_for(&self, job: &DeliveredJob) -> Option<Duration>;
-
-    /// How long a key must have been in the ledger before its Job may go: `--ledger-grace`.
-    fn grace(&self) -> Duration;
 
     /// Deletes a Job, if it is still the one with that UID; its Pods go with it. A Job that is gone is a success.
     ///

@@ -19,7 +19,6 @@ use self::cache::{Cache, Seen};
 use self::create::CreateBackoff;
 use self::outstanding::{Outstanding, Standing};
 use crate::cluster::{Answer, Budget, Call, Cluster, Guard, NoAnswer, Scope};
-use crate::launch::once::Ended;
 use crate::launch::{
     Error, JobState, KEDA_SCALED_JOB_LABEL, Launch, Launched, Launcher, SCALED_JOB_LABEL,
 };
@@ -153,10 +152,7 @@ impl Kubernetes {
             Err(Error::Unknown { .. }) => {}
             Err(_) => self.known().outstanding.refused(&launch.id),
         }
-        Ok(match result? {
-            Ended::Created => Launched::Created,
-            _ => Launched::AlreadyThere,
-        })
+        result
     }
 
     /// What is written down names one round only, so that whoever comes after us

@@ -12,6 +12,8 @@
 //! Whoever drives it does what it says, one step at a time, and may stop after any
 //! of them. The same steps are explored by `tests/it/protocol.rs`.
 
+use crate::launch::Launched;
+
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
@@ -24,7 +26,7 @@ pub enum Step {
     /// Read the Job by its name, consistently.
     Read,
     /// Nothing more.
-    End(Ended),
+    End(Result<Launched, NotLaunched>),
 }
 
 /// What was seen.
@@ -59,16 +61,9 @@ pub enum Saw {
     Unreadable,
 }
 
-/// How it ended.
+/// Why no Job is known of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Ended {
-    /// Made by this call, as far as anyone can tell.
-    Created,
-    /// Made before.
-    AlreadyThere {
-        /// With another payload.
-        payload_differs: bool,
-    },
+pub enum NotLaunched {
     /// The name belongs to another occurrence.
     NameTaken,
     /// Refused, and nothing was made.
@@ -116,11 +111,9 @@ impl Once {
     pub fn next(&mut self, saw: Saw) -> Step {
         match saw {
             Saw::LedgerStale => Step::ReadLedger,
-            Saw::LedgerHasKey => Step::End(Ended::AlreadyThere {
-                payload_differs: false,
-            }),
+            Saw::LedgerHasKey => Step::End(Ok(Launched::Remembered)),
             Saw::LedgerHasNot => Step::Create,
-            Saw::Created => Step::End(Ended::Created),
+            Saw::Created => Step::End(Ok(Launched::Created)),
             Saw::Exists => {
                 self.is_taken = true;
                 Step::Read
@@ -131,21 +124,21 @@ impl Once {
                 Step::Read
             }
             Saw::NotDone => self.begin(),
-            Saw::Refused if self.is_unclear => Step::End(Ended::Unknown),
-            Saw::Refused => Step::End(Ended::Refused),
-            Saw::Ours { payload_differs } => Step::End(self.ours(payload_differs)),
-            Saw::Foreign => Step::End(Ended::NameTaken),
+            Saw::Refused if self.is_unclear => Step::End(Err(NotLaunched::Unknown)),
+            Saw::Refused => Step::End(Err(NotLaunched::Refused)),
+            Saw::Ours { payload_differs } => Step::End(Ok(self.ours(payload_differs))),
+            Saw::Foreign => Step::End(Err(NotLaunched::NameTaken)),
             Saw::Absent => self.absent(),
             Saw::Unreadable => Step::Read,
         }
     }
 
-    fn ours(self, payload_differs: bool) -> Ended {
+    fn ours(self, payload_differs: bool) -> Launched {
         // A try of this very call that had no clear answer made it, as far as anyone can tell.
         if self.is_unclear && !payload_differs {
-            Ended::Created
+            Launched::Created
         } else {
-            Ended::AlreadyThere { payload_differs }
+            Launched::AlreadyThere { payload_differs }
         }
     }
 
@@ -155,7 +148,7 @@ impl Once {
             // What is removed is in the ledger; what is not there was another's.
             (true, true) => Step::ReadLedger,
             // A name is as good as unique to its occurrence, so it was ours, and has run.
-            (true, false) => Step::End(self.ours(false)),
+            (true, false) => Step::End(Ok(self.ours(false))),
             (false, _) => self.begin(),
         }
     }
@@ -176,21 +169,21 @@ mod tests {
     const OURS: Saw = Saw::Ours {
         payload_differs: false,
     };
-    const BEFORE: Step = Step::End(Ended::AlreadyThere {
+    const BEFORE: Step = Step::End(Ok(Launched::AlreadyThere {
         payload_differs: false,
-    });
+    }));
 
     #[test]
     fn a_stale_copy_of_the_ledger_sends_nothing() {
         let seen = [Saw::LedgerStale, Saw::LedgerHasNot, Saw::Created];
-        let made = Step::End(Ended::Created);
+        let made = Step::End(Ok(Launched::Created));
         assert_eq!(
             steps(true, &seen),
             [Step::LookIntoLedger, Step::ReadLedger, Step::Create, made]
         );
         assert_eq!(
             steps(true, &[Saw::LedgerHasKey]),
-            [Step::LookIntoLedger, BEFORE]
+            [Step::LookIntoLedger, Step::End(Ok(Launched::Remembered))]
         );
     }
 
@@ -203,7 +196,7 @@ mod tests {
             Saw::Exists,
             OURS,
         ];
-        let made = Step::End(Ended::Created);
+        let made = Step::End(Ok(Launched::Created));
         assert_eq!(
             steps(false, &seen),
             [
@@ -221,7 +214,7 @@ mod tests {
     fn a_taken_name_is_ours_or_nobody_s_to_replace() {
         assert_eq!(steps(false, &[Saw::Exists, OURS])[2], BEFORE);
         let taken = steps(false, &[Saw::Exists, Saw::Foreign]);
-        assert_eq!(taken[2], Step::End(Ended::NameTaken));
+        assert_eq!(taken[2], Step::End(Err(NotLaunched::NameTaken)));
     }
 
     #[test]
@@ -233,8 +226,11 @@ mod tests {
 
     #[test]
     fn a_no_after_a_try_without_an_answer_says_nothing_about_that_try() {
-        assert_eq!(steps(false, &[Saw::Refused])[1], Step::End(Ended::Refused));
+        assert_eq!(
+            steps(false, &[Saw::Refused])[1],
+            Step::End(Err(NotLaunched::Refused))
+        );
         let seen = [Saw::Unclear, Saw::Absent, Saw::Refused];
-        assert_eq!(steps(false, &seen)[3], Step::End(Ended::Unknown));
+        assert_eq!(steps(false, &seen)[3], Step::End(Err(NotLaunched::Unknown)));
     }
 }

@@ -11,9 +11,11 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
+use slipway::cycle::delivery::{JobOfEvent, Outcome};
 use slipway::intake::webhook::Request;
 use slipway::intake::webhook::answer::{Answer, Reason, Report};
 use slipway::intake::{Body, BodyError};
+use slipway::launch::Launched;
 use slipway::serve::events::{self, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -99,16 +101,18 @@ impl Behind {
         };
         let id = event["id"].as_str().unwrap_or_default().to_owned();
         let is_new = self.launched.lock().unwrap().insert(id.clone());
-        Report::of_delivery(Ok(slipway::cycle::delivery::Outcome::Job {
+        Report::of_delivery(Ok(Outcome::Job(JobOfEvent {
             name: format!("job-{id}"),
             event_id: id,
-            result: if is_new {
-                slipway::cycle::delivery::Made::Created
+            launched: if is_new {
+                Launched::Created
             } else {
-                slipway::cycle::delivery::Made::Duplicate
+                Launched::AlreadyThere {
+                    payload_differs: false,
+                }
             },
-            payload_differs: false,
-        }))
+            is_gated: false,
+        })))
         .into_answer()
     }
 }

@@ -103,7 +103,9 @@ async fn every_fault_of_a_create_ends_in_exactly_one_job() {
         );
         assert_eq!(
             launcher.launch(&launch).await.expect(name),
-            Launched::AlreadyThere
+            Launched::AlreadyThere {
+                payload_differs: false
+            }
         );
         world.proxy.heal();
     }
@@ -156,7 +158,9 @@ async fn a_job_that_is_being_deleted_was_made_before() {
         .expect("deleting");
     assert_eq!(
         launcher.launch(&launch).await.expect("the same"),
-        Launched::AlreadyThere
+        Launched::AlreadyThere {
+            payload_differs: false
+        }
     );
     let release = json!({"metadata": {"finalizers": null}});
     let path = format!("{}/a", world.jobs_path());

@@ -3,7 +3,8 @@
 //! The decisions are the program's own: [`Once`], the ledger's look and memory, `retention`, `admission`. A test that takes
 //! one out must find what it is there for. `--nocapture` shows how much was explored, and the shortest way to each broken promise.
 
-use slipway::launch::once::{Ended, Once, Saw, Step};
+use slipway::launch::Launched;
+use slipway::launch::once::{NotLaunched, Once, Saw, Step};
 use slipway::resource::event_job::GatedPolicy;
 
 use self::decisions::{Decided, Rules, TICK};
@@ -69,9 +70,9 @@ fn two_events_of_one_name_are_told_apart() {
 #[test]
 fn without_the_409_check_an_event_gets_another_s_job_or_two() {
     let next = |once: &mut Once, saw| match saw {
-        Saw::Exists => Step::End(Ended::AlreadyThere {
+        Saw::Exists => Step::End(Ok(Launched::AlreadyThere {
             payload_differs: false,
-        }),
+        })),
         _ => once.next(saw),
     };
     let rules = Rules {
@@ -142,7 +143,7 @@ fn without_a_look_before_every_create_there_is_a_second_job() {
 #[test]
 fn a_no_after_an_unclear_try_says_nothing_about_that_try() {
     let next = |once: &mut Once, saw| match saw {
-        Saw::Refused => Step::End(Ended::Refused),
+        Saw::Refused => Step::End(Err(NotLaunched::Refused)),
         _ => once.next(saw),
     };
     let rules = Rules {

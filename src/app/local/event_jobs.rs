@@ -12,7 +12,7 @@ use crate::app::listen;
 use crate::catalog::{Catalog, Entry, Listed};
 use crate::intake::webhook::Look;
 use crate::launch;
-use crate::launch::event_launcher::EventLauncher as _;
+use crate::launch::event_launcher::{Deliver as _, DeliveredJob, DeliveredJobs as _};
 use crate::launch::local::Local;
 use crate::manifest::{Finding, Manifests};
 use crate::resource::event_job::EventJob;
@@ -110,7 +110,10 @@ impl EventJobs {
 
     /// Whether no Job waits for its turn.
     pub(super) fn is_idle(&self) -> bool {
-        let waits = |id: &ObjectId| self.local.waiting(id).is_ok_and(|waiting| waiting > 0);
+        let waits = |id: &ObjectId| {
+            let seen = self.local.seen(id);
+            seen.is_ok_and(|jobs| jobs.iter().any(DeliveredJob::is_waiting))
+        };
         !self.applied.keys().any(waits)
     }
 

@@ -7,8 +7,10 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
+use super::Ports;
 use crate::launch::admission::{self, Act, InDoubt, Step};
-use crate::launch::event_launcher::{DeliveredJob, EventLauncher};
+use crate::launch::delivered::Gate;
+use crate::launch::event_launcher::DeliveredJob;
 use crate::launch::{self, retention};
 use crate::resource::event_job::EventJob;
 
@@ -32,7 +34,7 @@ pub(super) struct Notes {
 
 /// What is needed for one.
 pub(super) struct Pass<'a> {
-    pub(super) launcher: &'a dyn EventLauncher,
+    pub(super) ports: &'a Ports,
     pub(super) event_job: &'a EventJob,
     pub(super) is_leader: &'a (dyn Fn() -> bool + Send + Sync),
 }
@@ -53,7 +55,7 @@ impl Pass<'_> {
     ///
     /// The first that kept something from being done; what could be done was done.
     pub(super) async fn run(&self, notes: &mut Notes) -> Result<Ended, launch::Error> {
-        let mut jobs = self.launcher.seen(&self.event_job.id)?;
+        let mut jobs = self.ports.jobs.seen(&self.event_job.id)?;
         let admitted = self.admit(&mut jobs, &mut notes.in_doubt).await;
         let remembered = self.remember(&jobs, notes).await;
         let cleared = self.clear(&jobs).await;
@@ -73,22 +75,22 @@ impl Pass<'_> {
         in_doubt.clone().unclaim(jobs);
         for _ in 0..LOOKS {
             let concurrency = &self.event_job.concurrency;
-            match admission::next(self.launcher.holder(), concurrency, jobs, is_counted) {
+            match admission::next(&self.ports.holder, concurrency, jobs, is_counted) {
                 Step::Act(acts) => {
                     let acts = acts.into_iter().map(|act| match act {
-                        Act::Release(index) => (index, Change::Release),
-                        Act::Discard(index) => (index, Change::Discard),
+                        Act::Release(index) => (index, Gate::Released),
+                        Act::Discard(index) => (index, Gate::Dropped),
                     });
                     return self.change(acts, jobs, in_doubt).await;
                 }
                 Step::Claim(indexes) => {
-                    let claims = indexes.into_iter().map(|index| (index, Change::Claim));
+                    let claims = indexes.into_iter().map(|index| (index, Gate::Waiting));
                     self.change(claims, jobs, in_doubt).await?;
                 }
                 Step::Count => {}
             }
             // Asked for after the last claim, so it counts.
-            *jobs = self.launcher.list(id).await?;
+            *jobs = self.ports.gates.list(id).await?;
             in_doubt.unclaim(jobs);
             is_counted = true;
         }
@@ -99,15 +101,15 @@ impl Pass<'_> {
     /// Makes these changes, each by the version that it was decided on. To be looked at again when one was not made.
     async fn change(
         &self,
-        changes: impl IntoIterator<Item = (usize, Change)>,
+        changes: impl IntoIterator<Item = (usize, Gate)>,
         jobs: &mut [DeliveredJob],
         in_doubt: &mut InDoubt,
     ) -> Result<Ended, launch::Error> {
         let seen: &[DeliveredJob] = jobs;
         let mut calls = Vec::new();
-        for (index, change) in changes {
+        for (index, gate) in changes {
             if let Some(job) = seen.get(index) {
-                calls.push(async move { (index, self.send(change, job).await) });
+                calls.push(async move { (index, self.send(gate, job).await) });
                 in_doubt.sending(job);
             }
         }
@@ -131,30 +133,20 @@ impl Pass<'_> {
     }
 
     /// The Job as it is after the change.
-    async fn send(
-        &self,
-        change: Change,
-        job: &DeliveredJob,
-    ) -> Result<DeliveredJob, launch::Error> {
+    async fn send(&self, gate: Gate, job: &DeliveredJob) -> Result<DeliveredJob, launch::Error> {
         if !(self.is_leader)() {
             return Err(launch::Error::Conflict {
                 object: format!("the lead over Job {}", job.id),
             });
         }
+        let changed = self.ports.gates.change(job, gate).await?;
         let event_job = &self.event_job.id;
-        match change {
-            Change::Claim => self.launcher.claim(job).await,
-            Change::Release => {
-                let released = self.launcher.release(job).await?;
-                info!("job {} of EventJob {event_job} may run", job.id);
-                Ok(released)
-            }
-            Change::Discard => {
-                let dropped = self.launcher.discard(job).await?;
-                info!("job {} of EventJob {event_job} was dropped", job.id);
-                Ok(dropped)
-            }
+        match gate {
+            Gate::Waiting => {}
+            Gate::Released => info!("job {} of EventJob {event_job} may run", job.id),
+            Gate::Dropped => info!("job {} of EventJob {event_job} was dropped", job.id),
         }
+        Ok(changed)
     }
 
     /// Puts into the ledger what whoever launched it has had the time to, and did not.
@@ -167,7 +159,7 @@ impl Pass<'_> {
         let mut still_late = BTreeMap::new();
         let mut left_out = Vec::new();
         for job in jobs {
-            if self.launcher.remembered_for(job).is_some() {
+            if self.ports.ledger.remembered_for(job).is_some() {
                 continue;
             }
             let since = notes.late.get(&job.id.name).copied().unwrap_or(now);
@@ -180,7 +172,7 @@ impl Pass<'_> {
         if left_out.is_empty() || !(self.is_leader)() {
             return Ok(());
         }
-        self.launcher.remember(&left_out).await
+        self.ports.ledger.remember(&left_out).await
     }
 
     /// Removes what nobody needs any more.
@@ -188,13 +180,13 @@ impl Pass<'_> {
         let removable = retention::removable(
             self.event_job.history,
             jobs,
-            |job| self.launcher.remembered_for(job),
-            self.launcher.grace(),
+            |job| self.ports.ledger.remembered_for(job),
+            self.ports.grace,
         );
         let now = removable.iter().take(REMOVED_AT_ONCE);
         let removals = now.map(|job| async move {
             if (self.is_leader)() {
-                self.launcher.remove(job).await?;
+                self.ports.ledger.remove(job).await?;
                 debug!("removed job {} of EventJob {}", job.id, job.event_job);
             }
             Ok(())
@@ -207,14 +199,6 @@ impl Pass<'_> {
             Ended::Done
         })
     }
-}
-
-/// What is done to a Job.
-#[derive(Debug, Clone, Copy)]
-enum Change {
-    Claim,
-    Release,
-    Discard,
 }
 
 impl Ended {

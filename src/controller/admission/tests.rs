@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::catalog::Entry;
-use crate::launch::delivered::{Delivery, Gate};
-use crate::launch::event_launcher::{DeliveredJob, Found};
+use crate::launch::delivered::Gate;
+use crate::launch::event_launcher::DeliveredJob;
 use crate::launch::{Error, Outcome};
 use crate::resource::HistoryLimits;
 use crate::resource::event_job::{Auth, Bind, Concurrency, EventJob, Format, GatedPolicy, Webhook};
@@ -50,7 +50,7 @@ impl Fake {
         self.news.notify_one();
     }
 
-    fn change(
+    fn apply(
         &self,
         seen: &DeliveredJob,
         change: impl FnOnce(&mut DeliveredJob),
@@ -96,27 +96,7 @@ fn ready<T: Send + 'static>(value: T) -> BoxFuture<'static, T> {
     Box::pin(std::future::ready(value))
 }
 
-impl EventLauncher for Fake {
-    fn prove<'a>(&'a self, _event_job: &'a EventJob) -> BoxFuture<'a, Result<(), Error>> {
-        ready(Ok(()))
-    }
-
-    fn find<'a>(
-        &'a self,
-        _delivery: &'a Delivery,
-        _deadline: Duration,
-    ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
-        unreachable!("the loop finds nothing")
-    }
-
-    fn launch<'a>(
-        &'a self,
-        _delivery: &'a Delivery,
-        _deadline: Duration,
-    ) -> BoxFuture<'a, Result<Found, Error>> {
-        unreachable!("the loop launches nothing")
-    }
-
+impl DeliveredJobs for Fake {
     fn seen(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
         if self.state().broken.contains(event_job) {
             return Err(Error::Unavailable {
@@ -125,22 +105,6 @@ impl EventLauncher for Fake {
             });
         }
         Ok(self.of(event_job))
-    }
-
-    fn list<'a>(
-        &'a self,
-        event_job: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Vec<DeliveredJob>, Error>> {
-        self.state().calls += 1;
-        if self.state().stuck.contains(event_job) {
-            return Box::pin(std::future::pending());
-        }
-        ready(self.seen(event_job))
-    }
-
-    fn waiting(&self, event_job: &ObjectId) -> Result<usize, Error> {
-        let waits = |job: &&DeliveredJob| job.gate == Some(Gate::Waiting);
-        Ok(self.of(event_job).iter().filter(waits).count())
     }
 
     fn changed(&self) -> BoxFuture<'_, BTreeSet<ObjectId>> {
@@ -158,29 +122,36 @@ impl EventLauncher for Fake {
     fn appeared(&self, _event_job: &ObjectId) -> BoxFuture<'static, ()> {
         Box::pin(std::future::pending())
     }
+}
 
-    fn holder(&self) -> &'static str {
-        "us"
+impl Gates for Fake {
+    fn list<'a>(
+        &'a self,
+        event_job: &'a ObjectId,
+    ) -> BoxFuture<'a, Result<Vec<DeliveredJob>, Error>> {
+        self.state().calls += 1;
+        if self.state().stuck.contains(event_job) {
+            return Box::pin(std::future::pending());
+        }
+        ready(self.seen(event_job))
     }
 
-    fn claim<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
-        ready(self.change(job, |job| job.claimed_by = Some("us".to_owned())))
-    }
-
-    fn release<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
-        ready(self.change(job, |job| {
-            job.gate = Some(Gate::Released);
-            job.is_suspended = false;
+    fn change<'a>(
+        &'a self,
+        job: &'a DeliveredJob,
+        gate: Gate,
+    ) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
+        ready(self.apply(job, |job| {
+            job.gate = Some(gate);
+            job.is_suspended = gate != Gate::Released;
+            if gate == Gate::Waiting {
+                job.claimed_by = Some("us".to_owned());
+            }
         }))
     }
+}
 
-    fn discard<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
-        ready(self.change(job, |job| {
-            job.gate = Some(Gate::Dropped);
-            job.is_suspended = true;
-        }))
-    }
-
+impl Remember for Fake {
     fn remember<'a>(&'a self, jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
         let mut state = self.state();
         for job in jobs {
@@ -193,10 +164,6 @@ impl EventLauncher for Fake {
     fn remembered_for(&self, job: &DeliveredJob) -> Option<Duration> {
         let written = *self.state().keys.get(&job.id)?;
         Some(written.elapsed())
-    }
-
-    fn grace(&self) -> Duration {
-        Duration::from_mins(1)
     }
 
     fn remove<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<(), Error>> {
@@ -277,9 +244,16 @@ impl Bench {
         let launcher = Arc::new(Fake::default());
         let leads = Arc::new(std::sync::atomic::AtomicBool::new(leads));
         let mut tasks = JoinSet::new();
-        let (port, is_leader) = (launcher.clone(), leads.clone());
+        let is_leader = leads.clone();
+        let ports = Ports {
+            jobs: launcher.clone(),
+            gates: launcher.clone(),
+            ledger: launcher.clone(),
+            holder: "us".to_owned(),
+            grace: Duration::from_mins(1),
+        };
         tasks.spawn(run(
-            port,
+            ports,
             catalog,
             move || is_leader.load(std::sync::atomic::Ordering::Relaxed),
             |_| {},

@@ -9,9 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::controller::announce::Note;
-use crate::cycle::delivery::{Error, Made, Outcome};
+use crate::cycle::delivery::{Error, Outcome};
 use crate::intake::webhook::Record;
-use crate::launch;
+use crate::launch::{self, Launched};
 use crate::resource::ObjectId;
 
 /// Created Jobs of one EventJob are told together, this far apart.
@@ -169,18 +169,22 @@ impl Line {
             Ok(Outcome::Filtered { field, reason }) => {
                 latest("Filtered", format!("{field}: {reason}"), None)
             }
-            Ok(Outcome::Job { name, result, .. }) => {
+            Ok(Outcome::Job(job)) => {
                 self.trouble = None;
-                let (result, reason) = match result {
-                    Made::Created => ("Created", "its Job was created"),
-                    Made::Waiting => ("Waiting", "its Job was created and waits for its turn"),
-                    Made::Duplicate => ("Duplicate", "it was delivered before and has its Job"),
-                };
-                if result != "Duplicate" {
+                if job.launched == Launched::Created {
                     self.created += 1;
-                    self.last_created.clone_from(name);
+                    self.last_created.clone_from(&job.name);
                 }
-                latest(result, reason.to_owned(), Some(name.clone()))
+                let reason = match job.launched {
+                    Launched::Created if job.is_gated => {
+                        "its Job was created and waits for its turn"
+                    }
+                    Launched::Created => "its Job was created",
+                    Launched::AlreadyThere { .. } => "it was delivered before and has its Job",
+                    Launched::Remembered => "it was delivered before and its Job is gone",
+                };
+                let name = job.existing_name().map(str::to_owned);
+                latest(job.result(), reason.to_owned(), name)
             }
             Err(error) => {
                 let trouble = Trouble::of(error);

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::cycle::delivery::{Error, Made, Outcome};
+use crate::cycle::delivery::{Error, Outcome};
 use crate::event::Refusal;
-use crate::launch;
+use crate::launch::{self, Launched};
 use crate::resource::ObjectId;
 
 /// An answer to one request.
@@ -181,22 +181,19 @@ impl Report {
                 200,
                 json!({"result": "Filtered", "jobName": null, "field": field, "message": reason}),
             ),
-            Ok(Outcome::Job {
-                name,
-                event_id,
-                result,
-                payload_differs,
-            }) => {
-                let result = match result {
-                    Made::Created => "Created",
-                    Made::Waiting => "Waiting",
-                    Made::Duplicate => "Duplicate",
-                };
+            Ok(Outcome::Job(job)) => {
                 let mut report = Self::new(
                     200,
-                    json!({"result": result, "jobName": name, "eventId": event_id}),
+                    json!({
+                        "result": job.result(),
+                        "jobName": job.existing_name(),
+                        "eventId": job.event_id,
+                    }),
                 );
-                if payload_differs {
+                let differs = Launched::AlreadyThere {
+                    payload_differs: true,
+                };
+                if job.launched == differs {
                     report.body.insert("payloadDiffers".to_owned(), true.into());
                 }
                 report
@@ -332,14 +329,15 @@ fn whole_seconds(wait: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cycle::delivery::JobOfEvent;
 
-    fn job(result: Made) -> Report {
-        Report::of_delivery(Ok(Outcome::Job {
+    fn job(launched: Launched) -> Report {
+        Report::of_delivery(Ok(Outcome::Job(JobOfEvent {
             name: "invoice-x".to_owned(),
             event_id: "e-1".to_owned(),
-            result,
-            payload_differs: false,
-        }))
+            launched,
+            is_gated: false,
+        })))
         .of(&ObjectId::new("production", "invoice"))
     }
 
@@ -461,9 +459,9 @@ mod tests {
         let busy = || Report::error(Reason::Busy, "later");
         let rows = [
             (vec![], 200),
-            (vec![job(Made::Created), job(Made::Duplicate)], 200),
-            (vec![job(Made::Created), bad()], 400),
-            (vec![bad(), busy(), job(Made::Created)], 503),
+            (vec![job(Launched::Created), job(Launched::Remembered)], 200),
+            (vec![job(Launched::Created), bad()], 400),
+            (vec![bad(), busy(), job(Launched::Created)], 503),
             (
                 vec![Report::error(Reason::RateLimited, "later"), bad()],
                 429,
@@ -484,7 +482,7 @@ mod tests {
 
     #[test]
     fn a_job_is_named_with_its_event() {
-        let answer = job(Made::Created).into_answer();
+        let answer = job(Launched::Created).into_answer();
         assert_eq!(
             answer.body(),
             r#"{"statusCode":200,"result":"Created","jobName":"invoice-x","eventId":"e-1","namespace":"production","eventJob":"invoice"}"#

@@ -8,7 +8,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 
-use crate::cycle::delivery::Made;
+use crate::cycle::delivery::JobOfEvent;
+use crate::launch::Launched;
 
 /// The counters of the door; clones share them.
 #[derive(Debug, Clone)]
@@ -123,14 +124,14 @@ pub(super) struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    pub(super) fn has_job(self, made: Made) {
-        let result = match made {
-            Made::Created => "created",
-            Made::Waiting => "waiting",
-            Made::Duplicate => "duplicate",
+    pub(super) fn has_job(self, job: &JobOfEvent) {
+        let result = match job.launched {
+            Launched::Created if job.is_gated => "waiting",
+            Launched::Created => "created",
+            Launched::AlreadyThere { .. } | Launched::Remembered => "duplicate",
         };
         self.metrics.events.get_or_create(&Result { result }).inc();
-        if made != Made::Duplicate {
+        if job.launched == Launched::Created {
             let seconds = self.started.elapsed().as_secs_f64();
             self.metrics.event_to_job.observe(seconds);
         }

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{job_path, jobs_path, refusal};
 use crate::cluster::{Call, Cluster, Guard, boot};
 use crate::launch::delivered::PAYLOAD_ANNOTATION;
-use crate::launch::once::{Ended, Once, Saw, Step};
-use crate::launch::{Error, Launch, OCCURRENCE_ANNOTATION};
+use crate::launch::once::{NotLaunched, Once, Saw, Step};
+use crate::launch::{Error, Launch, Launched, OCCURRENCE_ANNOTATION};
 
 /// One create on the wire. The server itself gives up after 4 s (`timeout=4s`).
 const ATTEMPT: Duration = Duration::from_secs(6);
@@ -81,7 +81,7 @@ pub(super) async fn create(
     memory: Option<&dyn Memory>,
     may: &Guard,
     sending: impl Fn(),
-) -> Result<Ended, Error> {
+) -> Result<Launched, Error> {
     // The clock of the guard counts the time that a machine sleeps, too.
     let last = boot::now() + deadline;
     let mut attempts = Attempts {
@@ -279,15 +279,14 @@ impl Attempts<'_> {
         otherwise(self.object.clone())
     }
 
-    fn end(&mut self, ended: Ended) -> Result<Ended, Error> {
-        match (ended, self.refused.take()) {
-            (Ended::Created | Ended::AlreadyThere { .. }, _) => Ok(ended),
-            (Ended::NameTaken, _) => Err(Error::NameTaken {
+    fn end(&mut self, ended: Result<Launched, NotLaunched>) -> Result<Launched, Error> {
+        ended.map_err(|why| match (why, self.refused.take()) {
+            (NotLaunched::NameTaken, _) => Error::NameTaken {
                 object: self.object.clone(),
-            }),
-            (Ended::Refused, Some(refused)) => Err(refused),
-            (Ended::Refused | Ended::Unknown, _) => Err(self.unknown()),
-        }
+            },
+            (NotLaunched::Refused, Some(refused)) => refused,
+            (NotLaunched::Refused | NotLaunched::Unknown, _) => self.unknown(),
+        })
     }
 
     fn unknown(&self) -> Error {

@@ -21,10 +21,9 @@ use super::create::{self, CreateBackoff};
 use super::{delete, jobs_path, list, names, refusal, unknown};
 use crate::cluster::{Budget, Call, Cluster, Guard, Scope, boot};
 use crate::launch::delivered::{Delivery, EVENT_JOB_LABEL};
-use crate::launch::event_launcher::{DeliveredJob, EventLauncher, Found};
+use crate::launch::event_launcher::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::launch::ledger::Key;
-use crate::launch::once::Ended;
-use crate::launch::{Error, Launched};
+use crate::launch::{self, Error, Launched};
 use crate::resource::event_job::EventJob;
 use crate::resource::{ObjectId, Propagation};
 
@@ -79,6 +78,11 @@ impl Delivered {
         join(self.watch(stop.clone()), self.ledgers.run(stop)).await;
     }
 
+    /// What tells this process's claims from another's.
+    pub fn holder(&self) -> &str {
+        &self.holder
+    }
+
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
         self.jobs.lock().expect("no panic under the lock")
     }
@@ -102,7 +106,11 @@ impl Delivered {
         }
     }
 
-    async fn launch_once(&self, delivery: &Delivery, deadline: Duration) -> Result<Found, Error> {
+    async fn launch_once(
+        &self,
+        delivery: &Delivery,
+        deadline: Duration,
+    ) -> Result<Launched, Error> {
         let started = tokio::time::Instant::now();
         let left = || deadline.saturating_sub(started.elapsed());
         let memory = self.ledgers.memory(delivery)?;
@@ -122,22 +130,8 @@ impl Delivered {
             || {},
         )
         .await;
-        let found = match made {
-            Ok(Ended::Created) => Found {
-                launched: Launched::Created,
-                payload_differs: false,
-            },
-            Ok(Ended::AlreadyThere { payload_differs }) => Found {
-                launched: Launched::AlreadyThere,
-                payload_differs: payload_differs || self.has_other_payload(delivery),
-            },
-            // Neither comes without an error.
-            Ok(Ended::NameTaken | Ended::Refused | Ended::Unknown) => {
-                return Err(Error::Unknown {
-                    object: format!("job {}", launch.id),
-                    detail: String::new(),
-                });
-            }
+        let launched = match made {
+            Ok(launched) => launched,
             Err(error) => {
                 // After any other error the sender comes again and finds its Secret, or another replica's Job has it.
                 if delivery.file.is_some() && matches!(error, Error::Rejected { .. }) {
@@ -146,39 +140,41 @@ impl Delivered {
                 return Err(error);
             }
         };
-        if found.launched == Launched::Created {
+        if launched == Launched::Created {
             self.ledgers.note(delivery);
         }
         if delivery.file.is_some() && !memory.is_remembered() {
             file::adopt(&self.cluster, delivery, left()).await?;
         }
-        Ok(found)
-    }
-
-    /// Of a Job that is still there.
-    fn has_other_payload(&self, delivery: &Delivery) -> bool {
-        let jobs = self.jobs();
-        let payload = jobs.payload(&delivery.event_job, &delivery.launch.id.name);
-        payload.is_some_and(|payload| payload != delivery.payload)
-    }
-
-    async fn find_once(
-        &self,
-        delivery: &Delivery,
-        deadline: Duration,
-    ) -> Result<Option<Found>, Error> {
-        let memory = self.ledgers.memory(delivery)?;
-        let was_there = |payload_differs| Found {
-            launched: Launched::AlreadyThere,
-            payload_differs,
-        };
-        let started = tokio::time::Instant::now();
-        if memory.remembers(deadline).await? {
-            return Ok(Some(was_there(self.has_other_payload(delivery))));
+        match launched {
+            Launched::Remembered => self.remembered(delivery, left()).await,
+            _ => Ok(launched),
         }
-        let left = deadline.saturating_sub(started.elapsed()).min(READ);
+    }
+
+    /// Whether the Job of an occurrence that the ledger remembers is there still.
+    async fn remembered(&self, delivery: &Delivery, within: Duration) -> Result<Launched, Error> {
+        let name = &delivery.launch.id.name;
+        let seen = self
+            .jobs()
+            .payload(&delivery.event_job, name)
+            .map(str::to_owned);
+        if let Some(payload) = seen {
+            return Ok(Launched::AlreadyThere {
+                payload_differs: payload != delivery.payload,
+            });
+        }
+        match self.read(delivery, within).await {
+            Ok(Some(launched)) => Ok(launched),
+            Ok(None) | Err(Error::NameTaken { .. }) => Ok(Launched::Remembered),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The occurrence's Job by a consistent read.
+    async fn read(&self, delivery: &Delivery, within: Duration) -> Result<Option<Launched>, Error> {
         let id = &delivery.launch.id;
-        let Some(job) = wire::read(&self.cluster, id, left).await? else {
+        let Some(job) = wire::read(&self.cluster, id, within.min(READ)).await? else {
             return Ok(None);
         };
         if job.occurrence() != delivery.launch.occurrence {
@@ -186,8 +182,24 @@ impl Delivered {
                 object: format!("job {id}"),
             });
         }
-        let payload_differs = job.payload() != delivery.payload;
-        Ok(Some(was_there(payload_differs)))
+        Ok(Some(Launched::AlreadyThere {
+            payload_differs: job.payload() != delivery.payload,
+        }))
+    }
+
+    async fn find_once(
+        &self,
+        delivery: &Delivery,
+        deadline: Duration,
+    ) -> Result<Option<Launched>, Error> {
+        let started = tokio::time::Instant::now();
+        let memory = self.ledgers.memory(delivery)?;
+        let is_remembered = memory.remembers(deadline).await?;
+        let left = deadline.saturating_sub(started.elapsed());
+        if is_remembered {
+            return self.remembered(delivery, left).await.map(Some);
+        }
+        self.read(delivery, left).await
     }
 
     /// A server-side dry run with strict fields.
@@ -235,7 +247,7 @@ impl Delivered {
     }
 }
 
-impl EventLauncher for Delivered {
+impl Deliver for Delivered {
     fn prove<'a>(&'a self, event_job: &'a EventJob) -> BoxFuture<'a, Result<(), Error>> {
         self.prove_once(event_job).boxed()
     }
@@ -244,7 +256,7 @@ impl EventLauncher for Delivered {
         &'a self,
         delivery: &'a Delivery,
         deadline: Duration,
-    ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
+    ) -> BoxFuture<'a, Result<Option<Launched>, Error>> {
         self.find_once(delivery, deadline).boxed()
     }
 
@@ -252,27 +264,16 @@ impl EventLauncher for Delivered {
         &'a self,
         delivery: &'a Delivery,
         deadline: Duration,
-    ) -> BoxFuture<'a, Result<Found, Error>> {
+    ) -> BoxFuture<'a, Result<Launched, Error>> {
         self.launch_once(delivery, deadline).boxed()
     }
+}
 
+impl DeliveredJobs for Delivered {
     fn seen(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
         let jobs = self.jobs();
         jobs.check_synced(event_job)?;
         Ok(jobs.of(event_job).cloned().collect())
-    }
-
-    fn list<'a>(
-        &'a self,
-        event_job: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Vec<DeliveredJob>, Error>> {
-        self.list_once(event_job).boxed()
-    }
-
-    fn waiting(&self, event_job: &ObjectId) -> Result<usize, Error> {
-        let jobs = self.jobs();
-        jobs.check_synced(event_job)?;
-        Ok(jobs.of(event_job).filter(|job| gates::waits(job)).count())
     }
 
     fn changed(&self) -> BoxFuture<'_, BTreeSet<ObjectId>> {
@@ -282,23 +283,27 @@ impl EventLauncher for Delivered {
     fn appeared(&self, event_job: &ObjectId) -> BoxFuture<'static, ()> {
         self.jobs().news.next(event_job)
     }
+}
 
-    fn holder(&self) -> &str {
-        &self.holder
+impl Gates for Delivered {
+    fn list<'a>(
+        &'a self,
+        event_job: &'a ObjectId,
+    ) -> BoxFuture<'a, Result<Vec<DeliveredJob>, Error>> {
+        self.list_once(event_job).boxed()
     }
 
-    fn claim<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
-        self.change(job, gates::claim(&self.holder)).boxed()
+    fn change<'a>(
+        &'a self,
+        job: &'a DeliveredJob,
+        gate: launch::delivered::Gate,
+    ) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
+        self.change_once(job, gates::patch(gate, &self.holder))
+            .boxed()
     }
+}
 
-    fn release<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
-        self.change(job, gates::release()).boxed()
-    }
-
-    fn discard<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
-        self.change(job, gates::discard()).boxed()
-    }
-
+impl Remember for Delivered {
     fn remember<'a>(&'a self, jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
         self.ledgers.remember(jobs).boxed()
     }
@@ -309,10 +314,6 @@ impl EventLauncher for Delivered {
         namespace.ledger().remembered_for(key, boot::now())
     }
 
-    fn grace(&self) -> Duration {
-        self.grace
-    }
-
     fn remove<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<(), Error>> {
         let cluster = self.cluster.clone().with(Budget::Launches);
         async move { delete(&cluster, &job.id, &job.uid, Propagation::Background).await }.boxed()
@@ -321,7 +322,7 @@ impl EventLauncher for Delivered {
 
 impl Delivered {
     /// One change of a Job's gate, based on the version seen.
-    async fn change(
+    async fn change_once(
         &self,
         job: &DeliveredJob,
         mut patch: serde_json::Value,

@@ -100,7 +100,9 @@ impl Launcher for Local {
                 entry.job["metadata"]["annotations"][OCCURRENCE_ANNOTATION] == *occurrence
             });
             match ours {
-                Some(true) => Ok(Launched::AlreadyThere),
+                Some(true) => Ok(Launched::AlreadyThere {
+                    payload_differs: false,
+                }),
                 Some(false) => Err(Error::NameTaken {
                     object: format!("Job {id}"),
                 }),

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::launch::delivered::{Delivery, GATE_ANNOTATION, GATE_HOLDER_ANNOTATION, Gate};
-use crate::launch::event_launcher::{DeliveredJob, EventLauncher, Found};
+use crate::launch::event_launcher::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::launch::{Error, Launched, OCCURRENCE_ANNOTATION};
 use crate::lookup::files::secret_data;
 use crate::resource::ObjectId;
@@ -91,20 +91,21 @@ impl Local {
             })
         })
     }
+}
 
-    fn change_gate<'a>(
-        &'a self,
-        seen: &'a DeliveredJob,
-        gate: Option<Gate>,
-    ) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
-        let job = seen.clone();
-        Box::pin(self.in_turn(&seen.id, PATIENCE, move |shared| {
-            shared.change_gate(&job, gate)
-        }))
+impl Local {
+    /// Who claims gates here.
+    pub fn holder(&self) -> &'static str {
+        HOLDER
+    }
+
+    /// How long a key must have been in the ledger before its Job may go.
+    pub fn grace(&self) -> Duration {
+        self.shared.settings.ledger_grace
     }
 }
 
-impl EventLauncher for Local {
+impl Deliver for Local {
     fn prove<'a>(&'a self, event_job: &'a EventJob) -> BoxFuture<'a, Result<(), Error>> {
         let sample = Delivery::sample(event_job, self.shared.settings.ledger_grace);
         let opinion = template::check(&sample.manifest["spec"], "spec", template::Of::Job);
@@ -126,7 +127,7 @@ impl EventLauncher for Local {
         &'a self,
         delivery: &'a Delivery,
         deadline: Duration,
-    ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
+    ) -> BoxFuture<'a, Result<Option<Launched>, Error>> {
         let (id, occurrence) = (&delivery.launch.id, delivery.launch.occurrence.clone());
         let (job, payload) = (id.clone(), delivery.payload.clone());
         Box::pin(self.in_turn(id, deadline, move |shared| {
@@ -138,36 +139,20 @@ impl EventLauncher for Local {
         &'a self,
         delivery: &'a Delivery,
         deadline: Duration,
-    ) -> BoxFuture<'a, Result<Found, Error>> {
+    ) -> BoxFuture<'a, Result<Launched, Error>> {
         let order = delivery.clone();
         let id = &delivery.launch.id;
         Box::pin(self.in_turn(id, deadline, move |shared| shared.deliver(&order)))
     }
+}
 
+impl DeliveredJobs for Local {
     fn seen(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
         let jobs = self.shared.lock();
         let ours = jobs.iter().filter(|(_, entry)| entry.is_of(event_job));
         Ok(ours
             .filter_map(|(id, entry)| entry.delivered_job(id))
             .collect())
-    }
-
-    fn list<'a>(
-        &'a self,
-        event_job: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Vec<DeliveredJob>, Error>> {
-        Box::pin(ready(self.seen(event_job)))
-    }
-
-    fn waiting(&self, event_job: &ObjectId) -> Result<usize, Error> {
-        let jobs = self.shared.lock();
-        let waiting = jobs.values().filter(|entry| {
-            let delivered = entry.delivered.as_ref();
-            entry.is_of(event_job)
-                && entry.finished.is_none()
-                && delivered.is_some_and(|delivered| delivered.gate == Some(Gate::Waiting))
-        });
-        Ok(waiting.count())
     }
 
     fn changed(&self) -> BoxFuture<'_, BTreeSet<ObjectId>> {
@@ -188,23 +173,29 @@ impl EventLauncher for Local {
     fn appeared(&self, event_job: &ObjectId) -> BoxFuture<'static, ()> {
         self.shared.news.next(event_job)
     }
+}
 
-    fn holder(&self) -> &'static str {
-        HOLDER
+impl Gates for Local {
+    fn list<'a>(
+        &'a self,
+        event_job: &'a ObjectId,
+    ) -> BoxFuture<'a, Result<Vec<DeliveredJob>, Error>> {
+        Box::pin(ready(self.seen(event_job)))
     }
 
-    fn claim<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
-        self.change_gate(job, None)
+    fn change<'a>(
+        &'a self,
+        seen: &'a DeliveredJob,
+        gate: Gate,
+    ) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
+        let job = seen.clone();
+        Box::pin(self.in_turn(&seen.id, PATIENCE, move |shared| {
+            shared.change_gate(&job, gate)
+        }))
     }
+}
 
-    fn release<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
-        self.change_gate(job, Some(Gate::Released))
-    }
-
-    fn discard<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
-        self.change_gate(job, Some(Gate::Dropped))
-    }
-
+impl Remember for Local {
     fn remember<'a>(&'a self, jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
         let mut lines: BTreeMap<String, Vec<Line>> = BTreeMap::new();
         for job in jobs {
@@ -225,10 +216,6 @@ impl EventLauncher for Local {
     fn remembered_for(&self, job: &DeliveredJob) -> Option<Duration> {
         let key = ledger::key(&job.occurrence)?;
         self.shared.ledger.known_for(&job.id.namespace, &key)
-    }
-
-    fn grace(&self) -> Duration {
-        self.shared.settings.ledger_grace
     }
 
     fn remove<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<(), Error>> {
@@ -252,15 +239,13 @@ impl Shared {
         id: &ObjectId,
         occurrence: &str,
         payload: &str,
-    ) -> Result<Option<Found>, Error> {
-        let before = |payload_differs| Found {
-            launched: Launched::AlreadyThere,
-            payload_differs,
-        };
+    ) -> Result<Option<Launched>, Error> {
         if let Some(entry) = jobs.get(id) {
             return match &entry.delivered {
                 Some(delivered) if delivered.occurrence == occurrence => {
-                    Ok(Some(before(delivered.payload != payload)))
+                    Ok(Some(Launched::AlreadyThere {
+                        payload_differs: delivered.payload != payload,
+                    }))
                 }
                 _ => Err(Error::NameTaken {
                     object: format!("Job {id}"),
@@ -273,10 +258,10 @@ impl Shared {
         })?;
         let now = (self.settings.clock)();
         let had = self.ledger.has(&id.namespace, &key, now);
-        Ok(had.then(|| before(false)))
+        Ok(had.then_some(Launched::Remembered))
     }
 
-    fn deliver(&self, delivery: &Delivery) -> Result<Found, Error> {
+    fn deliver(&self, delivery: &Delivery) -> Result<Launched, Error> {
         let id = &delivery.launch.id;
         let occurrence = &delivery.launch.occurrence;
         let object = || format!("Job {id}");
@@ -314,10 +299,7 @@ impl Shared {
             detail,
         })?;
         if placed {
-            return Ok(Found {
-                launched: Launched::Created,
-                payload_differs: false,
-            });
+            return Ok(Launched::Created);
         }
         // Placed by an earlier try that did not come to its end, or not by us.
         found(&self.lock())?.ok_or_else(|| Error::NameTaken { object: object() })
@@ -370,8 +352,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes a gate, or only who holds it; with it whether the Job is suspended.
-    fn change_gate(&self, seen: &DeliveredJob, gate: Option<Gate>) -> Result<DeliveredJob, Error> {
+    /// Writes a gate, who holds it, and whether the Job is suspended.
+    fn change_gate(&self, seen: &DeliveredJob, gate: Gate) -> Result<DeliveredJob, Error> {
         let id = &seen.id;
         let object = || format!("Job {id}");
         let job = self.with(id, |entry| {
@@ -387,10 +369,8 @@ impl Shared {
         });
         let mut job = job.ok_or_else(|| Error::Gone { object: object() })??;
         job["metadata"]["annotations"][GATE_HOLDER_ANNOTATION] = json!(HOLDER);
-        if let Some(gate) = gate {
-            job["metadata"]["annotations"][GATE_ANNOTATION] = json!(gate.name());
-            job["spec"]["suspend"] = json!(gate != Gate::Released);
-        }
+        job["metadata"]["annotations"][GATE_ANNOTATION] = json!(gate.name());
+        job["spec"]["suspend"] = json!(gate != Gate::Released);
         let unclear = |detail: String| Error::Unknown {
             object: object(),
             detail,
@@ -418,7 +398,7 @@ impl Shared {
         let changed = changed
             .flatten()
             .ok_or_else(|| Error::Gone { object: object() })?;
-        if let Some(gate) = gate {
+        if seen.gate != Some(gate) {
             self.tell(Fact::Turned {
                 job: id.clone(),
                 gate,

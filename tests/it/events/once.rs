@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{cluster, deliver, event_job, patch, renewed, send, send_to, slipway};
 use crate::support::api_proxy::{ApiProxy, Fault, Rule};
 use crate::support::await_until;
 use crate::support::process::Slipway;
+
+const WAIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_job_that_is_gone_is_remembered_by_every_replica_and_after_a_restart() {
@@ -17,7 +19,7 @@ async fn a_job_that_is_gone_is_remembered_by_every_replica_and_after_a_restart()
     let mut first = slipway(&cluster, &["--ledger-grace", "3s"]).await;
     let second = slipway(&cluster, &["--ledger-grace", "3s"]).await;
     let event = renewed("e-1", "sub-1");
-    let heard = deliver(&first, &cluster, "short", &event).await;
+    deliver(&first, &cluster, "short", &event).await;
     let job = cluster.jobs().await.remove(0);
     let ttl = job.spec.unwrap().ttl_seconds_after_finished;
     assert_eq!(ttl, Some(3), "raised to the grace");
@@ -33,7 +35,7 @@ async fn a_job_that_is_gone_is_remembered_by_every_replica_and_after_a_restart()
     for replica in [&first, &second] {
         let again = deliver(replica, &cluster, "short", &event).await;
         assert_eq!(again.text("result"), "Duplicate", "{again:?}");
-        assert_eq!(again.text("jobName"), heard.text("jobName"));
+        assert_eq!(again.body["jobName"], Value::Null, "{again:?}");
     }
     first.kill();
     let third = slipway(&cluster, &["--ledger-grace", "3s"]).await;
@@ -89,6 +91,43 @@ async fn a_job_is_remembered_for_as_long_as_was_promised_and_not_for_ever() {
         assert_eq!(cluster.jobs().await.is_empty(), result == "Duplicate");
     }
     std::fs::remove_file(&kubeconfig).unwrap();
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn an_answer_never_names_a_job_that_never_was() {
+    let cluster = cluster("renamed").await;
+    let named = |prefix: &str| {
+        let metadata = json!({"metadata": {"generateName": prefix}});
+        event_job("renamed", &json!({"jobTemplate": metadata}))
+    };
+    cluster.create(named("first-")).await;
+    let slipway = slipway(&cluster, &[]).await;
+    let event = renewed("e-1", "sub-1");
+    let first = deliver(&slipway, &cluster, "renamed", &event).await;
+    assert!(first.text("jobName").starts_with("first-"), "{first:?}");
+    await_until("the key is in the ledger", WAIT, async || {
+        (super::faults::keys(&cluster).await.len() == 1).then_some(())
+    })
+    .await;
+    // While its Job is there, a repeat names it.
+    let again = deliver(&slipway, &cluster, "renamed", &event).await;
+    assert_eq!(again.text("jobName"), first.text("jobName"));
+    let event_jobs = super::event_jobs(&cluster);
+    let now = kube::api::DeleteParams::background();
+    event_jobs.delete("renamed", &now).await.unwrap();
+    await_until("it is gone", WAIT, async || {
+        let heard = send(&slipway, &cluster, "renamed", &event).await?;
+        (heard.status == 404).then_some(())
+    })
+    .await;
+    cluster.create(named("second-")).await;
+    let again = deliver(&slipway, &cluster, "renamed", &event).await;
+    assert_eq!(again.text("result"), "Duplicate", "{again:?}");
+    assert_eq!(again.body["jobName"], Value::Null, "{again:?}");
+    // Another event gets its name from the new prefix.
+    let other = deliver(&slipway, &cluster, "renamed", &renewed("e-2", "sub-1")).await;
+    assert!(other.text("jobName").starts_with("second-"), "{other:?}");
     cluster.remove().await;
 }
 

@@ -24,13 +24,23 @@ async fn a_name_is_made_once_by_its_occurrence_and_by_no_other() {
         .filter(|result| matches!(result, Ok(Launched::Created)))
         .count();
     assert_eq!(made, 1);
-    assert_eq!(local.launch(&first).await.unwrap(), Launched::AlreadyThere);
+    assert_eq!(
+        local.launch(&first).await.unwrap(),
+        Launched::AlreadyThere {
+            payload_differs: false
+        }
+    );
     let other = launch("orders-x", "two", "true");
     let taken = local.launch(&other).await.unwrap_err();
     assert!(matches!(taken, Error::NameTaken { .. }));
     drop(local);
     let again = bench.open();
-    assert_eq!(again.launch(&first).await.unwrap(), Launched::AlreadyThere);
+    assert_eq!(
+        again.launch(&first).await.unwrap(),
+        Launched::AlreadyThere {
+            payload_differs: false
+        }
+    );
     let taken = again.launch(&other).await.unwrap_err();
     assert!(matches!(taken, Error::NameTaken { .. }));
     for name in ["../x", "a/b", ".new", "A", ""] {

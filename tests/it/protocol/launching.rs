@@ -5,7 +5,8 @@
 //! a read, and a replica that pauses. Looking into the ledger and sending are one step: that is the promise's assumption, and
 //! [`Rules::flight`](super::decisions::Rules) counts from there.
 
-use slipway::launch::once::{Ended, Saw, Step as OnceStep};
+use slipway::launch::Launched;
+use slipway::launch::once::{NotLaunched, Saw, Step as OnceStep};
 
 use super::decisions::{Decided, OLDEST, OURS};
 use super::explore::{Kind, Step};
@@ -148,7 +149,12 @@ impl World {
     }
 
     /// The sender gets its answer.
-    fn end(mut self, who: u8, run: Run, ended: Ended) -> (Kind, Result<Self, &'static str>) {
+    fn end(
+        mut self,
+        who: u8,
+        run: Run,
+        ended: Result<Launched, NotLaunched>,
+    ) -> (Kind, Result<Self, &'static str>) {
         let may_come = self
             .flights
             .iter()
@@ -156,16 +162,16 @@ impl World {
             .any(|flight| flight.from == who);
         self.forget_run(who);
         match ended {
-            Ended::Created | Ended::AlreadyThere { .. } => {
+            Ok(_) => {
                 if self.made[usize::from(run.event)] == 0 {
                     return (Kind::Goal, Err("2xx without a Job"));
                 }
                 (Kind::Goal, Ok(self))
             }
-            Ended::Refused if run.has_made || may_come => {
+            Err(NotLaunched::Refused) if run.has_made || may_come => {
                 (Kind::Work, Err("a clear no, and a Job"))
             }
-            Ended::Refused | Ended::NameTaken | Ended::Unknown => (Kind::Work, Ok(self)),
+            Err(_) => (Kind::Work, Ok(self)),
         }
     }
 

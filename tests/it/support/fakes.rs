@@ -219,7 +219,9 @@ impl State {
         let object = format!("job {}", launch.id);
         self.orders.push(name.clone());
         if self.jobs.contains_key(&name) {
-            return Ok(Launched::AlreadyThere);
+            return Ok(Launched::AlreadyThere {
+                payload_differs: false,
+            });
         }
         let metadata = &launch.manifest["metadata"];
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);

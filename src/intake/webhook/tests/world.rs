@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::super::*;
+use jiff::Timestamp;
+
 use crate::intake::fetch::Fetch;
 use crate::launch::Launched;
 use crate::launch::delivered::Delivery;
-use crate::launch::event_launcher::{DeliveredJob, Found};
+use crate::launch::event_launcher::{Deliver, DeliveredJob, DeliveredJobs};
 use crate::lookup::files::Files;
 use crate::resource::{document, event_job};
 
@@ -73,6 +75,10 @@ pub(super) struct Once {
     pub(super) names: Mutex<BTreeSet<String>>,
 }
 
+const THERE: Launched = Launched::AlreadyThere {
+    payload_differs: false,
+};
+
 type Launching<'a, T> = BoxFuture<'a, std::result::Result<T, launch::Error>>;
 
 /// What this launcher has nothing to say about.
@@ -85,49 +91,34 @@ fn not_here<T: Send + 'static>() -> Launching<'static, T> {
     })
 }
 
-impl EventLauncher for Once {
+impl Deliver for Once {
     fn prove<'a>(&'a self, _event_job: &'a EventJob) -> Launching<'a, ()> {
         not_here()
     }
 
-    fn find<'a>(&'a self, delivery: &'a Delivery, _: Duration) -> Launching<'a, Option<Found>> {
+    fn find<'a>(&'a self, delivery: &'a Delivery, _: Duration) -> Launching<'a, Option<Launched>> {
         let is_there = self
             .names
             .lock()
             .unwrap()
             .contains(&delivery.launch.id.name);
-        let found = is_there.then_some(Found {
-            launched: Launched::AlreadyThere,
-            payload_differs: false,
-        });
-        Box::pin(async move { Ok(found) })
+        Box::pin(async move { Ok(is_there.then_some(THERE)) })
     }
 
-    fn launch<'a>(&'a self, delivery: &'a Delivery, _: Duration) -> Launching<'a, Found> {
+    fn launch<'a>(&'a self, delivery: &'a Delivery, _: Duration) -> Launching<'a, Launched> {
         let name = delivery.launch.id.name.clone();
         let launched = if self.names.lock().unwrap().insert(name) {
             Launched::Created
         } else {
-            Launched::AlreadyThere
+            THERE
         };
-        Box::pin(async move {
-            Ok(Found {
-                launched,
-                payload_differs: false,
-            })
-        })
+        Box::pin(async move { Ok(launched) })
     }
+}
 
+impl DeliveredJobs for Once {
     fn seen(&self, _: &ObjectId) -> std::result::Result<Vec<DeliveredJob>, launch::Error> {
         Ok(Vec::new())
-    }
-
-    fn list<'a>(&'a self, _: &'a ObjectId) -> Launching<'a, Vec<DeliveredJob>> {
-        not_here()
-    }
-
-    fn waiting(&self, _: &ObjectId) -> std::result::Result<usize, launch::Error> {
-        Ok(0)
     }
 
     fn changed(&self) -> BoxFuture<'_, BTreeSet<ObjectId>> {
@@ -136,38 +127,6 @@ impl EventLauncher for Once {
 
     fn appeared(&self, _event_job: &ObjectId) -> BoxFuture<'static, ()> {
         Box::pin(std::future::pending())
-    }
-
-    fn holder(&self) -> &'static str {
-        "us"
-    }
-
-    fn claim<'a>(&'a self, _: &'a DeliveredJob) -> Launching<'a, DeliveredJob> {
-        not_here()
-    }
-
-    fn release<'a>(&'a self, _: &'a DeliveredJob) -> Launching<'a, DeliveredJob> {
-        not_here()
-    }
-
-    fn discard<'a>(&'a self, _: &'a DeliveredJob) -> Launching<'a, DeliveredJob> {
-        not_here()
-    }
-
-    fn remember<'a>(&'a self, _: &'a [DeliveredJob]) -> Launching<'a, ()> {
-        not_here()
-    }
-
-    fn remembered_for(&self, _: &DeliveredJob) -> Option<Duration> {
-        None
-    }
-
-    fn grace(&self) -> Duration {
-        Duration::from_mins(10)
-    }
-
-    fn remove<'a>(&'a self, _: &'a DeliveredJob) -> Launching<'a, ()> {
-        not_here()
     }
 }
 
@@ -224,11 +183,15 @@ impl World {
         let webhook = Webhook::new(
             Arc::clone(&catalog),
             Authenticator::new(lookup, Arc::new(NoPages), now),
-            launcher.clone(),
+            Deliveries::new(
+                launcher.clone(),
+                launcher.clone(),
+                Duration::from_mins(10),
+                now,
+            ),
             kept.clone(),
             Metrics::default(),
             Arc::new(NoRecord),
-            now,
         );
         Self {
             webhook,

@@ -3,30 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::launch::delivered::{GATE_ANNOTATION, GATE_HOLDER_ANNOTATION, Gate};
-use crate::launch::event_launcher::DeliveredJob;
 
-/// Whether a Job waits for its turn.
-pub(super) fn waits(job: &DeliveredJob) -> bool {
-    job.gate == Some(Gate::Waiting) && job.is_suspended && job.ended.is_none() && !job.is_going
-}
-
-/// Our name on the gate.
-pub(super) fn claim(holder: &str) -> Value {
-    json!({"metadata": {"annotations": {GATE_HOLDER_ANNOTATION: holder}}})
-}
-
-/// Gate and `suspend` in one change.
-pub(super) fn release() -> Value {
+/// Gate and `suspend` in one change; with our name while the Job waits.
+pub(super) fn patch(gate: Gate, holder: &str) -> Value {
+    let mut annotations = json!({GATE_ANNOTATION: gate.name()});
+    if gate == Gate::Waiting {
+        annotations[GATE_HOLDER_ANNOTATION] = holder.into();
+    }
     json!({
-        "metadata": {"annotations": {GATE_ANNOTATION: Gate::Released.name()}},
-        "spec": {"suspend": false},
-    })
-}
-
-/// Never, or no more.
-pub(super) fn discard() -> Value {
-    json!({
-        "metadata": {"annotations": {GATE_ANNOTATION: Gate::Dropped.name()}},
-        "spec": {"suspend": true},
+        "metadata": {"annotations": annotations},
+        "spec": {"suspend": gate != Gate::Released},
     })
 }
