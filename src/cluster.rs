@@ -155,6 +155,15 @@ impl Call {
         )
     }
 
+    /// A JSON patch: steps, of which all are done or none. A `test` that fails is answered 422.
+    pub fn json_patch(path: impl Into<String>, steps: Value) -> Self {
+        Self::new(
+            Method::PATCH,
+            path,
+            Some(("application/json-patch+json", steps)),
+        )
+    }
+
     /// A delete with its options.
     pub fn delete(path: impl Into<String>, options: Value) -> Self {
         Self::new(Method::DELETE, path, Some(("application/json", options)))

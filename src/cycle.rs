@@ -58,7 +58,7 @@ pub struct Failure {
 
 /// What an object remembers from one turn to the next. Lost on restart, which costs nothing but a turn.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct Carried {
     /// Number of the last round opened, by whichever process.
     round: u64,
     /// The newest poll that a decision has acted on.
@@ -99,7 +99,7 @@ impl Question {
     }
 }
 
-impl Memory {
+impl Carried {
     /// Whether a finished Job makes room for something that the last decision wanted.
     pub fn holds_back(&self) -> bool {
         self.held_back > 0
@@ -171,7 +171,7 @@ pub async fn turn(
     scaled_job: &ScaledJob,
     triggers: &[Result<Connected, (String, Failure)>],
     freshness: Duration,
-    memory: &mut Memory,
+    carried: &mut Carried,
     launcher: &dyn Launcher,
 ) -> Outcome {
     let reads = triggers.iter().enumerate();
@@ -184,7 +184,7 @@ pub async fn turn(
     let polled_at = taken.iter().map(|taken| taken.at).min();
     let fresh = taken
         .iter()
-        .all(|taken| memory.acted_on.is_none_or(|acted_on| taken.at > acted_on));
+        .all(|taken| carried.acted_on.is_none_or(|acted_on| taken.at > acted_on));
     let newest = taken.iter().map(|taken| taken.at).max();
     let measures: Vec<Measure> = readings
         .iter()
@@ -201,18 +201,18 @@ pub async fn turn(
     };
     let question = Question::of(scaled_job, triggers);
     if !fresh {
-        if memory.question.as_ref() != Some(&question) {
-            memory.held_back = 0;
+        if carried.question.as_ref() != Some(&question) {
+            carried.held_back = 0;
         }
-        top_up(scaled_job, counts, memory, launcher, &mut outcome).await;
+        top_up(scaled_job, counts, carried, launcher, &mut outcome).await;
         return outcome;
     }
     let decision = scaling::decide(&scaled_job.policy, &measures, counts);
     let verdict = Verdict::Decided(decision);
-    act(scaled_job, verdict, memory, launcher, &mut outcome).await;
+    act(scaled_job, verdict, carried, launcher, &mut outcome).await;
     if outcome.acted {
-        memory.acted_on = newest.or(memory.acted_on);
-        memory.question = Some(question);
+        carried.acted_on = newest.or(carried.acted_on);
+        carried.question = Some(question);
     }
     outcome
 }
@@ -220,12 +220,12 @@ pub async fn turn(
 /// A turn because a Job finished: no source is read, and no more is launched than the cap kept back.
 pub async fn refill(
     scaled_job: &ScaledJob,
-    memory: &mut Memory,
+    carried: &mut Carried,
     launcher: &dyn Launcher,
 ) -> Outcome {
     let mut outcome = count(scaled_job, launcher).await;
     if let Some(counts) = outcome.counts {
-        top_up(scaled_job, counts, memory, launcher, &mut outcome).await;
+        top_up(scaled_job, counts, carried, launcher, &mut outcome).await;
     }
     outcome
 }
@@ -233,13 +233,13 @@ pub async fn refill(
 async fn top_up(
     scaled_job: &ScaledJob,
     counts: JobCounts,
-    memory: &mut Memory,
+    carried: &mut Carried,
     launcher: &dyn Launcher,
     outcome: &mut Outcome,
 ) {
-    let top_up = scaling::top_up(scaled_job.policy.bounds, memory.held_back, counts);
+    let top_up = scaling::top_up(scaled_job.policy.bounds, carried.held_back, counts);
     let verdict = Verdict::ToppedUp(top_up);
-    act(scaled_job, verdict, memory, launcher, outcome).await;
+    act(scaled_job, verdict, carried, launcher, outcome).await;
 }
 
 /// `index`: the trigger's position in the object.
@@ -332,12 +332,12 @@ async fn count(scaled_job: &ScaledJob, launcher: &dyn Launcher) -> Outcome {
     }
 }
 
-/// Launches what was decided, under a round of its own. When the round cannot be
+/// Launches what was decided, in as many rounds as it takes, one after the other. When the first cannot be
 /// opened nothing is done, and the reading still counts.
 async fn act(
     scaled_job: &ScaledJob,
     verdict: Verdict,
-    memory: &mut Memory,
+    carried: &mut Carried,
     launcher: &dyn Launcher,
     outcome: &mut Outcome,
 ) {
@@ -346,31 +346,50 @@ async fn act(
         launcher.announce(scaled_job, verdict.reason());
     }
     outcome.verdict = Some(verdict);
-    if jobs > 0 {
-        let last = memory.round.max(last_round(scaled_job, outcome));
+    carried.round = carried.round.max(last_round(scaled_job, outcome));
+    let mut left = jobs;
+    // What fails is left to the next reading, and so is what would have come after it.
+    while left > 0 && outcome.errors.is_empty() {
         let round = Round {
-            number: last.saturating_add(1),
-            jobs,
+            number: carried.round.saturating_add(1),
+            jobs: left.min(Round::LARGEST),
         };
-        if let Err(error) = launcher.open_round(scaled_job, round).await {
-            outcome.errors.push(error);
-            return;
-        }
-        memory.round = round.number;
-        let creates = Launch::counted(scaled_job, round).map(|launch| make(launch, launcher));
-        let results: Vec<Result<Launched, launch::Error>> = futures::stream::iter(creates)
-            .buffer_unordered(CREATES_IN_FLIGHT)
-            .collect()
-            .await;
-        for result in results {
-            match result {
-                Ok(_) => outcome.launched += 1,
-                Err(error) => outcome.errors.push(error),
+        match launcher.open_round(scaled_job, round).await {
+            Ok(()) => {}
+            Err(error) => {
+                outcome.errors.push(error);
+                if left == jobs {
+                    return;
+                }
+                break;
             }
         }
+        carried.round = round.number;
+        left -= round.jobs;
+        launch_round(scaled_job, round, launcher, outcome).await;
     }
-    memory.held_back = held_back;
+    carried.held_back = held_back;
     outcome.acted = true;
+}
+
+async fn launch_round(
+    scaled_job: &ScaledJob,
+    round: Round,
+    launcher: &dyn Launcher,
+    outcome: &mut Outcome,
+) {
+    let creates = Launch::counted(scaled_job, round).map(|launch| make(launch, launcher));
+    let results: Vec<Result<Launched, launch::Error>> = futures::stream::iter(creates)
+        .buffer_unordered(CREATES_IN_FLIGHT)
+        .collect()
+        .await;
+    for result in results {
+        match result {
+            Ok(_) => outcome.launched += 1,
+            Err(error) => outcome.errors.push(error),
+        }
+    }
+    launcher.close_round(scaled_job).await;
 }
 
 /// The last round as far as it is written anywhere: on the object, and on its Jobs,
@@ -382,7 +401,7 @@ fn last_round(scaled_job: &ScaledJob, outcome: &Outcome) -> u64 {
         .flatten()
         .filter(|job| job.owner_uid.as_ref() == Some(&scaled_job.uid))
         .filter_map(|job| job.annotations.get(ROUND_ANNOTATION)?.parse().ok());
-    let on_object = scaled_job.round.map(|round| round.number);
+    let on_object = scaled_job.round.as_ref().map(|record| record.round.number);
     on_jobs.chain(on_object).max().unwrap_or(0)
 }
 

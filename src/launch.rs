@@ -24,6 +24,13 @@ pub struct Launch {
     pub manifest: Value,
 }
 
+impl Launch {
+    /// UID of the object that the Job belongs to.
+    pub fn owner_uid(&self) -> Option<&str> {
+        self.manifest["metadata"]["ownerReferences"][0]["uid"].as_str()
+    }
+}
+
 /// Annotation that tells whose Job a name is.
 pub const OCCURRENCE_ANNOTATION: &str = "slipway.dev/occurrence";
 /// Annotation with `metadata.generation` of the object at launch.
@@ -113,6 +120,12 @@ pub trait Launcher: Send + Sync {
         scaled_job: &'a ScaledJob,
         round: Round,
     ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Hears that every launch of the object's last round has ended, and says so where the round is written down,
+    /// if none is in doubt. For launchers whose creates may be.
+    fn close_round<'a>(&'a self, _scaled_job: &'a ScaledJob) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Makes the Job, once, however often it is called.
     ///
@@ -260,3 +273,4 @@ pub mod news;
 pub mod occurrences;
 pub mod once;
 pub mod retention;
+pub mod round;

@@ -82,7 +82,7 @@ pub struct ScaledJob {
     /// The pause annotation says so.
     pub paused: bool,
     /// `status.round`: the last round opened for this object, by whichever process.
-    pub round: Option<Round>,
+    pub round: Option<RoundRecord>,
 }
 
 impl ScaledJob {
@@ -101,18 +101,6 @@ impl ScaledJob {
         };
         written(self) == written(other)
     }
-}
-
-/// Annotation with a round: its number on a Job; number and size on an object managed in place, whose status has no room for it.
-pub const ROUND_ANNOTATION: &str = "slipway.dev/round";
-
-/// One batch of launches from one decision, as written down before its first Job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Round {
-    /// Counts up by one with each round of an object, from 1.
-    pub number: u64,
-    /// Jobs the round may create; ordinals run from 0 to this less one.
-    pub jobs: u32,
 }
 
 /// How many finished Jobs are kept. 100 each by default.
@@ -319,6 +307,8 @@ pub mod external;
 pub mod kafka;
 pub mod sqs;
 
+pub use round::{ROUND_ANNOTATION, Round, RoundRecord};
+
 pub mod authentication;
 pub mod connection;
 pub mod definitions;
@@ -332,6 +322,7 @@ mod names;
 mod object;
 pub mod query;
 pub mod rollout;
+mod round;
 pub mod scaled_job;
 pub mod template;
 pub mod traps;

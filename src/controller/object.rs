@@ -11,7 +11,7 @@ use self::pushes::Pushes;
 use self::wanted::WhileWanted;
 use crate::controller::status::{Report, Turn};
 use crate::controller::{Desired, Identity, Shared, cleanup, report};
-use crate::cycle::{self, Connected, Failure, Memory, Outcome, TriggerOutcome};
+use crate::cycle::{self, Carried, Connected, Failure, Outcome, TriggerOutcome};
 use crate::launch::Launcher as _;
 use crate::lookup;
 use crate::resource::{self, ScaledJob, Trigger, TriggerEntry};
@@ -54,7 +54,7 @@ pub(crate) async fn run(
     let mut object = Object {
         shared,
         launcher,
-        memory: Memory::default(),
+        memory: Carried::default(),
         connections: Vec::new(),
         troubles: Vec::new(),
         failures: 0,
@@ -106,7 +106,7 @@ enum Wake {
 struct Object {
     shared: Shared,
     launcher: WhileWanted,
-    memory: Memory,
+    memory: Carried,
     connections: Vec<Connection>,
     /// What was said about triggers that cannot be read, by their index.
     troubles: Vec<Option<String>>,
@@ -192,7 +192,7 @@ impl Object {
     /// Another process takes the turns: nothing is remembered of our own.
     fn stand_by(&mut self, identity: &Identity) {
         self.troubles.clear();
-        self.memory = Memory::default();
+        self.memory = Carried::default();
         (self.failures, self.owes_a_look) = (0, true);
         self.let_go(identity);
     }

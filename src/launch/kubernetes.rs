@@ -2,7 +2,7 @@
 //!
 //! Each promise of the port has its file: `create` makes a name once whatever
 //! the network does, `jobs` tells which Jobs there are (`cache`: as the watch
-//! shows them; `outstanding`: reserved names nobody has seen yet), `round`
+//! shows them; `expectations`: names of a round that nobody has seen yet), `round`
 //! writes rounds down. [`Kubernetes::run`] drives the watches; whoever owns the
 //! tasks spawns it.
 
@@ -14,33 +14,32 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::json;
 use tokio::sync::{Notify, watch};
+use tracing::debug;
 
 use self::cache::{Cache, Seen};
 use self::create::CreateBackoff;
-use self::outstanding::{Outstanding, Standing};
+use self::expectations::AllExpectations;
 use crate::cluster::{Answer, Budget, Call, Cluster, Guard, NoAnswer, Scope};
+use crate::launch::round::{Answered, Expectations};
 use crate::launch::{
     Error, JobState, KEDA_SCALED_JOB_LABEL, Launch, Launched, Launcher, SCALED_JOB_LABEL,
 };
-use crate::resource::{Api, ObjectId, Propagation, Round, ScaledJob};
+use crate::resource::{Api, ObjectId, Propagation, Round, RoundRecord, ScaledJob};
 
 mod cache;
 mod create;
 pub mod delivered;
 mod ended;
+mod expectations;
 mod follow;
 mod jobs;
 mod list;
 mod names;
-mod outstanding;
 mod round;
 mod watched;
 
+pub use crate::launch::round::LATEST_CREATE;
 pub use round::new_holder;
-
-/// A create that was sent this long ago is applied, or never will be: the API
-/// server's handlers end after 34 s, its requests after 60 s.
-pub const LATEST_CREATE: Duration = Duration::from_mins(1);
 
 /// A Job of a round: the next turn takes over after it.
 const ROUND_DEADLINE: Duration = Duration::from_secs(30);
@@ -69,7 +68,7 @@ pub struct Kubernetes {
 struct Known {
     slipway: Cache,
     keda: Cache,
-    outstanding: Outstanding,
+    expected: AllExpectations,
 }
 
 impl Kubernetes {
@@ -86,7 +85,7 @@ impl Kubernetes {
             known: Mutex::new(Known {
                 slipway: Cache::new(SCALED_JOB_LABEL),
                 keda: Cache::new(KEDA_SCALED_JOB_LABEL),
-                outstanding: Outstanding::new(grace),
+                expected: AllExpectations::new(grace),
             }),
             in_place: watch::Sender::new(false),
             listed: watch::Sender::new(()),
@@ -135,8 +134,16 @@ impl Kubernetes {
     }
 
     async fn launch_once(&self, launch: &Launch) -> Result<Launched, Error> {
-        self.known().outstanding.begun(&launch.id);
-        let sending = || self.known().outstanding.sent(&launch.id, Instant::now());
+        let name = &launch.id.name;
+        let expect = |tell: &dyn Fn(&mut Expectations)| {
+            let mut known = self.known();
+            let owner = launch.owner_uid();
+            if let Some(expectations) = owner.and_then(|uid| known.expected.known(uid)) {
+                tell(expectations);
+            }
+        };
+        expect(&|expectations| expectations.launching(name));
+        let sending = || expect(&|expectations| expectations.sending(name, Instant::now()));
         let result = create::create(
             &self.cluster,
             &self.backoff,
@@ -147,24 +154,24 @@ impl Kubernetes {
             sending,
         )
         .await;
-        match &result {
-            Ok(_) => self.known().outstanding.made(&launch.id),
-            Err(Error::Unknown { .. }) => {}
-            Err(_) => self.known().outstanding.refused(&launch.id),
-        }
+        let answered = match &result {
+            Ok(_) => Answered::Exists,
+            Err(Error::Unknown { .. }) => Answered::Unclear,
+            Err(_) => Answered::Refused,
+        };
+        expect(&|expectations| expectations.answered(name, answered));
         result
     }
 
-    /// What is written down names one round only, so that whoever comes after us
-    /// counts the open names of one round only: no new one while an earlier one has any.
+    /// No round is opened while one before it has a create in doubt: a record names one round only.
     async fn account_for_earlier_rounds(&self, scaled_job: &ScaledJob) -> Result<(), Error> {
-        let unclear = || self.known().outstanding.unclear(&scaled_job.uid);
-        if unclear() == 0 {
+        let in_doubt = || self.known().expected.of(&scaled_job.uid).in_doubt();
+        if in_doubt() == 0 {
             return Ok(());
         }
         let object = format!("jobs of {}", scaled_job.id);
         self.settle(scaled_job, &object).await?;
-        match unclear() {
+        match in_doubt() {
             0 => Ok(()),
             left => Err(Error::Unavailable {
                 object,
@@ -173,6 +180,49 @@ impl Kubernetes {
                      nothing is launched until they are seen, or cannot come any more"
                 ),
             }),
+        }
+    }
+
+    async fn open_once(&self, scaled_job: &ScaledJob, round: Round) -> Result<(), Error> {
+        self.account_for_earlier_rounds(scaled_job).await?;
+        // The rounds that the count behind this one knew: those of this process, and what the object told.
+        let told = scaled_job
+            .round
+            .as_ref()
+            .map_or(0, |record| record.round.number);
+        let counted = self
+            .known()
+            .expected
+            .of(&scaled_job.uid)
+            .counted()
+            .max(told);
+        let record = RoundRecord::open(round, &self.holder);
+        round::open(&self.cluster, scaled_job, counted, &record).await?;
+        // Computed before the lock is taken.
+        let names = names::reserved_names(scaled_job, round);
+        let mut known = self.known();
+        let expectations = known.expected.of(&scaled_job.uid);
+        expectations.opened(record, names, Instant::now());
+        Ok(())
+    }
+
+    /// Says the last round closed, if every create of it was answered: whoever comes after us then waits for none of its names.
+    ///
+    /// This is a small patch of its own and not a part of the status write that follows: it must fail when another leader has
+    /// written a round since, and the status must not. A round that stays open costs the next process a minute, so no error of it matters.
+    async fn close_if_answered(&self, scaled_job: &ScaledJob) {
+        let record = self
+            .known()
+            .expected
+            .of(&scaled_job.uid)
+            .to_close()
+            .cloned();
+        let Some(record) = record else {
+            return;
+        };
+        match round::close(&self.cluster, scaled_job, &record).await {
+            Ok(()) => self.known().expected.of(&scaled_job.uid).closed(),
+            Err(error) => debug!("round {} stays open: {error}", record.round.number),
         }
     }
 }
@@ -219,23 +269,11 @@ impl Launcher for Kubernetes {
         scaled_job: &'a ScaledJob,
         round: Round,
     ) -> BoxFuture<'a, Result<(), Error>> {
-        async move {
-            self.account_for_earlier_rounds(scaled_job).await?;
-            // The rounds that the count behind this one knew: those of this process, and what the object told.
-            let told = scaled_job.round.map_or(0, |round| round.number);
-            let known = self.known().outstanding.round(&scaled_job.uid).max(told);
-            round::open(&self.cluster, &self.holder, scaled_job, known, round).await?;
-            self.known().outstanding.reserve(
-                &scaled_job.uid,
-                &scaled_job.id.namespace,
-                round.number,
-                names::reserved_names(scaled_job, round),
-                Standing::Unsent,
-                Instant::now(),
-            );
-            Ok(())
-        }
-        .boxed()
+        self.open_once(scaled_job, round).boxed()
+    }
+
+    fn close_round<'a>(&'a self, scaled_job: &'a ScaledJob) -> BoxFuture<'a, ()> {
+        self.close_if_answered(scaled_job).boxed()
     }
 
     fn launch<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<Launched, Error>> {
@@ -252,7 +290,7 @@ impl Launcher for Kubernetes {
     }
 
     fn forget(&self, uid: &str) {
-        self.known().outstanding.forget(uid, Instant::now());
+        self.known().expected.forget(uid, Instant::now());
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::resource::fields::{Faults, Fields};
 use crate::resource::object::Metadata;
-use crate::resource::{Api, Fault, ROUND_ANNOTATION, Round, ScaledJob};
+use crate::resource::{Api, Fault, RoundRecord, ScaledJob};
 
 pub use annotations::{
     KEDA_PAUSED_ANNOTATION, MANAGED_ANNOTATION, PAUSED_ANNOTATION, is_managed_in_place, pauses,
@@ -71,6 +71,7 @@ fn document(value: &Value, faults: &Faults) -> Option<ScaledJob> {
         .and_then(|fields| spec::read(&fields, faults));
     object.refuse_others();
     let (api, metadata, spec) = (api?, metadata?, spec?);
+    let round = round(value, api, faults);
 
     Some(ScaledJob {
         paused: annotations::paused(api, value, &metadata.annotations),
@@ -88,27 +89,25 @@ fn document(value: &Value, faults: &Faults) -> Option<ScaledJob> {
         pending_pod_conditions: spec.pending_pod_conditions,
         env_source_container: spec.env_source_container,
         triggers: spec.triggers,
-        round: round(value),
+        round,
     })
 }
 
-/// The last round, when both of its numbers can be read: from `status.round`, or from
-/// the annotation of an object managed in place, whose status has no room for it.
-fn round(value: &Value) -> Option<Round> {
-    let read = |round: &Value| {
-        Some(Round {
-            number: round.get("number")?.as_u64()?,
-            jobs: u32::try_from(round.get("jobs")?.as_u64()?).ok()?,
-        })
+/// The last round. A record that cannot be true is a fault: Jobs of that round could be missing from the count.
+fn round(value: &Value, api: Api, faults: &Faults) -> Option<RoundRecord> {
+    let field = match api {
+        Api::Slipway => "status.round",
+        Api::Keda => "metadata.annotations[slipway.dev/round]",
     };
-    let in_status = value.pointer("/status/round").and_then(read);
-    in_status.or_else(|| {
-        let text = value
-            .get("metadata")?
-            .get("annotations")?
-            .get(ROUND_ANNOTATION)?
-            .as_str()?;
-        read(&serde_json::from_str(text).ok()?)
+    RoundRecord::of(value, api).unwrap_or_else(|wrong| {
+        faults.add(
+            field,
+            format!(
+                "is no record of a round: {wrong}. Nothing is launched, because Jobs of that round may be \
+                 missing from the count. Remove the record once you know that none is to come"
+            ),
+        );
+        None
     })
 }
 

@@ -17,6 +17,7 @@ mod identity;
 mod in_place;
 mod manifest;
 pub(crate) mod rights;
+mod rounds;
 mod topics;
 
 /// A ScaledJob on a queue: ten messages a Job, at most fifty Jobs, one poll a second.

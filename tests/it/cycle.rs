@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::{Just, Strategy as Generator, any, prop_assert, prop_oneof};
 use proptest::{collection, proptest};
 use serde_json::{Value, json};
-use slipway::cycle::{Connected, Failure, Memory, Outcome, Verdict, refill, turn};
-use slipway::resource::{Round, ScaledJob, scaled_job};
+use slipway::cycle::{Carried, Connected, Failure, Outcome, Verdict, refill, turn};
+use slipway::resource::{Round, RoundRecord, ScaledJob, scaled_job};
 
 use crate::support::fakes::{Fate, RecordingLauncher, ScriptedSource};
 
@@ -52,7 +52,7 @@ fn on(source: &Arc<ScriptedSource>) -> Connected {
 struct Turns {
     object: ScaledJob,
     triggers: Vec<Trigger>,
-    memory: Memory,
+    memory: Carried,
     launcher: Arc<RecordingLauncher>,
 }
 
@@ -61,7 +61,7 @@ impl Turns {
         Self {
             object: object(spec),
             triggers: sources.iter().map(|source| Ok(on(source))).collect(),
-            memory: Memory::default(),
+            memory: Carried::default(),
             launcher: RecordingLauncher::new(),
         }
     }
@@ -92,8 +92,9 @@ impl Turns {
 
     /// Another process takes over: it knows what is written down, and nothing else.
     fn restart(&mut self) {
-        self.memory = Memory::default();
-        self.object.round = self.launcher.round(&self.object.uid);
+        self.memory = Carried::default();
+        let written = self.launcher.round(&self.object.uid);
+        self.object.round = written.map(|round| RoundRecord::open(round, ""));
     }
 }
 
@@ -218,7 +219,7 @@ async fn a_conflict_launches_nothing_and_the_next_turn_recovers() {
     assert_eq!((outcome.errors.len(), outcome.acted), (1, false));
     assert!(turns.launcher.orders().is_empty());
     // The watch brings what was written meanwhile.
-    turns.object.round = Some(theirs);
+    turns.object.round = Some(RoundRecord::open(theirs, "they"));
     let outcome = turns.again().await;
     assert_eq!(outcome.launched, 4, "{outcome:?}");
     assert_eq!(turns.launcher.round("uid-1").unwrap().number, 8);
@@ -257,6 +258,31 @@ async fn a_record_that_somebody_removed_gives_no_number_twice() {
     assert_eq!(turns.next().await.launched, 1, "the Jobs remember");
     assert_eq!(turns.launcher.round("uid-1").unwrap().number, 5);
     assert_eq!(turns.launcher.unfinished(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_for_more_than_a_round_takes_takes_several_and_stays_one() {
+    let source = ScriptedSource::new([Some(2_500.0)]);
+    let mut turns = Turns::new(json!({"maxReplicaCount": 2_400}), &[&source]);
+    let outcome = turns.next().await;
+    assert_eq!((outcome.launched, outcome.errors.len()), (2_400, 0));
+    let last = Round {
+        number: 3,
+        jobs: 400,
+    };
+    assert_eq!(turns.launcher.round("uid-1"), Some(last));
+    turns.launcher.finish(500);
+    assert_eq!(turns.again().await.launched, 100, "the reading is used up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_that_failed_is_not_followed_by_another_of_its_decision() {
+    let source = ScriptedSource::new([Some(2_500.0)]);
+    let mut turns = Turns::new(json!({"maxReplicaCount": 2_400}), &[&source]);
+    turns.launcher.fates([Fate::Refused]);
+    let outcome = turns.next().await;
+    assert_eq!((outcome.launched, outcome.errors.len()), (999, 1));
+    assert_eq!(turns.again().await.launched, 100, "what the cap kept back");
 }
 
 #[tokio::test(start_paused = true)]

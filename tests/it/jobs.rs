@@ -11,7 +11,7 @@ use slipway::launch::{
     Error, JobState, Launch, Launched, Launcher, OCCURRENCE_ANNOTATION, ROUND_ANNOTATION,
     SCALED_JOB_LABEL,
 };
-use slipway::resource::{Api, ObjectId, Propagation, Round, ScaledJob};
+use slipway::resource::{Api, ObjectId, Propagation, Round, RoundRecord, ScaledJob};
 use slipway::scaling::Strategy;
 
 use crate::support::api_proxy::{Fault, Rule};

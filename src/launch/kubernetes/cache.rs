@@ -50,8 +50,8 @@ pub(super) struct Cache {
 /// What an event of the watch means to others.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// Jobs that were seen, living or going.
-    pub(super) jobs: Vec<ObjectId>,
+    /// Jobs that were seen, living or going: the UID of the controlling owner, and the name.
+    pub(super) jobs: Vec<(Option<String>, String)>,
     /// ScaledJobs of which a Job finished or went.
     pub(super) ended: Vec<ObjectId>,
 }
@@ -149,6 +149,7 @@ impl Cache {
         }
         let state = state_of(job);
         let finished = state.outcome.is_some();
+        let seen = (state.owner_uid.clone(), state.name.clone());
         self.filed.insert(id.clone(), value.clone());
         let before = self
             .jobs
@@ -158,7 +159,7 @@ impl Cache {
         let was_finished = before.is_some_and(|before| before.outcome.is_some());
         let ended = finished && !was_finished;
         Seen {
-            jobs: vec![id],
+            jobs: vec![seen],
             ended: if ended {
                 owner.into_iter().collect()
             } else {
@@ -173,10 +174,7 @@ impl Cache {
     }
 
     fn unfile(&mut self, id: &ObjectId, owner: Option<ObjectId>) -> Seen {
-        let mut seen = Seen {
-            jobs: vec![id.clone()],
-            ended: Vec::new(),
-        };
+        let mut seen = Seen::default();
         let Some(value) = self.filed.remove(id) else {
             return seen;
         };
@@ -184,9 +182,11 @@ impl Cache {
         let owner = owner.unwrap_or_else(|| ObjectId::new(&id.namespace, &value));
         let key = (id.namespace.clone(), value);
         if let Some(jobs) = self.jobs.get_mut(&key) {
-            let removed = jobs.remove(&id.name);
-            if removed.is_some_and(|job| job.outcome.is_none()) {
-                seen.ended.push(owner);
+            if let Some(removed) = jobs.remove(&id.name) {
+                seen.jobs.push((removed.owner_uid, removed.name));
+                if removed.outcome.is_none() {
+                    seen.ended.push(owner);
+                }
             }
             if jobs.is_empty() {
                 self.jobs.remove(&key);

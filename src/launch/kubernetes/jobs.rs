@@ -2,30 +2,33 @@
 //!
 //! The first count of an object that had rounds before this process knew it is
 //! held against a consistent list. Afterwards the watch may lag: every name of a
-//! round counts until the watch shows it (`outstanding`), and a Job that the
-//! watch has shown counts until it shows its end. A lag can only make the count
-//! too high, never too low.
+//! round counts until the watch shows it (`expectations`), and a Job that the
+//! watch has shown counts until it shows its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
 use futures::future::{Either, join_all, select};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use kube::runtime::watcher;
 use tracing::warn;
 
 use super::cache::{Cache, WatchedJob, state_of};
 use super::follow::{self, Shown, Trouble};
-use super::outstanding::{List, Reserved, Standing};
-use super::{Kubernetes, jobs_path, label_of, names};
+use super::{Kubernetes, job_path, jobs_path, label_of, names, unavailable, unreadable};
+use crate::cluster::{Budget, Call};
+use crate::launch::round::{Expected, ListNeed, Listed, expects_names};
 use crate::launch::{
     Error, JobState, KEDA_SCALED_JOB_LABEL, OCCURRENCE_ANNOTATION, ROUND_ANNOTATION,
     SCALED_JOB_LABEL,
 };
-use crate::resource::{Api, ObjectId, ScaledJob};
+use crate::resource::{Api, ObjectId, RoundRecord, ScaledJob};
 
 /// A count waits this long for the first list: objects are often read before it is complete.
 const FIRST_LIST: Duration = Duration::from_secs(10);
+
+/// Jobs read by name at once, for one object: few, because it happens only where somebody takes our labels off.
+const READS_AT_ONCE: usize = 4;
 
 impl Kubernetes {
     /// Keeps the cache up to date until told to stop. Nothing is counted before it runs.
@@ -81,8 +84,10 @@ impl Kubernetes {
             watcher::Event::Apply(job) => cache.applied(job),
             watcher::Event::Delete(job) => cache.deleted(&job),
         };
-        for job in &seen.jobs {
-            known.outstanding.seen(job);
+        for (owner, name) in &seen.jobs {
+            if let Some(expectations) = owner.as_ref().and_then(|uid| known.expected.known(uid)) {
+                expectations.seen(name);
+            }
         }
         drop(known);
         if is_list {
@@ -100,10 +105,10 @@ impl Kubernetes {
         }
         self.first_list(label_of(scaled_job.api), &scaled_job.id.namespace)
             .await;
-        match self.look(scaled_job, &object)? {
-            List::Needless => {}
-            List::Needed => self.settle(scaled_job, &object).await?,
-            List::Useful => {
+        match self.learn(scaled_job, &object)? {
+            ListNeed::None => {}
+            ListNeed::Needed => self.settle(scaled_job, &object).await?,
+            ListNeed::Useful => {
                 if let Err(error) = self.settle(scaled_job, &object).await {
                     warn!(
                         error = &error as &dyn std::error::Error,
@@ -112,6 +117,7 @@ impl Kubernetes {
                 }
             }
         }
+        self.close_if_answered(scaled_job).await;
         let mut jobs = self.union(scaled_job);
         let pods_matter = scaled_job.policy.strategy.counts_pending()
             && jobs.iter().any(|job| job.outcome.is_none());
@@ -139,96 +145,120 @@ impl Kubernetes {
     }
 
     /// Takes note of a round that others opened; tells whether a consistent list is called for.
-    fn look(&self, scaled_job: &ScaledJob, object: &str) -> Result<List, Error> {
+    fn learn(&self, scaled_job: &ScaledJob, object: &str) -> Result<ListNeed, Error> {
         let label = label_of(scaled_job.api);
-        let id = &scaled_job.id;
-        let mut known = self.known();
-        if !known.cache(label).is_synced(&id.namespace) {
-            return Err(not_synced(
-                object,
-                known.cache(label).trouble(&id.namespace),
-            ));
-        }
-        let now = Instant::now();
-        if let Some(round) = scaled_job.round
-            && known.outstanding.is_news(&scaled_job.uid, round.number)
+        let (id, uid) = (&scaled_job.id, &scaled_job.uid);
         {
-            let mut names = names::reserved_names(scaled_job, round);
-            names.retain(|(name, _)| {
-                let job = ObjectId::new(&id.namespace, name);
-                !known.cache(label).contains(&job)
-            });
-            known.outstanding.reserve(
-                &scaled_job.uid,
-                &id.namespace,
-                round.number,
-                names,
-                Standing::Unclear,
-                now,
-            );
+            let known = self.known();
+            let cache = known.cache(label);
+            if !cache.is_synced(&id.namespace) {
+                return Err(not_synced(object, cache.trouble(&id.namespace)));
+            }
         }
-        Ok(known.outstanding.list(&scaled_job.uid, now))
+        let is_news = |record: &&RoundRecord| self.known().expected.of(uid).is_news(record);
+        if let Some(record) = scaled_job.round.as_ref().filter(is_news) {
+            // Computed before the lock is taken.
+            let mut names = if expects_names(record, &self.holder) {
+                names::reserved_names(scaled_job, record.round)
+            } else {
+                Vec::new()
+            };
+            let mut known = self.known();
+            let cache = known.cache(label);
+            names.retain(|(name, _)| !cache.contains(&ObjectId::new(&id.namespace, name)));
+            let expectations = known.expected.of(uid);
+            expectations.learnt(record.clone(), names, Instant::now());
+        }
+        let mut known = self.known();
+        let grace = known.expected.grace;
+        Ok(known.expected.of(uid).list(Instant::now(), grace))
     }
 
-    /// One consistent list of the object's Jobs, held against the open names.
+    /// One consistent list of the object's Jobs, held against the expected names.
     pub(super) async fn settle(&self, scaled_job: &ScaledJob, object: &str) -> Result<(), Error> {
-        let namespace = &scaled_job.id.namespace;
+        let id = &scaled_job.id;
         let asked_at = Instant::now();
-        let jobs: Vec<WatchedJob> = self.list(&jobs_path(namespace), scaled_job, object).await?;
-        let jobs: Vec<JobState> = jobs.into_iter().map(state_of).collect();
-        let names = |jobs: &[JobState]| -> BTreeSet<String> {
-            jobs.iter().map(|job| job.name.clone()).collect()
-        };
-        let listed = names(&jobs);
-        let unfinished: Vec<JobState> = jobs
-            .into_iter()
-            .filter(|job| job.outcome.is_none())
-            .collect();
-        let mut known = self.known();
-        known
-            .outstanding
-            .settle(&scaled_job.uid, namespace, &names(&unfinished), asked_at);
-        // Jobs of the rounds before somebody else's, which the watch does not show yet.
-        let label = label_of(scaled_job.api);
-        let unseen: Vec<_> = unfinished
-            .into_iter()
-            .filter(|job| {
-                !known
-                    .cache(label)
-                    .contains(&ObjectId::new(namespace, &job.name))
-            })
-            .map(|job| {
-                let occurrence = job.annotations.get(OCCURRENCE_ANNOTATION);
-                (job.name, occurrence.cloned().unwrap_or_default())
-            })
-            .collect();
-        let round = scaled_job.round.map_or(0, |round| round.number);
-        known.outstanding.reserve(
-            &scaled_job.uid,
-            namespace,
-            round,
-            unseen,
-            Standing::Made,
-            asked_at,
-        );
-        for name in listed {
-            known.outstanding.made(&ObjectId::new(namespace, name));
+        let jobs: Vec<WatchedJob> = self
+            .list(&jobs_path(&id.namespace), scaled_job, object)
+            .await?;
+        let mut listed = Listed::default();
+        for job in jobs {
+            add(&mut listed, state_of(job));
         }
+        let missing = {
+            let mut known = self.known();
+            let grace = known.expected.grace;
+            let expectations = known.expected.of(&scaled_job.uid);
+            expectations.missing(&listed, asked_at, grace)
+        };
+        let reads = missing.into_iter().map(|name| self.by_name(id, name));
+        let reads = futures::stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+        let found: Vec<Option<JobState>> = reads.try_collect().await?;
+        for job in found.into_iter().flatten() {
+            add(&mut listed, job);
+        }
+        let known = &mut *self.known();
+        let grace = known.expected.grace;
+        let cache = match scaled_job.api {
+            Api::Slipway => &known.slipway,
+            Api::Keda => &known.keda,
+        };
+        let is_seen = |name: &str| cache.contains(&ObjectId::new(&id.namespace, name));
+        let expectations = known.expected.of(&scaled_job.uid);
+        expectations.settle(&listed, is_seen, asked_at, grace);
         Ok(())
+    }
+
+    /// A consistent read of one Job, whatever its labels say.
+    async fn by_name(
+        &self,
+        scaled_job: &ObjectId,
+        name: String,
+    ) -> Result<Option<JobState>, Error> {
+        let id = ObjectId::new(&scaled_job.namespace, name);
+        let object = format!("job {id}");
+        let cluster = self.cluster.clone().with(Budget::Reads);
+        let answer = cluster.send(Call::get(job_path(&id))).await;
+        let answer = answer.map_err(|error| unavailable(&object, &error))?;
+        match answer.status {
+            404 => Ok(None),
+            200..300 => {
+                let job = answer.json::<WatchedJob>();
+                job.map(|job| Some(state_of(job)))
+                    .map_err(|error| unavailable(&object, &error))
+            }
+            _ => Err(unreadable(&object, &answer)),
+        }
     }
 
     fn union(&self, scaled_job: &ScaledJob) -> Vec<JobState> {
         let label = label_of(scaled_job.api);
+        let namespace = &scaled_job.id.namespace;
         let value = names::label_value(&scaled_job.id.name);
-        let known = self.known();
-        let mut jobs: Vec<JobState> = known
-            .cache(label)
-            .of(&scaled_job.id.namespace, &value)
-            .cloned()
+        let mut known = self.known();
+        let mut jobs: Vec<JobState> = known.cache(label).of(namespace, &value).cloned().collect();
+        let expected: Vec<JobState> = known
+            .expected
+            .of(&scaled_job.uid)
+            .names()
+            .map(|(name, expected)| unseen(scaled_job, name, expected))
             .collect();
-        let open = known.outstanding.of(&scaled_job.uid);
-        jobs.extend(open.map(|(name, reserved)| unseen(scaled_job, name, reserved)));
+        // One without its owner is seen, and expected still.
+        let cache = known.cache(label);
+        let is_unseen = |job: &JobState| !cache.contains(&ObjectId::new(namespace, &job.name));
+        jobs.extend(expected.into_iter().filter(is_unseen));
         jobs
+    }
+}
+
+/// Sorts a Job of a consistent list.
+fn add(listed: &mut Listed, job: JobState) {
+    if job.outcome.is_some() {
+        listed.finished.insert(job.name);
+    } else {
+        let occurrence = job.annotations.get(OCCURRENCE_ANNOTATION);
+        let occurrence = occurrence.cloned().unwrap_or_default();
+        listed.unfinished.insert(job.name, occurrence);
     }
 }
 
@@ -267,8 +297,8 @@ pub(super) fn not_synced(object: &str, trouble: Option<&Trouble>) -> Error {
     }
 }
 
-/// A reserved name as the unfinished Job it may be.
-fn unseen(scaled_job: &ScaledJob, name: &str, reserved: &Reserved) -> JobState {
+/// An expected name as the unfinished Job it may be.
+fn unseen(scaled_job: &ScaledJob, name: &str, expected: &Expected) -> JobState {
     JobState {
         name: name.to_owned(),
         uid: None,
@@ -276,9 +306,9 @@ fn unseen(scaled_job: &ScaledJob, name: &str, reserved: &Reserved) -> JobState {
         annotations: BTreeMap::from([
             (
                 OCCURRENCE_ANNOTATION.to_owned(),
-                reserved.occurrence.clone(),
+                expected.occurrence.clone(),
             ),
-            (ROUND_ANNOTATION.to_owned(), reserved.round.to_string()),
+            (ROUND_ANNOTATION.to_owned(), expected.round.to_string()),
         ]),
         outcome: None,
         created_at: None,

@@ -1,54 +1,24 @@
-//! Rounds, written down before their first Job.
+//! Rounds, written down before their first Job and said closed after their last.
 //!
-//! In `status.round` of a ScaledJob of ours; in the annotation
-//! `slipway.dev/round` of one managed in place, because KEDA's CRD drops status
-//! fields that it does not know. Exactly one writer gets a number: the patch
-//! carries the `resourceVersion` of the object whose round was looked at, and the
-//! record carries the holder, so that a writer whose patch had no clear answer
-//! can tell its own record from another's.
+//! Exactly one writer gets a number: the patch carries the `resourceVersion` of the object whose
+//! record was looked at, and the record carries the holder, so that a writer whose patch had no
+//! clear answer can tell its own record from another's. What may be written is decided in
+//! [`crate::launch::round`].
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{refusal, unavailable, unknown, unreadable};
 use crate::cluster::{Call, Cluster};
+use crate::launch::round::{Opening, opening};
 use crate::launch::{Error, ROUND_ANNOTATION};
-use crate::resource::{Api, Round, ScaledJob};
+use crate::resource::{Api, RoundRecord, ScaledJob};
 
 /// Tries against others who change the object in between (a status, an edit).
 const TRIES: usize = 6;
 const DEADLINE: Duration = Duration::from_secs(5);
-
-/// The part of a ScaledJob that decides who may write.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Versioned {
-    metadata: Metadata,
-    #[serde(default)]
-    status: Value,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    uid: String,
-    resource_version: String,
-    #[serde(default)]
-    annotations: Value,
-}
-
-/// A round as it is written down.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-struct Record {
-    number: u64,
-    jobs: u32,
-    /// Which process opened it.
-    #[serde(default)]
-    holder: String,
-}
 
 /// A name for this process that no other has: 16 hexadecimal digits.
 pub fn new_holder() -> String {
@@ -56,40 +26,34 @@ pub fn new_holder() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
-/// Writes the round down, if nobody has written one since `known`: the newest
+/// Writes the round down, if nobody has written one since `counted`: the newest
 /// round that the decision behind this one counted with.
 ///
 /// # Errors
 ///
-/// [`Error::Conflict`] when another round was written since; [`Error::Gone`] when the object
-/// is gone or another one has its name; [`Error::Unknown`] when it may have been written.
+/// [`Error::Conflict`] when another round was written since, or what stands there cannot be read;
+/// [`Error::Gone`] when the object is gone or another one has its name; [`Error::Unknown`] when it may have been written.
 pub(super) async fn open(
     cluster: &Cluster,
-    holder: &str,
     scaled_job: &ScaledJob,
-    known: u64,
-    round: Round,
+    counted: u64,
+    wanted: &RoundRecord,
 ) -> Result<(), Error> {
     let object = format!("scaledjob {}", scaled_job.id);
-    let wanted = Record {
-        number: round.number,
-        jobs: round.jobs,
-        holder: holder.to_owned(),
-    };
     let mut unclear = None;
     for _ in 0..TRIES {
         let current = read(cluster, &object, scaled_job).await;
         // A patch without a clear answer may have been applied: then "cannot be read" is "nobody knows".
         let current = current.map_err(|error| unclear.clone().unwrap_or(error))?;
-        let written = recorded(scaled_job.api, &current);
-        if written == wanted {
-            return Ok(());
-        }
-        // Less than what is known is what somebody left who replaced the object, and our record with it.
-        if written.number > known || written.number >= wanted.number {
+        let Ok(written) = RoundRecord::of(&current, scaled_job.api) else {
             return Err(Error::Conflict { object });
+        };
+        match opening(written.as_ref(), wanted, counted) {
+            Opening::Written => return Ok(()),
+            Opening::Conflict => return Err(Error::Conflict { object }),
+            Opening::Write => {}
         }
-        let call = patch(scaled_job, &wanted, &current.metadata.resource_version);
+        let call = patch(scaled_job, wanted, &current["metadata"]["resourceVersion"]);
         match cluster.send(call.within(DEADLINE)).await {
             Err(error) => unclear = Some(unknown(&object, &error)),
             Ok(answer) if answer.is_success() => return Ok(()),
@@ -104,7 +68,52 @@ pub(super) async fn open(
     Err(unclear.unwrap_or(Error::Conflict { object }))
 }
 
-async fn read(cluster: &Cluster, object: &str, scaled_job: &ScaledJob) -> Result<Versioned, Error> {
+/// Says a round closed, if its record is still the one that stands there.
+///
+/// One patch, which tests what it replaces. So it needs no `resourceVersion`, and a status written in between does not matter.
+///
+/// # Errors
+///
+/// [`Error`] when the record may still say that the round is open.
+pub(super) async fn close(
+    cluster: &Cluster,
+    scaled_job: &ScaledJob,
+    record: &RoundRecord,
+) -> Result<(), Error> {
+    let object = format!("scaledjob {}", scaled_job.id);
+    let closed = RoundRecord {
+        open: false,
+        ..record.clone()
+    };
+    let mut steps = vec![json!({"op": "test", "path": "/metadata/uid", "value": scaled_job.uid})];
+    let (path, tests, value) = match scaled_job.api {
+        Api::Slipway => {
+            let number = ("/status/round/number", json!(record.round.number));
+            let holder = ("/status/round/holder", json!(record.holder));
+            ("/status/round", vec![number, holder], closed.to_value())
+        }
+        Api::Keda => {
+            let path = "/metadata/annotations/slipway.dev~1round";
+            let [before, after] = [record, &closed].map(|record| record.to_value().to_string());
+            (path, vec![(path, json!(before))], json!(after))
+        }
+    };
+    let tests = tests.into_iter();
+    steps.extend(tests.map(|(path, value)| json!({"op": "test", "path": path, "value": value})));
+    steps.push(json!({"op": "replace", "path": path, "value": value}));
+    let call = Call::json_patch(record_path(scaled_job), Value::Array(steps));
+    let answer = cluster
+        .send(call.within(DEADLINE))
+        .await
+        .map_err(|error| unknown(&object, &error))?;
+    match answer.status {
+        // 404, 422: the object is gone, or another record stands there. Nobody has to be told of this one.
+        200..300 | 404 | 422 => Ok(()),
+        _ => Err(refusal(&object, &answer)),
+    }
+}
+
+async fn read(cluster: &Cluster, object: &str, scaled_job: &ScaledJob) -> Result<Value, Error> {
     let answer = cluster
         .send(Call::get(path(scaled_job)).within(DEADLINE))
         .await
@@ -112,8 +121,8 @@ async fn read(cluster: &Cluster, object: &str, scaled_job: &ScaledJob) -> Result
     if !answer.is_success() {
         return Err(unreadable(object, &answer));
     }
-    let current: Versioned = answer.json().map_err(|error| unavailable(object, &error))?;
-    if current.metadata.uid != scaled_job.uid {
+    let current: Value = answer.json().map_err(|error| unavailable(object, &error))?;
+    if current["metadata"]["uid"] != *scaled_job.uid {
         return Err(Error::Gone {
             object: object.to_owned(),
         });
@@ -121,38 +130,26 @@ async fn read(cluster: &Cluster, object: &str, scaled_job: &ScaledJob) -> Result
     Ok(current)
 }
 
-/// The round that the object tells of; 0 before the first.
-fn recorded(api: Api, current: &Versioned) -> Record {
-    match api {
-        Api::Slipway => Record::deserialize(&current.status["round"]).unwrap_or_default(),
-        Api::Keda => current.metadata.annotations[ROUND_ANNOTATION]
-            .as_str()
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default(),
-    }
+fn patch(scaled_job: &ScaledJob, record: &RoundRecord, resource_version: &Value) -> Call {
+    let record = record.to_value();
+    let body = match scaled_job.api {
+        Api::Slipway => json!({
+            "metadata": {"resourceVersion": resource_version},
+            "status": {"round": record},
+        }),
+        Api::Keda => json!({"metadata": {
+            "resourceVersion": resource_version,
+            "annotations": {ROUND_ANNOTATION: record.to_string()},
+        }}),
+    };
+    Call::merge_patch(record_path(scaled_job), body)
 }
 
-fn patch(scaled_job: &ScaledJob, record: &Record, resource_version: &str) -> Call {
-    let round = json!({
-        "number": record.number,
-        "jobs": record.jobs,
-        "holder": record.holder,
-    });
+/// Where the record is written.
+fn record_path(scaled_job: &ScaledJob) -> String {
     match scaled_job.api {
-        Api::Slipway => Call::merge_patch(
-            format!("{}/status", path(scaled_job)),
-            json!({
-                "metadata": {"resourceVersion": resource_version},
-                "status": {"round": round},
-            }),
-        ),
-        Api::Keda => Call::merge_patch(
-            path(scaled_job),
-            json!({"metadata": {
-                "resourceVersion": resource_version,
-                "annotations": {ROUND_ANNOTATION: round.to_string()},
-            }}),
-        ),
+        Api::Slipway => format!("{}/status", path(scaled_job)),
+        Api::Keda => path(scaled_job),
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::resource::{ObjectId, Propagation, Rollout, TriggerKind};
+use crate::resource::{ObjectId, Propagation, Rollout, Round, TriggerKind};
 use crate::scaling::{Bounds, Calculation, Strategy};
 
 fn minimal() -> Value {
@@ -132,11 +132,32 @@ fn everything_written_is_read() {
     );
     assert_eq!(
         scaled_job.round,
-        Some(Round {
-            number: 4,
-            jobs: 10
+        Some(RoundRecord {
+            round: Round {
+                number: 4,
+                jobs: 10
+            },
+            holder: String::new(),
+            open: true,
         })
     );
+}
+
+#[test]
+fn a_record_of_a_round_that_cannot_be_true_is_a_fault() {
+    let mut document = minimal();
+    document["status"] = json!({"round": {"number": 1, "jobs": 4_000_000_000_u64}});
+    let faults = faults(&document);
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].starts_with("status.round: is no record of a round: its jobs"));
+}
+
+#[test]
+fn a_round_in_the_annotation_of_an_object_of_our_own_says_nothing() {
+    let mut document = minimal();
+    document["metadata"]["annotations"] =
+        json!({"slipway.dev/round": "{\"number\":1,\"jobs\":40}"});
+    assert_eq!(parse(&document).unwrap().round, None);
 }
 
 #[test]

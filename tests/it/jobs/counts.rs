@@ -3,13 +3,18 @@
 use super::*;
 
 /// The launches of an opened round, under the names that the launcher counts.
-async fn launches_of(launcher: &Kubernetes, scaled_job: &ScaledJob) -> Vec<Launch> {
+pub(super) async fn launches_of(launcher: &Kubernetes, scaled_job: &ScaledJob) -> Vec<Launch> {
     let open = launcher.jobs(scaled_job).await.expect("a count");
     open.iter()
         .filter(|job| job.uid.is_none())
         .map(|job| {
             let occurrence = &job.annotations[OCCURRENCE_ANNOTATION];
-            launch(&scaled_job.id.namespace, &job.name, occurrence, 1)
+            let mut launch = launch(&scaled_job.id.namespace, &job.name, occurrence, 1);
+            launch.manifest["metadata"]["ownerReferences"] = json!([{
+                "apiVersion": "slipway.dev/v1alpha1", "kind": "ScaledJob", "controller": true,
+                "name": scaled_job.id.name, "uid": scaled_job.uid,
+            }]);
+            launch
         })
         .collect()
 }
@@ -19,7 +24,7 @@ fn unfinished(jobs: &[JobState]) -> usize {
 }
 
 /// Runs a test beside the launcher's watches, and ends them with it.
-async fn while_running(launcher: &Kubernetes, test: impl Future<Output = ()>) {
+pub(super) async fn while_running(launcher: &Kubernetes, test: impl Future<Output = ()>) {
     let (ended, end) = tokio::sync::oneshot::channel::<()>();
     let test = async {
         test.await;
@@ -34,7 +39,7 @@ async fn while_running(launcher: &Kubernetes, test: impl Future<Output = ()>) {
     .await;
 }
 
-async fn synced(launcher: &Kubernetes, scaled_job: &ScaledJob) {
+pub(super) async fn synced(launcher: &Kubernetes, scaled_job: &ScaledJob) {
     await_until("the first list", DEADLINE, async || {
         launcher.jobs(scaled_job).await.ok()
     })
@@ -148,7 +153,7 @@ async fn another_process_counts_the_round_it_finds_written() {
     first.open_round(&resize, round).await.expect("a round");
     drop(first);
 
-    resize.round = Some(round);
+    resize.round = Some(RoundRecord::open(round, "another"));
     let second = world.launcher(LATEST_CREATE);
     while_running(&second, async {
         synced(&second, &resize).await;
@@ -187,6 +192,37 @@ async fn an_ended_job_is_told_to_the_loop_once() {
             .expect("told");
         assert!(ended.contains(&resize.id));
         assert!(launcher.jobs(&resize).await.expect("a count").is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_running_job_without_our_label_goes_on_counting() {
+    let world = World::new("stripped").await;
+    let launcher = world.launcher(Duration::from_secs(1));
+    let resize = world.resize().await;
+    while_running(&launcher, async {
+        synced(&launcher, &resize).await;
+        let round = Round { number: 1, jobs: 1 };
+        launcher.open_round(&resize, round).await.expect("a round");
+        let mut launch = launches_of(&launcher, &resize).await.remove(0);
+        // As a policy of the cluster would.
+        launch.manifest["metadata"]["labels"] = json!({});
+        launcher.launch(&launch).await.expect("a Job");
+        let job = format!("{}/{}", world.jobs_path(), launch.id.name);
+        await_until("it is read by name", DEADLINE, async || {
+            let jobs = launcher.jobs(&resize).await.expect("a count");
+            assert_eq!(unfinished(&jobs), 1);
+            (world.proxy.calls("GET", &job) > 0).then_some(())
+        })
+        .await;
+        assert_eq!(launcher.jobs(&resize).await.expect("a count").len(), 1);
+        world.delete(&job).await;
+        await_until("it stops counting", DEADLINE, async || {
+            let jobs = launcher.jobs(&resize).await.expect("a count");
+            jobs.is_empty().then_some(())
+        })
+        .await;
     })
     .await;
 }
@@ -260,7 +296,7 @@ async fn jobs_of_another_process_count_although_the_watch_is_silent() {
         }
         let round = Round { number: 2, jobs: 3 };
         other.open_round(&resize, round).await.expect("a round");
-        resize.round = Some(round);
+        resize.round = Some(RoundRecord::open(round, "another"));
 
         let list = Rule::on("GET", world.jobs_path(), Fault::Refuse(500));
         world.proxy.fault(list.times(1));
