@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use slipway::cluster::{self, Budget, Call, Cluster, Scope};
-use slipway::cycle::{self, Connected, Memory};
+use slipway::cycle::{self, Carried, Connected};
 use slipway::launch::kubernetes::Kubernetes;
 use slipway::launch::{Launch, Launcher as _};
 use slipway::resource::{Round, ScaledJob, scaled_job};
@@ -138,7 +138,7 @@ async fn turn(cluster: &Cluster, launcher: &Arc<Kubernetes>, namespace: &str, ro
         activation: 0.0,
         source: Arc::new(Thousand),
     })];
-    let mut memory = Memory::default();
+    let mut memory = Carried::default();
     let start = Instant::now();
     let outcome = cycle::turn(
         &object,

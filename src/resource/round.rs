@@ -138,16 +138,12 @@ impl RoundRecord {
 mod tests {
     use super::*;
 
-    fn parse(record: Value) -> Result<RoundRecord, String> {
-        RoundRecord::parse(&record)
-    }
-
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let mut record = RoundRecord::open(Round { number: 7, jobs: 3 }, "me");
-        assert_eq!(parse(record.to_value()), Ok(record.clone()));
+        assert_eq!(RoundRecord::parse(&record.to_value()), Ok(record.clone()));
         record.open = false;
-        assert_eq!(parse(record.to_value()), Ok(record));
+        assert_eq!(RoundRecord::parse(&record.to_value()), Ok(record));
     }
 
     #[test]
@@ -164,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_record_from_before_rounds_closed_is_open() {
-        let record = parse(json!({"number": 4, "jobs": 5_000})).unwrap();
+        let record = RoundRecord::parse(&json!({"number": 4, "jobs": 5_000})).unwrap();
         assert!(record.open);
         assert_eq!(record.round.jobs, 5_000, "rounds had no largest size then");
     }
@@ -184,7 +180,7 @@ mod tests {
             (json!("1"), "number"),
             (json!([]), "number"),
         ] {
-            let error = parse(record.clone()).expect_err(&record.to_string());
+            let error = RoundRecord::parse(&record).expect_err(&record.to_string());
             assert!(error.contains(words), "{record}: {error}");
         }
     }
