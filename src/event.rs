@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::resource::event_job::{Format, IdPart, Origin};
+use crate::resource::event_job::{BindSource, Format, IdPart};
 use crate::resource::json_text;
 use crate::resource::query::Query;
 
@@ -33,14 +33,14 @@ pub struct Event {
     /// What came beside it.
     pub attributes: Attributes,
     /// Its identity by its format's rule, or why it has none.
-    pub identity: Result<Identity, Refusal>,
+    pub identity: Result<EventIdentity, Refusal>,
     /// Where the sender's trace goes on.
     pub trace: Option<Trace>,
 }
 
 /// Which event it is: the same however often, and whichever way, it is delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Identity {
+pub struct EventIdentity {
     /// Who tells ids apart: `account/region/source` for EventBridge, the topic for SNS, `source` for CloudEvents, empty for JSON.
     pub source: String,
     /// The id within it.
@@ -108,7 +108,7 @@ impl Event {
     /// # Errors
     ///
     /// [`Refusal`] naming the part that the event does not have.
-    pub fn identity(&self, id_from: &[IdPart]) -> Result<Identity, Refusal> {
+    pub fn identity(&self, id_from: &[IdPart]) -> Result<EventIdentity, Refusal> {
         let id = match id_from {
             [] => return self.identity.clone(),
             [part] => self.part(part)?.into_owned(),
@@ -125,7 +125,7 @@ impl Event {
             }
         };
         let own = self.identity.as_ref().ok();
-        Ok(Identity {
+        Ok(EventIdentity {
             source: String::new(),
             id,
             replay: own.and_then(|identity| identity.replay.clone()),
@@ -159,10 +159,10 @@ impl Event {
 
     /// What a binding gets: a text as it is, a number or a boolean as it was written, a list or an object as
     /// compact JSON; `None` when there is nothing, or null.
-    pub fn find(&self, origin: &Origin) -> Option<Cow<'_, str>> {
+    pub fn find(&self, origin: &BindSource) -> Option<Cow<'_, str>> {
         match origin {
-            Origin::Path(query) => self.at(query),
-            Origin::Header(name) => self.header(name),
+            BindSource::Path(query) => self.at(query),
+            BindSource::Header(name) => self.header(name),
         }
     }
 

@@ -23,7 +23,7 @@ const STANDARD_INPUT: &str = "-";
 
 /// A document and the file it came from.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct FileDocument {
     /// As given, or a file of the folder given.
     pub file: String,
     /// The object.
@@ -34,7 +34,7 @@ pub struct Entry {
 #[derive(Default)]
 pub struct Manifests {
     /// Every document, in the order given; those of kinds that nobody reads too.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<FileDocument>,
     /// The ScaledJobs that are right, with the index of their entry.
     pub scaled_jobs: Vec<(usize, ScaledJob)>,
     /// The EventJobs that are right, with the index of their entry.
@@ -87,7 +87,7 @@ impl fmt::Display for Finding {
     }
 }
 
-impl Entry {
+impl FileDocument {
     /// Something to say about this document, at the line of the field it is about.
     pub fn finding(&self, fault: Fault) -> Finding {
         Finding {
@@ -191,7 +191,7 @@ impl Manifests {
             });
         }
         self.entries
-            .extend(documents.into_iter().map(|document| Entry {
+            .extend(documents.into_iter().map(|document| FileDocument {
                 file: file.to_owned(),
                 document,
             }));

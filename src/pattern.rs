@@ -28,7 +28,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use arrays::{Evidence, Scopes, consistent};
-use document::Node;
+use document::EventNode;
 use parse::Parsed;
 use paths::Paths;
 use scan::Malformed;
@@ -46,7 +46,7 @@ pub struct Error(String);
 
 /// The first field of a pattern that refused an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Mismatch {
     /// Path in the pattern, such as `detail.state`.
     pub field: String,
     /// Why; quotes the pattern, never the event.
@@ -61,7 +61,8 @@ impl Pattern {
     /// What AWS says about it; for a text that is no JSON, the parser's words with line and column.
     pub fn parse(text: &str) -> Result<Self, Error> {
         serde_json::from_str::<Value>(text).map_err(|error| Error(error.to_string()))?;
-        let node = Node::read(text).map_err(|Malformed| Error("not a JSON text".to_owned()))?;
+        let node =
+            EventNode::read(text).map_err(|Malformed| Error("not a JSON text".to_owned()))?;
         Self::compile(&node)
     }
 
@@ -72,10 +73,10 @@ impl Pattern {
     ///
     /// What AWS says about it.
     pub fn from_value(value: &Value) -> Result<Self, Error> {
-        Self::compile(&Node::from(value))
+        Self::compile(&EventNode::from(value))
     }
 
-    fn compile(node: &Node) -> Result<Self, Error> {
+    fn compile(node: &EventNode) -> Result<Self, Error> {
         let parsed = parse::parse(node).map_err(Error)?;
         Ok(Self(Arc::new(Compiled::new(parsed))))
     }
@@ -89,7 +90,7 @@ impl Pattern {
     }
 
     /// Why the event does not match; `None` when it does.
-    pub fn refusal(&self, event: &str) -> Option<Refusal> {
+    pub fn refusal(&self, event: &str) -> Option<Mismatch> {
         explain::refusal(&self.0, event)
     }
 }

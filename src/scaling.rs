@@ -6,7 +6,7 @@
 //! no clock, no lock. Reading sources and counting Jobs are left to others.
 
 use combine::{Demand, Share};
-use strategy::{Situation, Step};
+use strategy::{Situation, StrategyScale};
 
 /// Units of work waiting in one source, at one instant.
 ///
@@ -241,7 +241,7 @@ struct Plan {
     /// What all triggers together ask for.
     demand: Demand,
     /// `None` while the minimum is not reached: the triggers are then not looked at.
-    step: Option<Step>,
+    step: Option<StrategyScale>,
     /// What `min(scaleTo, effectiveMaxScale)` comes to, whether active or not.
     jobs: i64,
 }

@@ -28,7 +28,7 @@ use crate::intake::fetch::trust::Trust;
 use crate::intake::webhook::{self, Deliveries, Webhook};
 use crate::launch::kubernetes::delivered::Delivered;
 use crate::lookup::Lookup;
-use crate::serve::events::{self, Limits};
+use crate::serve::events::{self, DoorLimits};
 use crate::source::eventbridge::Occurrences;
 
 /// All of it, built and not started.
@@ -119,7 +119,7 @@ impl Events {
         };
         tasks.spawn("events", {
             let (webhook, stop) = (self.webhook.clone(), stop.clone());
-            async move { Ok(events::serve(door, webhook, Limits::of_this_process(), stop).await?) }
+            async move { Ok(events::serve(door, webhook, DoorLimits::of_this_process(), stop).await?) }
         });
         tasks.spawn("jobs of events", {
             let (launcher, stop) = (self.launcher.clone(), stop.clone());

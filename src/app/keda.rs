@@ -17,8 +17,8 @@ use crate::resource::connection::{self, Connection};
 use crate::serve::keda::connections::Connections;
 use crate::serve::keda::metrics::Metrics;
 use crate::serve::keda::references::References;
-use crate::serve::keda::server::tls::{self, Files, Tls};
-use crate::serve::keda::server::{self, Limits};
+use crate::serve::keda::server::tls::{self, ServerTls, TlsFiles};
+use crate::serve::keda::server::{self, RpcLimits};
 use crate::serve::keda::{self, Ages, Parts};
 use crate::source::Connect;
 
@@ -28,7 +28,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// All of it, built and not started.
 pub(super) struct Keda {
     service: Arc<keda::Keda>,
-    tls: Option<Arc<Tls>>,
+    tls: Option<Arc<ServerTls>>,
     connections: Arc<Connections>,
     /// `--connections`, and what it held.
     file: Option<(PathBuf, String)>,
@@ -109,7 +109,7 @@ impl Keda {
         tasks.spawn("keda", {
             let (tls, stop) = (self.tls, stop.clone());
             async move {
-                server::serve(port, self.service, tls, Limits::default(), stop).await?;
+                server::serve(port, self.service, tls, RpcLimits::default(), stop).await?;
                 Ok(())
             }
         });
@@ -118,7 +118,7 @@ impl Keda {
 
 /// Looks at the files again and again, until `stop`; what is wrong with them is told, and changes nothing.
 async fn look_again(
-    tls: Option<Arc<Tls>>,
+    tls: Option<Arc<ServerTls>>,
     connections: &Connections,
     mut file: Option<(PathBuf, String)>,
     stop: CancellationToken,
@@ -162,16 +162,16 @@ async fn look_again(
 }
 
 /// What the TLS flags name, if they do.
-fn read_tls(config: &Config) -> Result<Option<Tls>, WrongSettings> {
+fn read_tls(config: &Config) -> Result<Option<ServerTls>, WrongSettings> {
     let (Some(certificate), Some(key)) = (&config.grpc_tls_cert, &config.grpc_tls_key) else {
         return Ok(None);
     };
-    let files = Files {
+    let files = TlsFiles {
         certificate: certificate.clone(),
         key: key.clone(),
         client_ca: config.grpc_client_ca.clone(),
     };
-    let tls = Tls::read(files).map_err(|error| WrongSettings(wrong_tls(&error)));
+    let tls = ServerTls::read(files).map_err(|error| WrongSettings(wrong_tls(&error)));
     tls.map(Some)
 }
 

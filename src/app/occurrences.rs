@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::launch::event_launcher::DeliveredJobs;
 use crate::launch::occurrences;
 use crate::resource::ObjectId;
-use crate::resource::eventbridge::Value;
+use crate::resource::eventbridge::EventJobMeasure;
 use crate::source::eventbridge::{Occurrences, Unknown};
 
 /// Counts what was seen of the EventJobs of a catalog.
@@ -23,7 +23,7 @@ pub(super) struct Seen {
 }
 
 impl Occurrences for Seen {
-    fn count(&self, event_job: &ObjectId, value: Value) -> Result<f64, Unknown> {
+    fn count(&self, event_job: &ObjectId, value: EventJobMeasure) -> Result<f64, Unknown> {
         if self.catalog.get(event_job).is_none() {
             return Err(if self.catalog.is_complete() {
                 Unknown::NoEventJob
@@ -36,8 +36,8 @@ impl Occurrences for Seen {
             seen.map_err(|error| Unknown::NotSeen(error.to_string()))
         };
         match value {
-            Value::Pending => Ok(occurrences::pending(seen()?).into()),
-            Value::Rate { window } => {
+            EventJobMeasure::Pending => Ok(occurrences::pending(seen()?).into()),
+            EventJobMeasure::Rate { window } => {
                 let grace = self.grace;
                 if window > grace {
                     return Err(Unknown::Unusable(format!(

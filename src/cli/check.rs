@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::cli::counted;
 use crate::launch::job::name;
 use crate::lookup::{self, Lookup as _};
-use crate::manifest::{self, Entry, Finding, Manifests};
+use crate::manifest::{self, FileDocument, Finding, Manifests};
 use crate::resource::{self, template, traps};
 use crate::resource::{Fault, ObjectId, ScaledJob, TriggerEntry};
 
@@ -42,12 +42,12 @@ pub struct Args {
     pub strict: bool,
     /// How to print what was found
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
-    pub output: Output,
+    pub output: CheckOutput,
 }
 
 /// How findings are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
+pub enum CheckOutput {
     /// One line each, for people
     Text,
     /// One object, for programs
@@ -62,8 +62,8 @@ pub enum Output {
 pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let findings = check(&manifest::load(&args.files).await).await;
     match args.output {
-        Output::Text => findings.print_text(out)?,
-        Output::Json => findings.print_json(out)?,
+        CheckOutput::Text => findings.print_text(out)?,
+        CheckOutput::Json => findings.print_json(out)?,
     }
     let failed = !findings.faults.is_empty() || (args.strict && !findings.warnings.is_empty());
     Ok(ExitCode::from(u8::from(failed)))
@@ -118,7 +118,7 @@ pub async fn check(manifests: &Manifests) -> Findings {
 }
 
 /// The Job's spec in a document, beside what reading the document has said already.
-fn check_template(entry: &Entry, findings: &mut Findings) {
+fn check_template(entry: &FileDocument, findings: &mut Findings) {
     let value = &entry.document.value;
     let object_name = entry.document.id.name.as_str();
     let opinion = match entry.document.kind.as_str() {
@@ -169,7 +169,7 @@ fn reserved(object_name: &str) -> String {
 /// One trigger, with what it refers to if that is in the files.
 async fn check_trigger(
     manifests: &Manifests,
-    entry: &Entry,
+    entry: &FileDocument,
     scaled_job: &ScaledJob,
     trigger: &TriggerEntry,
     findings: &mut Findings,
@@ -216,7 +216,7 @@ async fn check_trigger(
     }
 }
 
-fn at(entry: &Entry, faults: Vec<Fault>) -> impl Iterator<Item = Finding> {
+fn at(entry: &FileDocument, faults: Vec<Fault>) -> impl Iterator<Item = Finding> {
     faults.into_iter().map(|fault| entry.finding(fault))
 }
 

@@ -17,8 +17,8 @@ use crate::cli::local::show::Screen;
 use crate::cli::{local, runtime};
 use crate::launch::local::{JobPhase, JobView, Local};
 
-use self::cluster::Cluster;
-use self::renewals::{EVENTS, Key, Renewals, TWICE};
+use self::cluster::DemoKafka;
+use self::renewals::{EVENTS, RenewalKey, Renewals, TWICE};
 
 /// Orders waiting when the demo begins.
 const MESSAGES: u32 = 60;
@@ -78,7 +78,7 @@ pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             allow_address: Vec::new(),
         };
         let started = Instant::now();
-        let key = Key::new();
+        let key = RenewalKey::new();
         let manifest = renewals::manifest(&key, &stage.renewed());
         std::fs::write(stage.event_manifest(), manifest).context("the manifest cannot be written")?;
         let deliver = |engine| renewals::deliver(engine, key);
@@ -103,7 +103,7 @@ pub fn work(args: &worker::Args) -> anyhow::Result<ExitCode> {
 /// Everything the demo needs before the engine runs. It is cleared away when dropped.
 #[derive(Debug)]
 pub struct Stage {
-    cluster: Cluster,
+    cluster: DemoKafka,
     folder: PathBuf,
 }
 
@@ -118,7 +118,7 @@ impl Stage {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{} cannot be made", folder.display()))?;
         let stage = Self {
-            cluster: Cluster::start(TOPIC, PARTITIONS)?,
+            cluster: DemoKafka::start(TOPIC, PARTITIONS)?,
             folder: folder.to_owned(),
         };
         stage.cluster.fill(TOPIC, PARTITIONS, MESSAGES).await?;

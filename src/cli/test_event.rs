@@ -18,7 +18,7 @@ use crate::pattern::Pattern;
 use crate::resource::event_job::{self, EventJob, Format};
 use crate::resource::scaled_job::SLIPWAY_API_VERSION;
 
-use report::{Report, Verdict};
+use report::{TestReport, TestVerdict};
 
 /// Standard input.
 const STANDARD_INPUT: &str = "-";
@@ -67,12 +67,12 @@ pub struct Args {
     pub headers: Vec<String>,
     /// How to print what came out
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
-    pub output: Output,
+    pub output: TestOutput,
 }
 
 /// How the outcome is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
+pub enum TestOutput {
     /// One line each, and the Jobs as YAML
     Text,
     /// One object, for programs
@@ -103,10 +103,10 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Err(message) => return Ok(wrong_usage(&message)),
     };
     let reports = match (read(event), &args.pattern, file) {
-        (Err(message), ..) => vec![Report {
+        (Err(message), ..) => vec![TestReport {
             event_job: None,
             index: None,
-            verdict: Verdict::Invalid {
+            verdict: TestVerdict::Invalid {
                 field: event.display().to_string(),
                 message,
             },
@@ -119,8 +119,8 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         (Ok(_), None, None) => Vec::new(),
     };
     match args.output {
-        Output::Text => report::print_text(&reports, out)?,
-        Output::Json => report::print_json(&reports, out)?,
+        TestOutput::Text => report::print_text(&reports, out)?,
+        TestOutput::Json => report::print_json(&reports, out)?,
     }
     Ok(report::exit_code(&reports))
 }
@@ -167,35 +167,35 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-fn test_pattern(pattern: &str, body: &[u8]) -> Report {
+fn test_pattern(pattern: &str, body: &[u8]) -> TestReport {
     let verdict = match Pattern::parse(pattern) {
-        Err(error) => Verdict::Invalid {
+        Err(error) => TestVerdict::Invalid {
             field: "pattern".to_owned(),
             message: error.to_string(),
         },
         Ok(pattern) => match event::open(Format::Json, &Attributes::new(), body) {
-            Ok(Opened::One(event)) => refusal(&pattern, &event).unwrap_or(Verdict::Match(None)),
-            Ok(_) => Verdict::NoEvent("it is no event".to_owned()),
+            Ok(Opened::One(event)) => refusal(&pattern, &event).unwrap_or(TestVerdict::Match(None)),
+            Ok(_) => TestVerdict::NoEvent("it is no event".to_owned()),
             Err(refusal) => invalid(refusal),
         },
     };
-    Report {
+    TestReport {
         event_job: None,
         index: None,
         verdict,
     }
 }
 
-fn refusal(pattern: &Pattern, event: &Event) -> Option<Verdict> {
+fn refusal(pattern: &Pattern, event: &Event) -> Option<TestVerdict> {
     let refusal = pattern.refusal(&event.text)?;
-    Some(Verdict::NoMatch {
+    Some(TestVerdict::NoMatch {
         field: refusal.field,
         message: refusal.reason,
     })
 }
 
-fn invalid(refusal: Refusal) -> Verdict {
-    Verdict::Invalid {
+fn invalid(refusal: Refusal) -> TestVerdict {
+    TestVerdict::Invalid {
         field: refusal.field,
         message: refusal.message,
     }
@@ -207,7 +207,7 @@ fn test_event_jobs(
     name: Option<&str>,
     attributes: &Attributes,
     body: &[u8],
-) -> Vec<Report> {
+) -> Vec<TestReport> {
     let mut reports = Vec::new();
     let meant = manifests.entries.iter().filter(|entry| {
         let document = &entry.document;
@@ -221,10 +221,10 @@ fn test_event_jobs(
             Ok(event_job) => reports.extend(test_event_job(&event_job, attributes, body)),
             Err(faults) => reports.extend(faults.into_iter().map(|fault| {
                 let finding = entry.finding(fault);
-                Report {
+                TestReport {
                     event_job: Some(id.clone()),
                     index: None,
-                    verdict: Verdict::Invalid {
+                    verdict: TestVerdict::Invalid {
                         field: format!(
                             "{}:{}: {}",
                             finding.file, finding.position, finding.fault.field
@@ -236,7 +236,7 @@ fn test_event_jobs(
         }
     }
     if reports.is_empty() {
-        reports.push(Report {
+        reports.push(TestReport {
             event_job: None,
             index: None,
             verdict: nothing_found(manifests, name),
@@ -246,9 +246,9 @@ fn test_event_jobs(
 }
 
 /// Why no EventJob was asked.
-fn nothing_found(manifests: &Manifests, name: Option<&str>) -> Verdict {
+fn nothing_found(manifests: &Manifests, name: Option<&str>) -> TestVerdict {
     if let Some(fault) = manifests.faults.iter().find(|fault| fault.object.is_none()) {
-        return Verdict::Invalid {
+        return TestVerdict::Invalid {
             field: format!("{}:{}", fault.file, fault.position),
             message: fault.fault.message.clone(),
         };
@@ -257,15 +257,15 @@ fn nothing_found(manifests: &Manifests, name: Option<&str>) -> Verdict {
         Some(name) => format!("holds no EventJob of the name {name}"),
         None => format!("holds no EventJob of {SLIPWAY_API_VERSION}"),
     };
-    Verdict::Invalid {
+    TestVerdict::Invalid {
         field: "FILE".to_owned(),
         message,
     }
 }
 
 /// Asks one EventJob about every event of the body.
-fn test_event_job(event_job: &EventJob, attributes: &Attributes, body: &[u8]) -> Vec<Report> {
-    let report = |index: Option<usize>, verdict| Report {
+fn test_event_job(event_job: &EventJob, attributes: &Attributes, body: &[u8]) -> Vec<TestReport> {
+    let report = |index: Option<usize>, verdict| TestReport {
         event_job: Some(event_job.id.clone()),
         index,
         verdict,
@@ -290,17 +290,17 @@ fn test_event_job(event_job: &EventJob, attributes: &Attributes, body: &[u8]) ->
             .collect(),
         Ok(Opened::Confirmation { topic_arn, .. }) => {
             let message = format!("it asks to confirm a subscription to {topic_arn}");
-            vec![report(None, Verdict::NoEvent(message))]
+            vec![report(None, TestVerdict::NoEvent(message))]
         }
         Ok(Opened::Unsubscribed) => {
             let message = "it tells that a subscription ended".to_owned();
-            vec![report(None, Verdict::NoEvent(message))]
+            vec![report(None, TestVerdict::NoEvent(message))]
         }
     }
 }
 
 /// What the door would do with one event, in its order.
-fn verdict(event_job: &EventJob, event: &Event) -> Verdict {
+fn verdict(event_job: &EventJob, event: &Event) -> TestVerdict {
     let no = event_job
         .pattern
         .as_ref()
@@ -313,7 +313,7 @@ fn verdict(event_job: &EventJob, event: &Event) -> Verdict {
         Ok((identity.id, delivery))
     });
     match delivery {
-        Ok((event_id, delivery)) => Verdict::Match(Some(report::Made {
+        Ok((event_id, delivery)) => TestVerdict::Match(Some(report::RenderedJob {
             event_id,
             job: delivery.launch.manifest,
             secret: delivery.file,

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::json::{self, Json};
-use super::{Attributes, Event, Identity, Opened, Refusal, header_field, trace};
+use super::{Attributes, Event, EventIdentity, Opened, Refusal, header_field, trace};
 use crate::resource::json_text::push_quoted;
 
 /// Attributes that every event has.
@@ -60,7 +60,7 @@ fn structured(json: Json, attributes: &Attributes) -> Result<Event, Refusal> {
         return Err(Refusal::new("$.specversion", "must be 1.0"));
     }
     let text = |name: &str| json.value[name].as_str().unwrap_or_default().to_owned();
-    let identity = Identity {
+    let identity = EventIdentity {
         source: text("source"),
         id: text("id"),
         replay: None,

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::json::{self, Json};
-use super::{Attributes, Event, Identity, Opened, Refusal};
+use super::{Attributes, Event, EventIdentity, Opened, Refusal};
 use crate::resource::json_text;
 
 /// The members that tell one event from another.
@@ -40,7 +40,7 @@ pub(super) fn is_envelope(value: &Value) -> bool {
     texts.iter().all(|name| value[*name].is_string()) && value["detail"].is_object()
 }
 
-fn identity(text: &str, value: &Value) -> Result<Identity, Refusal> {
+fn identity(text: &str, value: &Value) -> Result<EventIdentity, Refusal> {
     if value["SystemMetadata"].is_object() && value.get("Data").is_some() {
         return identity_with_metadata(text, value);
     }
@@ -61,7 +61,7 @@ fn identity(text: &str, value: &Value) -> Result<Identity, Refusal> {
             Some(json::text_of(value, "replay-name", ": it must be a replay's name")?.to_owned())
         }
     };
-    Ok(Identity {
+    Ok(EventIdentity {
         source: format!("{account}/{region}/{source}"),
         id: id.to_owned(),
         replay,
@@ -70,7 +70,7 @@ fn identity(text: &str, value: &Value) -> Result<Identity, Refusal> {
 
 /// What a subscriber of a custom bus gets with its metadata: `{Data, Metadata, SystemMetadata}`. `Data` is an
 /// envelope when the event was published as one, and is then the same event as without metadata.
-fn identity_with_metadata(text: &str, value: &Value) -> Result<Identity, Refusal> {
+fn identity_with_metadata(text: &str, value: &Value) -> Result<EventIdentity, Refusal> {
     json::refuse_repeated(text, &["Data", "SystemMetadata"])?;
     let member = |name: &str| {
         let mut members = json_text::members(text).into_iter().flatten();
@@ -95,7 +95,7 @@ fn identity_with_metadata(text: &str, value: &Value) -> Result<Identity, Refusal
         )
     });
     let id = id.map_err(|refusal| inside("SystemMetadata", refusal))?;
-    Ok(Identity {
+    Ok(EventIdentity {
         source: String::new(),
         id: id.to_owned(),
         replay: None,

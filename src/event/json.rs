@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Attributes, Event, Identity, Opened, REPEATED, Refusal, header_field, trace};
+use super::{Attributes, Event, EventIdentity, Opened, REPEATED, Refusal, header_field, trace};
 use crate::resource::json_text;
 
 /// Events of one list that are taken: each has its own copy of the headers, and its own launch to wait for.
@@ -27,7 +27,7 @@ pub(super) fn open(attributes: &Attributes, body: &[u8]) -> Result<Opened, Refus
         .filter_map(|name| attributes.get(*name))
         .find(|id| !id.is_empty());
     let identity = id
-        .map(|id| Identity {
+        .map(|id| EventIdentity {
             source: String::new(),
             id: id.clone(),
             replay: None,
@@ -45,7 +45,7 @@ impl Json {
     pub(super) fn event(
         self,
         attributes: &Attributes,
-        identity: Result<Identity, Refusal>,
+        identity: Result<EventIdentity, Refusal>,
     ) -> Event {
         Event {
             trace: trace::of(attributes),

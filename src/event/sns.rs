@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::json::{self, Json};
-use super::{Attributes, Event, Identity, Opened, Refusal, eventbridge, header_field, trace};
+use super::{Attributes, Event, EventIdentity, Opened, Refusal, eventbridge, header_field, trace};
 
 /// The members that decide what becomes of a body.
 const MEMBERS: [&str; 5] = ["Type", "TopicArn", "MessageId", "Message", "SubscribeURL"];
@@ -42,7 +42,7 @@ fn is_raw(attributes: &Attributes) -> bool {
 
 /// A message, opened when it is an envelope of EventBridge; else the notification as it is.
 fn notification(json: Json, attributes: &Attributes) -> Result<Event, Refusal> {
-    let identity = Identity {
+    let identity = EventIdentity {
         source: json::text_of(&json.value, "TopicArn", HINT)?.to_owned(),
         id: json::text_of(&json.value, "MessageId", HINT)?.to_owned(),
         replay: None,
@@ -77,7 +77,7 @@ fn raw(json: Json, attributes: &Attributes) -> Event {
         })
     };
     let identity = header("x-amz-sns-topic-arn").and_then(|source| {
-        Ok(Identity {
+        Ok(EventIdentity {
             source,
             id: header("x-amz-sns-message-id")?,
             replay: None,

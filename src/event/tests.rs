@@ -11,8 +11,8 @@ fn attributes(headers: &[(&str, &str)]) -> Attributes {
         .collect()
 }
 
-fn identity(source: &str, id: &str, replay: Option<&str>) -> Identity {
-    Identity {
+fn identity(source: &str, id: &str, replay: Option<&str>) -> EventIdentity {
+    EventIdentity {
         source: source.to_owned(),
         id: id.to_owned(),
         replay: replay.map(str::to_owned),
@@ -46,7 +46,7 @@ fn query(text: &str) -> Query {
 }
 
 /// The field that is refused by the event's format, or the identity.
-fn check_identity(rows: &[(&str, Result<Identity, &str>)]) {
+fn check_identity(rows: &[(&str, Result<EventIdentity, &str>)]) {
     for (body, wanted) in rows {
         let event = one(Format::EventBridge, &[], body);
         let told = event.identity(&[]).map_err(|refusal| refusal.field);
@@ -179,7 +179,11 @@ fn a_body_that_is_no_json_is_refused_without_being_quoted() {
 fn bound_values_keep_their_bytes_and_their_digits() {
     let text = r#"{"s":" $(A)\n","n":1.10,"big":12345678901234567890123,"t":true,"z":null,"o":{ "b" : [ 1.0 , "x y" ] },"e":""}"#;
     let event = one(Format::Json, &[("x-h", "v")], text);
-    let find = |path: &str| event.find(&Origin::Path(query(path))).map(Cow::into_owned);
+    let find = |path: &str| {
+        event
+            .find(&BindSource::Path(query(path)))
+            .map(Cow::into_owned)
+    };
     for (path, wanted) in [
         ("$.s", Some(" $(A)\n")),
         ("$.n", Some("1.10")),
@@ -193,7 +197,7 @@ fn bound_values_keep_their_bytes_and_their_digits() {
     ] {
         assert_eq!(find(path).as_deref(), wanted, "{path}");
     }
-    let header = |name: &str| event.find(&Origin::Header(name.to_owned()));
+    let header = |name: &str| event.find(&BindSource::Header(name.to_owned()));
     assert_eq!(header("x-h").as_deref(), Some("v"));
     assert_eq!(header("x-none"), None);
 }

@@ -23,7 +23,7 @@ use super::fetch::trust::Trust;
 
 /// What is known of the sender.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SenderVerdict {
     /// May send.
     Passed,
     /// Its body must be looked at: [`Authenticator::with_body`] decides.
@@ -34,7 +34,7 @@ pub enum Verdict {
     Unavailable(String),
 }
 
-impl Verdict {
+impl SenderVerdict {
     /// Passed whatever else is wrong; otherwise the trouble, if there is one.
     fn of(passed: bool, trouble: Option<String>) -> Self {
         match trouble {
@@ -73,7 +73,7 @@ pub struct Authenticator {
 
 /// One request, as far as it has been read.
 #[derive(Clone, Copy)]
-struct Request<'a> {
+struct ReadSoFar<'a> {
     headers: &'a HeaderMap,
     body: Option<&'a [u8]>,
     now: Timestamp,
@@ -110,7 +110,7 @@ impl Authenticator {
         namespace: &'a str,
         auth: &'a [Auth],
         headers: &'a HeaderMap,
-    ) -> BoxFuture<'a, Verdict> {
+    ) -> BoxFuture<'a, SenderVerdict> {
         Box::pin(self.any(namespace, auth, headers, None))
     }
 
@@ -121,7 +121,7 @@ impl Authenticator {
         auth: &'a [Auth],
         headers: &'a HeaderMap,
         body: &'a [u8],
-    ) -> BoxFuture<'a, Verdict> {
+    ) -> BoxFuture<'a, SenderVerdict> {
         Box::pin(self.any(namespace, auth, headers, Some(body)))
     }
 
@@ -131,7 +131,7 @@ impl Authenticator {
         auth: &'a [Auth],
         topic_arn: &'a str,
         subscribe_url: &'a str,
-    ) -> BoxFuture<'a, Verdict> {
+    ) -> BoxFuture<'a, SenderVerdict> {
         Box::pin(sns::confirm(&*self.fetch, auth, topic_arn, subscribe_url))
     }
 
@@ -141,9 +141,12 @@ impl Authenticator {
         auth: &[Auth],
         headers: &HeaderMap,
         body: Option<&[u8]>,
-    ) -> Verdict {
+    ) -> SenderVerdict {
         let verdict = self.as_remembered(namespace, auth, headers, body).await;
-        let is_refused = matches!(verdict, Verdict::Refused | Verdict::Unavailable(_));
+        let is_refused = matches!(
+            verdict,
+            SenderVerdict::Refused | SenderVerdict::Unavailable(_)
+        );
         if is_refused && auth.iter().any(has_secret) && self.rereads.may(namespace) {
             // A key that was rotated a moment ago may be in the Secret and not in what is remembered of it.
             self.lookup.forget(Some(namespace));
@@ -159,30 +162,30 @@ impl Authenticator {
         auth: &[Auth],
         headers: &HeaderMap,
         body: Option<&[u8]>,
-    ) -> Verdict {
-        let request = Request {
+    ) -> SenderVerdict {
+        let request = ReadSoFar {
             headers,
             body,
             now: (self.clock)(),
         };
-        let mut verdict = Verdict::Refused;
+        let mut verdict = SenderVerdict::Refused;
         for scheme in auth {
             verdict = verdict.or(self.one(namespace, scheme, request).await);
-            if verdict == Verdict::Passed {
+            if verdict == SenderVerdict::Passed {
                 break;
             }
         }
         verdict
     }
 
-    async fn one(&self, namespace: &str, scheme: &Auth, request: Request<'_>) -> Verdict {
+    async fn one(&self, namespace: &str, scheme: &Auth, request: ReadSoFar<'_>) -> SenderVerdict {
         let headers = request.headers;
         let secrets = Secrets {
             lookup: &*self.lookup,
             namespace,
         };
         match scheme {
-            Auth::None => Verdict::Passed,
+            Auth::None => SenderVerdict::Passed,
             Auth::ApiKey { header, keys } => {
                 api_key::api_key(secrets, &self.comparer, headers, header, keys).await
             }
@@ -191,8 +194,8 @@ impl Authenticator {
             }
             Auth::Hmac { scheme, keys } => {
                 match (hmac::claimed(scheme, headers, request.now), request.body) {
-                    (None, _) => Verdict::Refused,
-                    (Some(_), None) => Verdict::NeedsBody,
+                    (None, _) => SenderVerdict::Refused,
+                    (Some(_), None) => SenderVerdict::NeedsBody,
                     (Some(claimed), Some(body)) => {
                         hmac::verify(secrets, scheme, keys, &claimed, body).await
                     }
@@ -203,7 +206,7 @@ impl Authenticator {
                 audience,
                 jwks_url,
             } => {
-                let expected = jwt::Expected {
+                let expected = jwt::ExpectedClaims {
                     issuer,
                     audience,
                     jwks_url,
@@ -211,8 +214,8 @@ impl Authenticator {
                 jwt::verify(&self.issuers, headers, expected, request.now).await
             }
             Auth::Sns { topic_arns } => match request.body {
-                _ if !Sns::is_claimed(headers, topic_arns) => Verdict::Refused,
-                None => Verdict::NeedsBody,
+                _ if !Sns::is_claimed(headers, topic_arns) => SenderVerdict::Refused,
+                None => SenderVerdict::NeedsBody,
                 Some(body) => {
                     self.sns
                         .verify(headers, body, topic_arns, request.now)

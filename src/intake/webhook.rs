@@ -16,7 +16,7 @@ use self::answer::{Answer, Reason, Report};
 use self::clock::Clock;
 use self::metrics::Metrics;
 use self::senders::{Senders, refused};
-use super::auth::{Authenticator, Verdict};
+use super::auth::{Authenticator, SenderVerdict};
 use super::{Body, BodyError, attributes};
 use crate::catalog::{Catalog, Entry, Listed, Shared};
 pub use crate::cycle::delivery::Deliveries;
@@ -150,7 +150,7 @@ impl Webhook {
             Ok(bytes) => bytes,
             Err(answer) => return answer,
         };
-        if verdict == Verdict::NeedsBody {
+        if verdict == SenderVerdict::NeedsBody {
             let verdict =
                 self.authenticator
                     .with_body(&id.namespace, &webhook.auth, request.headers, &bytes);
@@ -210,7 +210,7 @@ impl Webhook {
             Err(answer) => return answer,
         };
         for (auth, verdict) in &mut senders.verdicts {
-            if *verdict == Verdict::NeedsBody {
+            if *verdict == SenderVerdict::NeedsBody {
                 let asked = self
                     .authenticator
                     .with_body(namespace, auth, request.headers, &bytes);
@@ -373,7 +373,7 @@ impl Webhook {
     ) -> Answer {
         let verdict = self.authenticator.confirm(auth, topic_arn, subscribe_url);
         match clock.verdict(verdict).await {
-            Verdict::Passed => {
+            SenderVerdict::Passed => {
                 info!("subscription of EventJob {id} to its SNS topic confirmed");
                 Answer::noted("Confirmed")
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::event::{Event, Identity, Refusal};
+use crate::event::{Event, EventIdentity, Refusal};
 use crate::launch::Launch;
 use crate::resource::ObjectId;
 use crate::resource::event_job::{Concurrency, EventJob};
@@ -93,7 +93,7 @@ impl Delivery {
     pub fn new(
         event_job: &EventJob,
         event: &Event,
-        identity: &Identity,
+        identity: &EventIdentity,
         received_at: Timestamp,
         least_ttl: Duration,
     ) -> Result<Self, Refusal> {

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use secrecy::SecretString;
 
 use crate::lookup::{Error, Lookup};
-use crate::resource::authentication::{self, AuthenticationSpec, Identity};
+use crate::resource::authentication::{self, AuthenticationSpec, WrittenPodIdentity};
 use crate::resource::{AuthenticationRef, Inputs, ObjectId, PodIdentity, ScaledJob, TriggerEntry};
 use environment::Workload;
 use objects::{Objects, Referrer};
@@ -57,19 +57,19 @@ pub async fn inputs(
         let found = Found::read(scaled_job, reference, lookup).await?;
         inputs.auth_params = found.parameters(scaled_job, &mut workload, lookup).await?;
         inputs.pod_identity = match found.spec.identity.clone() {
-            Identity::None => PodIdentity::None,
-            Identity::Aws {
+            WrittenPodIdentity::None => PodIdentity::None,
+            WrittenPodIdentity::Aws {
                 role_arn,
                 external_id,
             } => PodIdentity::Aws {
                 role_arn,
                 external_id,
             },
-            Identity::AwsWorkload => PodIdentity::Aws {
+            WrittenPodIdentity::AwsWorkload => PodIdentity::Aws {
                 role_arn: Some(workload_role(&workload, &found, lookup).await?),
                 external_id: None,
             },
-            Identity::AwsEks => {
+            WrittenPodIdentity::AwsEks => {
                 if let Some(role) = role(&workload.service_account(), lookup).await?.flatten() {
                     let role = SecretString::from(role);
                     inputs.auth_params.insert(ROLE_PARAMETER.to_owned(), role);

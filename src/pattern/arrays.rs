@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::operator::Condition;
+use super::operator::FieldCondition;
 
 /// An element of an array, or the event itself.
-pub(super) type Scope = u32;
-pub(super) const ROOT_SCOPE: Scope = 0;
+pub(super) type ArrayScope = u32;
+pub(super) const ROOT_SCOPE: ArrayScope = 0;
 
 /// Steps after which a branch counts as not met. Only an event that repeats the keys of arrays, so that
 /// several arrays have one path, can need more than a few for each of its elements: without a bound,
@@ -22,15 +22,15 @@ const MOST_STEPS: usize = 1 << 20;
 pub(super) struct Scopes {
     elements: Vec<Element>,
     /// For each array, the first number behind its last element.
-    array_ends: Vec<Scope>,
+    array_ends: Vec<ArrayScope>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Element {
-    parent: Scope,
+    parent: ArrayScope,
     array: u32,
     /// The first number behind what is below it.
-    end: Scope,
+    end: ArrayScope,
 }
 
 impl Scopes {
@@ -42,7 +42,7 @@ impl Scopes {
     }
 
     pub(super) fn open_array(&mut self) -> u32 {
-        self.array_ends.push(Scope::MAX);
+        self.array_ends.push(ArrayScope::MAX);
         index(self.array_ends.len() - 1)
     }
 
@@ -50,14 +50,14 @@ impl Scopes {
         self.array_ends[array as usize] = self.next();
     }
 
-    pub(super) fn open(&mut self, parent: Scope, array: u32) -> Scope {
+    pub(super) fn open(&mut self, parent: ArrayScope, array: u32) -> ArrayScope {
         let scope = self.next();
-        let end = Scope::MAX;
+        let end = ArrayScope::MAX;
         self.elements.push(Element { parent, array, end });
         scope
     }
 
-    pub(super) fn close(&mut self, scope: Scope) {
+    pub(super) fn close(&mut self, scope: ArrayScope) {
         let end = self.next();
         self.elements[scope as usize - 1].end = end;
     }
@@ -68,15 +68,15 @@ impl Scopes {
     }
 
     /// The event itself is 0 and not in the list.
-    fn next(&self) -> Scope {
+    fn next(&self) -> ArrayScope {
         index(self.elements.len()) + 1
     }
 
-    fn element(&self, scope: Scope) -> Option<Element> {
+    fn element(&self, scope: ArrayScope) -> Option<Element> {
         self.elements.get((scope as usize).checked_sub(1)?).copied()
     }
 
-    fn is_below(&self, scope: Scope, above: Scope) -> bool {
+    fn is_below(&self, scope: ArrayScope, above: ArrayScope) -> bool {
         above <= scope
             && self
                 .element(above)
@@ -85,7 +85,7 @@ impl Scopes {
 
     /// If the two lie in different elements of one array: the first scope above `other` that need be
     /// tried against `fixed` instead.
-    fn conflict(&self, fixed: Scope, other: Scope) -> Option<Scope> {
+    fn conflict(&self, fixed: ArrayScope, other: ArrayScope) -> Option<ArrayScope> {
         if self.is_below(fixed, other) || self.is_below(other, fixed) {
             return None;
         }
@@ -102,7 +102,7 @@ impl Scopes {
     }
 
     /// The highest scope above (or at) `scope` that is not also above `other`. Neither is above the other.
-    fn child_apart(&self, mut scope: Scope, other: Scope) -> (Scope, Element) {
+    fn child_apart(&self, mut scope: ArrayScope, other: ArrayScope) -> (ArrayScope, Element) {
         loop {
             let element = self
                 .element(scope)
@@ -123,16 +123,16 @@ fn index(length: usize) -> u32 {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Evidence {
     /// Scopes of the leaves that meet it.
-    pub(super) met: Vec<Scope>,
+    pub(super) met: Vec<ArrayScope>,
     /// Whether there is any leaf under its path.
     pub(super) is_present: bool,
     /// For a condition that absence meets too: scopes of all leaves under its path.
-    pub(super) present: Option<Vec<Scope>>,
+    pub(super) present: Option<Vec<ArrayScope>>,
 }
 
 impl Evidence {
     /// Nothing yet.
-    pub(super) fn of(condition: &Condition) -> Self {
+    pub(super) fn of(condition: &FieldCondition) -> Self {
         Self {
             present: condition.or_absent.then(Vec::new),
             ..Self::default()
@@ -140,7 +140,7 @@ impl Evidence {
     }
 
     /// Counts one leaf under the condition's path.
-    pub(super) fn add(&mut self, scope: Scope, is_met: bool) {
+    pub(super) fn add(&mut self, scope: ArrayScope, is_met: bool) {
         self.is_present = true;
         self.present
             .iter_mut()
@@ -226,10 +226,10 @@ fn arrays_of(scopes: &Scopes, conditions: &[Evidence]) -> BTreeSet<u32> {
 /// A choice without what no later condition can tell apart, so that equal choices are one.
 fn project(
     scopes: &Scopes,
-    chosen: impl Iterator<Item = Scope>,
+    chosen: impl Iterator<Item = ArrayScope>,
     later: &BTreeSet<u32>,
-) -> Vec<Scope> {
-    let mut state: Vec<Scope> = Vec::new();
+) -> Vec<ArrayScope> {
+    let mut state: Vec<ArrayScope> = Vec::new();
     for scope in chosen {
         let mut at = scope;
         while let Some(element) = scopes.element(at) {
@@ -243,7 +243,7 @@ fn project(
     state.sort_unstable();
     state.dedup();
     // Numbers grow downwards: who has one of the next ones below it is implied by that one.
-    let covered = |index: usize, scope: Scope| {
+    let covered = |index: usize, scope: ArrayScope| {
         let next = state.get(index + 1);
         next.is_some_and(|next| scopes.is_below(*next, scope))
     };
@@ -255,12 +255,12 @@ fn project(
 /// Those of some sorted scopes that can be combined with a state; runs that cannot are jumped over.
 struct Candidates<'a> {
     scopes: &'a Scopes,
-    sorted: &'a [Scope],
-    state: &'a [Scope],
+    sorted: &'a [ArrayScope],
+    state: &'a [ArrayScope],
 }
 
 impl<'a> Candidates<'a> {
-    fn new(scopes: &'a Scopes, sorted: &'a [Scope], state: &'a [Scope]) -> Self {
+    fn new(scopes: &'a Scopes, sorted: &'a [ArrayScope], state: &'a [ArrayScope]) -> Self {
         Self {
             scopes,
             sorted,
@@ -268,11 +268,11 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    fn next(&mut self, steps: &mut usize) -> Option<Scope> {
+    fn next(&mut self, steps: &mut usize) -> Option<ArrayScope> {
         loop {
             let scope = *self.sorted.first()?;
             *steps += 1;
-            let conflict = |fixed: &Scope| self.scopes.conflict(*fixed, scope);
+            let conflict = |fixed: &ArrayScope| self.scopes.conflict(*fixed, scope);
             let Some(jump) = self.state.iter().find_map(conflict) else {
                 self.sorted = &self.sorted[1..];
                 return Some(scope);

@@ -5,13 +5,13 @@ use std::fmt::{self, Display, Formatter};
 
 use serde_json::Value;
 
-use super::scan::{Malformed, Scanner, unescape};
+use super::scan::{BlockScanner, Malformed, unescape};
 
 /// One JSON value of a pattern.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
-    Object(Vec<(String, Node)>),
-    Array(Vec<Node>),
+pub(super) enum EventNode {
+    Object(Vec<(String, EventNode)>),
+    Array(Vec<EventNode>),
     Text(String),
     /// As written.
     Number(String),
@@ -19,10 +19,10 @@ pub(super) enum Node {
     Null,
 }
 
-impl Node {
+impl EventNode {
     /// Reads a text that serde_json has found valid, which also bounds its depth.
     pub(super) fn read(text: &str) -> Result<Self, Malformed> {
-        value(&mut Scanner::new(text))
+        value(&mut BlockScanner::new(text))
     }
 
     /// What Java's JSON parser shows of the token that starts this value; error texts quote it.
@@ -38,7 +38,7 @@ impl Node {
     }
 }
 
-impl From<&Value> for Node {
+impl From<&Value> for EventNode {
     fn from(value: &Value) -> Self {
         match value {
             Value::Null => Self::Null,
@@ -55,7 +55,7 @@ impl From<&Value> for Node {
 }
 
 /// Compact JSON, as explanations quote it.
-impl Display for Node {
+impl Display for EventNode {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Object(members) => {
@@ -80,21 +80,21 @@ impl Display for Node {
     }
 }
 
-fn value(scanner: &mut Scanner<'_>) -> Result<Node, Malformed> {
+fn value(scanner: &mut BlockScanner<'_>) -> Result<EventNode, Malformed> {
     Ok(match scanner.peek()? {
         b'{' => {
             scanner.bump();
             let mut members = Vec::new();
             if scanner.peek()? == b'}' {
                 scanner.bump();
-                return Ok(Node::Object(members));
+                return Ok(EventNode::Object(members));
             }
             loop {
                 let key = text(scanner)?;
                 scanner.expect(b':')?;
                 members.push((key, value(scanner)?));
                 if !scanner.more(b'}')? {
-                    return Ok(Node::Object(members));
+                    return Ok(EventNode::Object(members));
                 }
             }
         }
@@ -103,26 +103,26 @@ fn value(scanner: &mut Scanner<'_>) -> Result<Node, Malformed> {
             let mut items = Vec::new();
             if scanner.peek()? == b']' {
                 scanner.bump();
-                return Ok(Node::Array(items));
+                return Ok(EventNode::Array(items));
             }
             loop {
                 items.push(value(scanner)?);
                 if !scanner.more(b']')? {
-                    return Ok(Node::Array(items));
+                    return Ok(EventNode::Array(items));
                 }
             }
         }
-        b'"' => Node::Text(text(scanner)?),
+        b'"' => EventNode::Text(text(scanner)?),
         _ => match scanner.bare()? {
-            "true" => Node::Bool(true),
-            "false" => Node::Bool(false),
-            "null" => Node::Null,
-            number => Node::Number(number.to_owned()),
+            "true" => EventNode::Bool(true),
+            "false" => EventNode::Bool(false),
+            "null" => EventNode::Null,
+            number => EventNode::Number(number.to_owned()),
         },
     })
 }
 
-fn text(scanner: &mut Scanner<'_>) -> Result<String, Malformed> {
+fn text(scanner: &mut BlockScanner<'_>) -> Result<String, Malformed> {
     let text = scanner.string()?;
     if text.escaped {
         unescape(text.raw)

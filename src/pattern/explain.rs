@@ -1,16 +1,16 @@
 //! Which field of a pattern refused an event, in words that quote the pattern only.
 
 use super::arrays::ROOT_SCOPE;
-use super::operator::Condition;
-use super::{Collected, Compiled, Refusal};
+use super::operator::FieldCondition;
+use super::{Collected, Compiled, Mismatch};
 
 /// Longest list that is quoted whole, in characters.
 const LONGEST_QUOTE: usize = 200;
 
 /// Why the event does not match; `None` if it does.
-pub(super) fn refusal(pattern: &Compiled, event: &str) -> Option<Refusal> {
+pub(super) fn refusal(pattern: &Compiled, event: &str) -> Option<Mismatch> {
     let Ok(collected) = pattern.collect(event) else {
-        return Some(Refusal {
+        return Some(Mismatch {
             field: "$".to_owned(),
             reason: "the event is no JSON object".to_owned(),
         });
@@ -26,7 +26,7 @@ pub(super) fn refusal(pattern: &Compiled, event: &str) -> Option<Refusal> {
     let first = refusals.first()?.clone();
     match &pattern.parsed.first_or {
         // A field that stands beside `$or`, or that every branch asks the same of, is the clearer answer.
-        Some(or) if refusals.iter().any(|refusal| *refusal != first) => Some(Refusal {
+        Some(or) if refusals.iter().any(|refusal| *refusal != first) => Some(Mismatch {
             field: or.to_string(),
             reason: format!(
                 "none of the {} combinations of $or matches; the first one fails at {}: {}",
@@ -40,12 +40,12 @@ pub(super) fn refusal(pattern: &Compiled, event: &str) -> Option<Refusal> {
 }
 
 /// Why one branch, its conditions in the order of the pattern, is not met.
-fn branch_refusal(pattern: &Compiled, collected: &Collected, branch: &[usize]) -> Refusal {
+fn branch_refusal(pattern: &Compiled, collected: &Collected, branch: &[usize]) -> Mismatch {
     for &index in branch {
         let evidence = &collected.evidence[index];
         if !evidence.is_possible(&collected.scopes) {
             let condition = &pattern.parsed.conditions[index];
-            return Refusal {
+            return Mismatch {
                 field: condition.path.to_string(),
                 reason: reason(condition, evidence.is_present),
             };
@@ -58,7 +58,7 @@ fn branch_refusal(pattern: &Compiled, collected: &Collected, branch: &[usize]) -
     };
     let path = |index: &usize| &*pattern.parsed.conditions[*index].path;
     let paths: Vec<&str> = branch.iter().filter(is_below).map(path).collect();
-    Refusal {
+    Mismatch {
         field: common_parent(&paths),
         reason: format!(
             "no element of an array meets {} together",
@@ -67,7 +67,7 @@ fn branch_refusal(pattern: &Compiled, collected: &Collected, branch: &[usize]) -
     }
 }
 
-fn reason(condition: &Condition, is_present: bool) -> String {
+fn reason(condition: &FieldCondition, is_present: bool) -> String {
     let wanted = quoted(&condition.written);
     if condition.or_absent && condition.any.is_empty() {
         "the event has the field, the pattern wants it absent".to_owned()

@@ -15,8 +15,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::Pattern;
-use super::arrays::{Evidence, Scope, Scopes, consistent};
-use super::operator::{Condition, Operator};
+use super::arrays::{ArrayScope, Evidence, Scopes, consistent};
+use super::operator::{FieldCondition, Operator};
 use super::paths::Paths;
 use super::walk::{Leaf, walk};
 use index::Index;
@@ -30,7 +30,7 @@ const FEW: usize = 8;
 pub struct Matcher<K> {
     /// Each once, in the order they came.
     keys: Vec<K>,
-    plan: Plan,
+    plan: MatchPlan,
 }
 
 impl<K: Clone + Eq + Hash> Matcher<K> {
@@ -66,7 +66,7 @@ impl<K: Clone + Eq + Hash> Matcher<K> {
 
 /// All that is known before an event comes.
 #[derive(Debug)]
-struct Plan {
+struct MatchPlan {
     paths: Paths,
     fields: Vec<Field>,
     conditions: Vec<Planned>,
@@ -77,7 +77,7 @@ struct Plan {
 /// A condition, and how it is found to be met.
 #[derive(Debug)]
 struct Planned {
-    condition: Condition,
+    condition: FieldCondition,
     field: usize,
     how: How,
 }
@@ -112,7 +112,7 @@ struct Branch {
 struct Builder {
     /// By path and list as written.
     known: HashMap<(Box<str>, Box<str>), usize>,
-    conditions: Vec<Condition>,
+    conditions: Vec<FieldCondition>,
     /// How many branches need each condition.
     uses: Vec<usize>,
     branches: Vec<Branch>,
@@ -131,7 +131,7 @@ impl Builder {
         }
     }
 
-    fn intern(&mut self, condition: &Condition) -> usize {
+    fn intern(&mut self, condition: &FieldCondition) -> usize {
         let id = (condition.path.clone(), condition.written.clone());
         *self.known.entry(id).or_insert_with(|| {
             self.conditions.push(condition.clone());
@@ -140,7 +140,7 @@ impl Builder {
         })
     }
 
-    fn finish(self) -> Plan {
+    fn finish(self) -> MatchPlan {
         let mut paths = Paths::new();
         let fields: Vec<usize> = self
             .conditions
@@ -169,7 +169,7 @@ impl Builder {
             }
             tree.insert(&order, number);
         }
-        let mut plan = Plan {
+        let mut plan = MatchPlan {
             fields: (0..paths.len()).map(|_| Field::default()).collect(),
             paths,
             conditions: Vec::with_capacity(self.conditions.len()),
@@ -207,7 +207,7 @@ impl Builder {
 }
 
 /// Conditions that most events meet come last.
-fn selectivity(condition: &Condition) -> u8 {
+fn selectivity(condition: &FieldCondition) -> u8 {
     let is_wide = |operator: &Operator| match operator {
         Operator::Exists | Operator::AnythingBut(_) => true,
         Operator::Prefix(text) | Operator::Suffix(text) => text.is_empty(),
@@ -220,12 +220,12 @@ fn selectivity(condition: &Condition) -> u8 {
     }
 }
 
-impl Plan {
+impl MatchPlan {
     /// Numbers of the keys whose patterns match.
     fn matches(&self, event: &str) -> Vec<usize> {
         // Few patterns are met by little, many by more: growing step by step costs more than room.
         let room = if self.conditions.len() > FEW { 32 } else { 0 };
-        let mut met: Vec<(usize, Scope)> = Vec::with_capacity(room);
+        let mut met: Vec<(usize, ArrayScope)> = Vec::with_capacity(room);
         let mut kept: Vec<Leaf<'_>> = Vec::new();
         let walked = walk(event, &self.paths, |leaf| {
             let field = &self.fields[leaf.field];
@@ -252,7 +252,7 @@ impl Plan {
         met.dedup();
         // Stable, so that leaves of one field stay in order.
         kept.sort_by_key(|leaf| leaf.field);
-        let seen = Seen {
+        let seen = MatchProgress {
             plan: self,
             met,
             kept,
@@ -263,16 +263,16 @@ impl Plan {
 }
 
 /// What an event has shown.
-struct Seen<'p, 'e> {
-    plan: &'p Plan,
+struct MatchProgress<'p, 'e> {
+    plan: &'p MatchPlan,
     /// Conditions found to be met as leaves were walked, and where; sorted.
-    met: Vec<(usize, Scope)>,
+    met: Vec<(usize, ArrayScope)>,
     /// Sorted by field.
     kept: Vec<Leaf<'e>>,
     scopes: Scopes,
 }
 
-impl Seen<'_, '_> {
+impl MatchProgress<'_, '_> {
     fn keys(&self) -> Vec<usize> {
         let mut keys = Vec::new();
         let met = || {

@@ -16,7 +16,7 @@ use wildcard::Wildcard;
 
 /// A leaf of an event.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value<'e> {
+pub(super) enum LeafValue<'e> {
     /// Escapes resolved.
     Text(Cow<'e, str>),
     /// As written.
@@ -35,7 +35,7 @@ pub(super) enum Operator {
     EqualsAddress(IpAddr),
     EqualsNumber(Number),
     /// `true`, `false` or `null`.
-    EqualsLiteral(Value<'static>),
+    EqualsLiteral(LeafValue<'static>),
     EqualsIgnoreCase(Box<str>),
     Prefix(Box<str>),
     PrefixIgnoreCase(Box<str>),
@@ -64,16 +64,16 @@ pub(super) enum Excluded {
 
 impl Operator {
     /// Whether one value meets this.
-    pub(super) fn matches(&self, value: &Value<'_>) -> bool {
+    pub(super) fn matches(&self, value: &LeafValue<'_>) -> bool {
         match (self, value) {
             (Self::Exists, _) => true,
             (Self::EqualsLiteral(literal), value) => literal == value,
             (Self::AnythingBut(excluded), value) => !excluded.contains(value),
-            (Self::EqualsNumber(number), Value::Number(text)) => number.equals(text),
-            (Self::Numeric(range), Value::Number(text)) => {
+            (Self::EqualsNumber(number), LeafValue::Number(text)) => number.equals(text),
+            (Self::Numeric(range), LeafValue::Number(text)) => {
                 comparable(text).is_some_and(|value| range.contains(value))
             }
-            (_, Value::Text(text)) => self.matches_text(text),
+            (_, LeafValue::Text(text)) => self.matches_text(text),
             _ => false,
         }
     }
@@ -100,16 +100,16 @@ impl Operator {
 
 impl Excluded {
     /// Values of another type than the excluded ones are never excluded.
-    fn contains(&self, value: &Value<'_>) -> bool {
+    fn contains(&self, value: &LeafValue<'_>) -> bool {
         let text = match (self, value) {
-            (Self::Numbers(numbers), Value::Number(text)) => {
+            (Self::Numbers(numbers), LeafValue::Number(text)) => {
                 return comparable(text).is_some_and(|value| {
                     numbers
                         .binary_search_by(|number| number.total_cmp(&value))
                         .is_ok()
                 });
             }
-            (_, Value::Text(text)) => &**text,
+            (_, LeafValue::Text(text)) => &**text,
             _ => return false,
         };
         match self {
@@ -127,7 +127,7 @@ impl Excluded {
 
 /// A field of a pattern and what it asks of the event.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Condition {
+pub(super) struct FieldCondition {
     /// Keys joined by dots, in which form events and patterns are compared.
     pub(super) path: Box<str>,
     /// The list as the pattern has it, in compact JSON.
@@ -138,9 +138,9 @@ pub(super) struct Condition {
     pub(super) or_absent: bool,
 }
 
-impl Condition {
+impl FieldCondition {
     /// Whether one value meets it.
-    pub(super) fn matches(&self, value: &Value<'_>) -> bool {
+    pub(super) fn matches(&self, value: &LeafValue<'_>) -> bool {
         self.any.iter().any(|operator| operator.matches(value))
     }
 }

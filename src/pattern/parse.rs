@@ -8,10 +8,10 @@ mod expression;
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::document::Node;
+use super::document::EventNode;
 use super::operator::address::address;
 use super::operator::number::Number;
-use super::operator::{Condition, Operator, Value};
+use super::operator::{FieldCondition, LeafValue, Operator};
 
 /// Combinations of `$or` branches in one pattern. Source: EventBridge quotas.
 const MOST_BRANCHES: usize = 1000;
@@ -51,7 +51,7 @@ const RESERVED: [&str; 24] = [
 /// A pattern taken apart.
 #[derive(Debug, PartialEq)]
 pub(super) struct Parsed {
-    pub(super) conditions: Vec<Condition>,
+    pub(super) conditions: Vec<FieldCondition>,
     /// Indices of conditions, in the order the pattern names the fields; any branch may match.
     pub(super) branches: Vec<Vec<usize>>,
     /// Path of the first `$or`.
@@ -59,7 +59,7 @@ pub(super) struct Parsed {
 }
 
 /// Why it is none.
-pub(super) enum Refused {
+pub(super) enum InvalidPattern {
     /// Said where `$or` is an operator; where it is a field, the pattern may still be valid.
     UnlessField(String),
     Always(String),
@@ -69,40 +69,43 @@ pub(super) enum Refused {
 ///
 /// `$or` is read as the operator first, and where that does not work as a field of that name: a
 /// pattern older than the operator keeps its meaning. The errors are then those of the second reading.
-pub(super) fn parse(pattern: &Node) -> Result<Parsed, String> {
-    let Node::Object(members) = pattern else {
+pub(super) fn parse(pattern: &EventNode) -> Result<Parsed, String> {
+    let EventNode::Object(members) = pattern else {
         return Err("Filter is not an object".to_owned());
     };
     match Parser::run(members, true) {
         Ok(parsed) => Ok(parsed),
-        Err(Refused::Always(reason)) => Err(reason),
-        Err(Refused::UnlessField(_)) => {
+        Err(InvalidPattern::Always(reason)) => Err(reason),
+        Err(InvalidPattern::UnlessField(_)) => {
             Parser::run(members, false).map_err(|refused| match refused {
-                Refused::Always(reason) | Refused::UnlessField(reason) => reason,
+                InvalidPattern::Always(reason) | InvalidPattern::UnlessField(reason) => reason,
             })
         }
     }
 }
 
 /// The conditions of one branch, by the place of their path among all paths.
-type Branch = BTreeMap<usize, usize>;
+type PathConditions = BTreeMap<usize, usize>;
 
 struct Parser {
     or_is_operator: bool,
     paths: HashMap<String, usize>,
-    conditions: Vec<Condition>,
+    conditions: Vec<FieldCondition>,
     first_or: Option<Box<str>>,
 }
 
 impl Parser {
-    fn run(members: &[(String, Node)], or_is_operator: bool) -> Result<Parsed, Refused> {
+    fn run(
+        members: &[(String, EventNode)],
+        or_is_operator: bool,
+    ) -> Result<Parsed, InvalidPattern> {
         let mut parser = Self {
             or_is_operator,
             paths: HashMap::new(),
             conditions: Vec::new(),
             first_or: None,
         };
-        let mut branches = vec![Branch::new()];
+        let mut branches = vec![PathConditions::new()];
         parser.object(&mut branches, None, members, false)?;
         let branches = branches.into_iter().map(BTreeMap::into_values);
         Ok(Parsed {
@@ -114,11 +117,11 @@ impl Parser {
 
     fn object(
         &mut self,
-        branches: &mut Vec<Branch>,
+        branches: &mut Vec<PathConditions>,
         prefix: Option<&str>,
-        members: &[(String, Node)],
+        members: &[(String, EventNode)],
         in_or: bool,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), InvalidPattern> {
         if members.is_empty() {
             return refuse("Empty objects are not allowed");
         }
@@ -134,8 +137,8 @@ impl Parser {
             }
             let path = join(prefix, key);
             match value {
-                Node::Object(members) => self.object(branches, Some(&path), members, in_or)?,
-                Node::Array(items) => self.field(branches, path, items, value)?,
+                EventNode::Object(members) => self.object(branches, Some(&path), members, in_or)?,
+                EventNode::Array(items) => self.field(branches, path, items, value)?,
                 _ => return refuse(format!("\"{key}\" must be an object or an array")),
             }
         }
@@ -144,18 +147,18 @@ impl Parser {
 
     fn or(
         &mut self,
-        branches: &mut Vec<Branch>,
+        branches: &mut Vec<PathConditions>,
         prefix: Option<&str>,
-        value: &Node,
-    ) -> Result<(), Refused> {
-        let Node::Array(alternatives) = value else {
+        value: &EventNode,
+    ) -> Result<(), InvalidPattern> {
+        let EventNode::Array(alternatives) = value else {
             return refuse("It must be an Array followed with $or.");
         };
         self.first_or
             .get_or_insert_with(|| join(prefix, OR).into_boxed_str());
         let before = std::mem::take(branches);
         for alternative in alternatives {
-            let Node::Object(members) = alternative else {
+            let EventNode::Object(members) = alternative else {
                 return refuse("Only JSON object is allowed in array of $or relationship.");
             };
             let mut forked = before.clone();
@@ -171,28 +174,28 @@ impl Parser {
 
     fn field(
         &mut self,
-        branches: &mut [Branch],
+        branches: &mut [PathConditions],
         path: String,
-        items: &[Node],
-        written: &Node,
-    ) -> Result<(), Refused> {
+        items: &[EventNode],
+        written: &EventNode,
+    ) -> Result<(), InvalidPattern> {
         let mut any = Vec::with_capacity(items.len());
         let mut or_absent = false;
         for item in items {
             match item {
-                Node::Object(members) => match expression::parse(members)? {
+                EventNode::Object(members) => match expression::parse(members)? {
                     Some(operator) => any.push(operator),
                     None => or_absent = true,
                 },
-                Node::Text(text) => any.push(match address(text) {
+                EventNode::Text(text) => any.push(match address(text) {
                     Some(address) => Operator::EqualsAddress(address),
                     None => Operator::Equals(text.as_str().into()),
                 }),
-                Node::Number(text) => any.push(Operator::EqualsNumber(Number::new(text))),
-                Node::Bool(true) => any.push(Operator::EqualsLiteral(Value::True)),
-                Node::Bool(false) => any.push(Operator::EqualsLiteral(Value::False)),
-                Node::Null => any.push(Operator::EqualsLiteral(Value::Null)),
-                Node::Array(_) => {
+                EventNode::Number(text) => any.push(Operator::EqualsNumber(Number::new(text))),
+                EventNode::Bool(true) => any.push(Operator::EqualsLiteral(LeafValue::True)),
+                EventNode::Bool(false) => any.push(Operator::EqualsLiteral(LeafValue::False)),
+                EventNode::Null => any.push(Operator::EqualsLiteral(LeafValue::Null)),
+                EventNode::Array(_) => {
                     return refuse("Match value must be String, number, true, false, or null");
                 }
             }
@@ -201,7 +204,7 @@ impl Parser {
             return refuse("Empty arrays are not allowed");
         }
         let condition = self.conditions.len();
-        self.conditions.push(Condition {
+        self.conditions.push(FieldCondition {
             path: path.as_str().into(),
             written: written.to_string().into(),
             any: any.into(),
@@ -216,10 +219,10 @@ impl Parser {
     }
 }
 
-fn bounded(branches: &[Branch]) -> Result<(), Refused> {
+fn bounded(branches: &[PathConditions]) -> Result<(), InvalidPattern> {
     let places = branches.iter().map(BTreeMap::len).sum::<usize>();
     if branches.len() > MOST_BRANCHES || places > MOST_PLACES {
-        return Err(Refused::Always(format!(
+        return Err(InvalidPattern::Always(format!(
             "Rule is too complex - $or makes more than {MOST_BRANCHES} combinations"
         )));
     }
@@ -230,6 +233,6 @@ fn join(prefix: Option<&str>, key: &str) -> String {
     prefix.map_or_else(|| key.to_owned(), |prefix| format!("{prefix}.{key}"))
 }
 
-fn refuse<T>(reason: impl Into<String>) -> Result<T, Refused> {
-    Err(Refused::UnlessField(reason.into()))
+fn refuse<T>(reason: impl Into<String>) -> Result<T, InvalidPattern> {
+    Err(InvalidPattern::UnlessField(reason.into()))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::operator::same::same;
-use super::scan::{Key, head_of};
+use super::scan::{MemberKey, head_of};
 
 /// Children above which a table is faster than looking at each.
 const FEW: usize = 8;
@@ -14,12 +14,12 @@ pub(super) const ROOT: usize = 0;
 /// `{"a": {"b": …}}` are the same path, in patterns and in events.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Paths {
-    nodes: Vec<Node>,
+    nodes: Vec<PathNode>,
     fields: usize,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Node {
+struct PathNode {
     field: Option<usize>,
     /// First bytes of the segments below; most keys of an event are dismissed by this alone.
     first_bytes: [u64; 4],
@@ -39,7 +39,7 @@ struct Edge {
 impl Paths {
     pub(super) fn new() -> Self {
         Self {
-            nodes: vec![Node::default()],
+            nodes: vec![PathNode::default()],
             fields: 0,
         }
     }
@@ -49,11 +49,11 @@ impl Paths {
         let mut at = ROOT;
         for segment in path.split('.') {
             at = self.nodes[at]
-                .find(Key::new(segment.as_bytes()))
+                .find(MemberKey::new(segment.as_bytes()))
                 .unwrap_or_else(|| {
                     let child = self.nodes.len();
                     self.nodes[at].add(segment, child);
-                    self.nodes.push(Node::default());
+                    self.nodes.push(PathNode::default());
                     child
                 });
         }
@@ -78,7 +78,7 @@ impl Paths {
 
     /// The node that a key of an event leads to; dots in the key are steps of their own.
     #[inline]
-    pub(super) fn step(&self, node: usize, key: Key<'_>) -> Option<usize> {
+    pub(super) fn step(&self, node: usize, key: MemberKey<'_>) -> Option<usize> {
         let node = &self.nodes[node];
         if !node.may_start_with(key.raw.first().copied()) {
             return None;
@@ -88,16 +88,16 @@ impl Paths {
 
     /// The first segment of a key with dots, then the rest of it.
     #[inline(never)]
-    fn step_at_dot(&self, node: &Node, key: &[u8]) -> Option<usize> {
+    fn step_at_dot(&self, node: &PathNode, key: &[u8]) -> Option<usize> {
         let dot = key.iter().position(|byte| *byte == b'.')?;
-        let child = node.find(Key::new(&key[..dot]))?;
-        self.step(child, Key::new(&key[dot + 1..]))
+        let child = node.find(MemberKey::new(&key[..dot]))?;
+        self.step(child, MemberKey::new(&key[dot + 1..]))
     }
 }
 
-impl Node {
+impl PathNode {
     #[inline]
-    fn find(&self, key: Key<'_>) -> Option<usize> {
+    fn find(&self, key: MemberKey<'_>) -> Option<usize> {
         if self.many.is_empty() {
             let edge = self.few.iter().find(|edge| edge.is(key))?;
             Some(edge.child)
@@ -140,7 +140,7 @@ impl Node {
 
 impl Edge {
     #[inline]
-    fn is(&self, key: Key<'_>) -> bool {
+    fn is(&self, key: MemberKey<'_>) -> bool {
         self.head == key.head && same(&self.segment, key.raw)
     }
 }

@@ -20,14 +20,14 @@ pub(super) struct RawText<'t> {
 
 /// A key of an object as it stands in the text.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Key<'t> {
+pub(super) struct MemberKey<'t> {
     pub(super) raw: &'t [u8],
     /// See [`head_of`].
     pub(super) head: u64,
     pub(super) escaped: bool,
 }
 
-impl<'t> Key<'t> {
+impl<'t> MemberKey<'t> {
     pub(super) fn new(text: &'t [u8]) -> Self {
         Self {
             raw: text,
@@ -50,7 +50,7 @@ pub(super) fn head_of(text: &[u8]) -> u64 {
 
 /// A place in a JSON text, and what is known of the block around it.
 #[derive(Debug, Clone)]
-pub(super) struct Scanner<'t> {
+pub(super) struct BlockScanner<'t> {
     text: &'t str,
     at: usize,
     /// The first byte that no block has held yet: blocks come one after the other, as they are needed.
@@ -63,7 +63,7 @@ pub(super) struct Scanner<'t> {
     escape: u64,
 }
 
-impl<'t> Scanner<'t> {
+impl<'t> BlockScanner<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         Self {
             text,
@@ -136,7 +136,7 @@ impl<'t> Scanner<'t> {
         reason = "a key returned through memory stalls who reads it"
     )]
     #[inline(always)]
-    pub(super) fn key(&mut self) -> Result<Key<'t>, Malformed> {
+    pub(super) fn key(&mut self) -> Result<MemberKey<'t>, Malformed> {
         let (start, may_be_escaped) = self.pass_string()?;
         let bytes = self.text.as_bytes();
         let raw = bytes.get(start..self.at - 1).ok_or(Malformed)?;
@@ -146,7 +146,7 @@ impl<'t> Scanner<'t> {
             Some(head) if raw.len() < 8 => head_of(head) & !(u64::MAX << (raw.len() * 8)),
             _ => head_of(raw),
         };
-        Ok(Key { raw, head, escaped })
+        Ok(MemberKey { raw, head, escaped })
     }
 
     /// Consumes a number, `true`, `false` or `null`.

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::arrays::{ROOT_SCOPE, Scope, Scopes};
-use super::operator::Value;
+use super::arrays::{ArrayScope, ROOT_SCOPE, Scopes};
+use super::operator::LeafValue;
 use super::paths::{Paths, ROOT};
-use super::scan::{Key, Malformed, RawText, Scanner, unescape};
+use super::scan::{BlockScanner, Malformed, MemberKey, RawText, unescape};
 
 /// Deepest nesting that is followed; serde_json, which checks events at the door, has the same limit.
 const DEEPEST: usize = 128;
@@ -16,8 +16,8 @@ pub(super) struct Leaf<'e> {
     /// Number of the path among [`Paths`].
     pub(super) field: usize,
     /// The array element it belongs to.
-    pub(super) scope: Scope,
-    pub(super) value: Value<'e>,
+    pub(super) scope: ArrayScope,
+    pub(super) value: LeafValue<'e>,
 }
 
 /// Hands every leaf under one of `paths` to `found`, and says which array elements there were.
@@ -34,7 +34,7 @@ pub(super) fn walk<'e>(
     found: impl FnMut(Leaf<'e>),
 ) -> Result<Scopes, Malformed> {
     let mut walker = Walker {
-        scanner: Scanner::new(event),
+        scanner: BlockScanner::new(event),
         paths,
         scopes: Scopes::new(),
         found,
@@ -47,14 +47,14 @@ pub(super) fn walk<'e>(
 }
 
 struct Walker<'e, 'p, F> {
-    scanner: Scanner<'e>,
+    scanner: BlockScanner<'e>,
     paths: &'p Paths,
     scopes: Scopes,
     found: F,
 }
 
 impl<'e, F: FnMut(Leaf<'e>)> Walker<'e, '_, F> {
-    fn object(&mut self, node: usize, scope: Scope, depth: usize) -> Result<(), Malformed> {
+    fn object(&mut self, node: usize, scope: ArrayScope, depth: usize) -> Result<(), Malformed> {
         self.scanner.expect(b'{')?;
         if self.scanner.peek()? == b'}' {
             self.scanner.bump();
@@ -65,7 +65,7 @@ impl<'e, F: FnMut(Leaf<'e>)> Walker<'e, '_, F> {
             let next = if key.escaped {
                 let raw = std::str::from_utf8(key.raw).map_err(|_| Malformed)?;
                 let key = unescape(raw)?;
-                self.paths.step(node, Key::new(key.as_bytes()))
+                self.paths.step(node, MemberKey::new(key.as_bytes()))
             } else {
                 self.paths.step(node, key)
             };
@@ -80,7 +80,7 @@ impl<'e, F: FnMut(Leaf<'e>)> Walker<'e, '_, F> {
         }
     }
 
-    fn value(&mut self, node: usize, scope: Scope, depth: usize) -> Result<(), Malformed> {
+    fn value(&mut self, node: usize, scope: ArrayScope, depth: usize) -> Result<(), Malformed> {
         if depth > DEEPEST {
             return Err(Malformed);
         }
@@ -94,7 +94,7 @@ impl<'e, F: FnMut(Leaf<'e>)> Walker<'e, '_, F> {
 
     /// Elements that hold others are scopes: what is met in one cannot be combined with what is met in
     /// its neighbour. Scalars belong to what the array belongs to.
-    fn array(&mut self, node: usize, scope: Scope, depth: usize) -> Result<(), Malformed> {
+    fn array(&mut self, node: usize, scope: ArrayScope, depth: usize) -> Result<(), Malformed> {
         self.scanner.expect(b'[')?;
         if self.scanner.peek()? == b']' {
             self.scanner.bump();
@@ -117,23 +117,23 @@ impl<'e, F: FnMut(Leaf<'e>)> Walker<'e, '_, F> {
         }
     }
 
-    fn leaf(&mut self, node: usize, scope: Scope) -> Result<(), Malformed> {
+    fn leaf(&mut self, node: usize, scope: ArrayScope) -> Result<(), Malformed> {
         let Some(field) = self.paths.field(node) else {
             return self.scanner.skip();
         };
         let value = if self.scanner.peek()? == b'"' {
             let RawText { raw, escaped } = self.scanner.string()?;
-            Value::Text(if escaped {
+            LeafValue::Text(if escaped {
                 Cow::Owned(unescape(raw)?)
             } else {
                 Cow::Borrowed(raw)
             })
         } else {
             match self.scanner.bare()? {
-                "true" => Value::True,
-                "false" => Value::False,
-                "null" => Value::Null,
-                number => Value::Number(number),
+                "true" => LeafValue::True,
+                "false" => LeafValue::False,
+                "null" => LeafValue::Null,
+                number => LeafValue::Number(number),
             }
         };
         (self.found)(Leaf {

@@ -14,7 +14,7 @@ use crate::resource::Fault;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuthenticationSpec {
     /// `podIdentity`.
-    pub identity: Identity,
+    pub identity: WrittenPodIdentity,
     /// `env`, read first.
     pub env: Vec<EnvReference>,
     /// `configMapTargetRef`, read second: it overwrites.
@@ -25,7 +25,7 @@ pub struct AuthenticationSpec {
 
 /// `podIdentity`, before the workload's ServiceAccount has been read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Identity {
+pub enum WrittenPodIdentity {
     /// Absent, or provider `none`.
     #[default]
     None,
@@ -85,10 +85,10 @@ pub fn parse(spec: &Value) -> Result<AuthenticationSpec, Vec<Fault>> {
     let mut faults = wire.unsupported();
     let identity = wire
         .pod_identity
-        .map_or(Ok(Identity::None), WirePodIdentity::identity)
+        .map_or(Ok(WrittenPodIdentity::None), WirePodIdentity::identity)
         .unwrap_or_else(|found| {
             faults.extend(found);
-            Identity::None
+            WrittenPodIdentity::None
         });
     let spec = AuthenticationSpec {
         identity,
@@ -206,13 +206,13 @@ struct WirePodIdentity {
 }
 
 impl WirePodIdentity {
-    fn identity(self) -> Result<Identity, Vec<Fault>> {
+    fn identity(self) -> Result<WrittenPodIdentity, Vec<Fault>> {
         let fault = |field: &str, message: &str| {
             vec![Fault::at(format!("spec.podIdentity{field}"), message)]
         };
         match self.provider.as_str() {
-            "none" => Ok(Identity::None),
-            "aws-eks" => Ok(Identity::AwsEks),
+            "none" => Ok(WrittenPodIdentity::None),
+            "aws-eks" => Ok(WrittenPodIdentity::AwsEks),
             "aws" => self.aws(),
             "azure-workload" | "gcp" => Err(fault(
                 ".provider",
@@ -222,7 +222,7 @@ impl WirePodIdentity {
         }
     }
 
-    fn aws(self) -> Result<Identity, Vec<Fault>> {
+    fn aws(self) -> Result<WrittenPodIdentity, Vec<Fault>> {
         let written = |text: Option<String>| text.filter(|text| !text.is_empty());
         let role_arn = written(self.role_arn);
         let external_id = written(self.external_id);
@@ -252,8 +252,8 @@ impl WirePodIdentity {
         }
         match (faults.is_empty(), workload) {
             (false, _) => Err(faults),
-            (true, true) => Ok(Identity::AwsWorkload),
-            (true, false) => Ok(Identity::Aws {
+            (true, true) => Ok(WrittenPodIdentity::AwsWorkload),
+            (true, false) => Ok(WrittenPodIdentity::Aws {
                 role_arn,
                 external_id,
             }),

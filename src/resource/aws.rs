@@ -5,12 +5,12 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::resource::PodIdentity;
-use crate::resource::metadata::Origin::{Authentication, Environment, Metadata};
-use crate::resource::metadata::{Found, Parameters};
+use crate::resource::metadata::ParameterOrigin::{Authentication, Environment, Metadata};
+use crate::resource::metadata::{Parameter, Parameters};
 
 /// An AWS identity, as a trigger asks for it (in the order of KEDA's `GetAwsAuthorization`).
 #[derive(Clone)]
-pub enum Identity {
+pub enum AwsIdentity {
     /// Slipway's own: the SDK's default chain (environment, profile, web identity, EKS Pod Identity, instance).
     Own,
     /// A role to assume from our own identity: web identity first when a token file is there, then `AssumeRole`.
@@ -33,7 +33,7 @@ pub enum Identity {
     },
 }
 
-impl PartialEq for Identity {
+impl PartialEq for AwsIdentity {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Own, Self::Own) => true,
@@ -75,7 +75,7 @@ impl PartialEq for Identity {
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for AwsIdentity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Own => formatter.write_str("Own"),
@@ -89,8 +89,8 @@ impl fmt::Debug for Identity {
 ///
 /// Pod identity `aws` decides alone. Otherwise `identityOwner`: with `pod`, the default, a role or static keys
 /// have to be given; with anything else it is our own identity.
-pub(super) fn identity(parameters: &mut Parameters<'_>) -> Option<Identity> {
-    let asked = Asked::read(parameters);
+pub(super) fn identity(parameters: &mut Parameters<'_>) -> Option<AwsIdentity> {
+    let asked = IdentityParameters::read(parameters);
     if let PodIdentity::Aws {
         role_arn,
         external_id,
@@ -106,8 +106,8 @@ pub(super) fn identity(parameters: &mut Parameters<'_>) -> Option<Identity> {
             );
         }
         return Some(match own_role.or_else(|| asked.role()) {
-            None => Identity::Own,
-            Some((arn, external_id)) => Identity::Role {
+            None => AwsIdentity::Own,
+            Some((arn, external_id)) => AwsIdentity::Role {
                 arn,
                 external_id,
                 web_identity: true,
@@ -117,17 +117,17 @@ pub(super) fn identity(parameters: &mut Parameters<'_>) -> Option<Identity> {
     let owner = asked.owner.as_ref().map(|found| found.text);
     match owner {
         None | Some("pod") => {}
-        Some("operator") => return Some(Identity::Own),
+        Some("operator") => return Some(AwsIdentity::Own),
         Some(other) => {
             parameters.warn(
                 "identityOwner",
                 format!("{other:?} is neither pod nor operator; taken as operator, as KEDA does"),
             );
-            return Some(Identity::Own);
+            return Some(AwsIdentity::Own);
         }
     }
     if let Some((arn, external_id)) = asked.role() {
-        return Some(Identity::Role {
+        return Some(AwsIdentity::Role {
             arn,
             external_id,
             web_identity: false,
@@ -137,18 +137,18 @@ pub(super) fn identity(parameters: &mut Parameters<'_>) -> Option<Identity> {
 }
 
 /// Everything that a trigger may say about its identity.
-struct Asked<'a> {
-    owner: Option<Found<'a>>,
-    role_arn: Option<Found<'a>>,
-    external_id: Option<Found<'a>>,
-    access_key_id: Option<Found<'a>>,
-    secret_access_key: Option<Found<'a>>,
-    session_token: Option<Found<'a>>,
-    workload_access_key_id: Option<Found<'a>>,
-    workload_secret_access_key: Option<Found<'a>>,
+struct IdentityParameters<'a> {
+    owner: Option<Parameter<'a>>,
+    role_arn: Option<Parameter<'a>>,
+    external_id: Option<Parameter<'a>>,
+    access_key_id: Option<Parameter<'a>>,
+    secret_access_key: Option<Parameter<'a>>,
+    session_token: Option<Parameter<'a>>,
+    workload_access_key_id: Option<Parameter<'a>>,
+    workload_secret_access_key: Option<Parameter<'a>>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> IdentityParameters<'a> {
     fn read(parameters: &mut Parameters<'a>) -> Self {
         let names = ["awsAccessKeyID", "awsAccessKeyId"];
         Self {
@@ -171,7 +171,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Static keys: both of the TriggerAuthentication's, else both of the workload's.
-    fn keys(&self, parameters: &mut Parameters<'a>) -> Option<Identity> {
+    fn keys(&self, parameters: &mut Parameters<'a>) -> Option<AwsIdentity> {
         let (access_key_id, secret_access_key, session_token) = match &self.access_key_id {
             Some(id) => (Some(id), &self.secret_access_key, &self.session_token),
             None => (
@@ -196,8 +196,8 @@ impl<'a> Asked<'a> {
             ));
             return None;
         };
-        let secret = |found: &Found<'_>| SecretString::from(found.text);
-        Some(Identity::Keys {
+        let secret = |found: &Parameter<'_>| SecretString::from(found.text);
+        Some(AwsIdentity::Keys {
             access_key_id: secret(access_key_id),
             secret_access_key: secret(secret_access_key),
             session_token: session_token.as_ref().map(secret),

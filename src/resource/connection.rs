@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::resource::authentication::{self, AuthenticationSpec, Identity};
+use crate::resource::authentication::{self, AuthenticationSpec, WrittenPodIdentity};
 use crate::resource::document::{self, Position};
 use crate::resource::fields::{Faults, Fields};
 
@@ -131,7 +131,10 @@ fn read_authentication(
             }
         })
         .ok()?;
-    if matches!(spec.identity, Identity::AwsWorkload | Identity::AwsEks) {
+    if matches!(
+        spec.identity,
+        WrittenPodIdentity::AwsWorkload | WrittenPodIdentity::AwsEks
+    ) {
         faults.add(
             format!("{path}.podIdentity"),
             "takes the role of a workload, and there is none here: use provider aws with roleArn",

@@ -11,7 +11,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::resource::ObjectId;
-use tree::Node;
+use tree::YamlNode;
 
 /// The longest text that is read. Unit: bytes. Above etcd's 1.5 MiB for one object, with room for a bundle of them.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -42,7 +42,7 @@ pub struct Document {
     pub id: ObjectId,
     /// The whole object, fields in the order they were written.
     pub value: Value,
-    node: Node,
+    node: YamlNode,
 }
 
 /// A part of a text that is no document.
@@ -82,7 +82,7 @@ pub fn read(text: &str) -> (Vec<Document>, Vec<Misread>) {
 pub struct Plain {
     /// What it says.
     pub value: Value,
-    node: Node,
+    node: YamlNode,
 }
 
 /// Reads a text that is one value: the settings of a file.
@@ -126,9 +126,9 @@ impl Plain {
 }
 
 /// Adds the node as a document, or the items of a `List` one by one.
-fn open(node: Node, documents: &mut Vec<Document>, misread: &mut Vec<Misread>) {
+fn open(node: YamlNode, documents: &mut Vec<Document>, misread: &mut Vec<Misread>) {
     let is_list = node.text("kind") == Some("List");
-    if is_list && let Some(items) = node.child("items").and_then(Node::items) {
+    if is_list && let Some(items) = node.child("items").and_then(YamlNode::items) {
         for item in items {
             open(item.clone(), documents, misread);
         }
@@ -141,7 +141,7 @@ fn open(node: Node, documents: &mut Vec<Document>, misread: &mut Vec<Misread>) {
 }
 
 impl Document {
-    fn new(node: Node) -> Result<Self, Misread> {
+    fn new(node: YamlNode) -> Result<Self, Misread> {
         let position = node.position;
         let missing = |field: &str| Misread {
             position,
@@ -185,13 +185,13 @@ impl Document {
     }
 }
 
-fn locate(root: &Node, field: &str) -> Position {
+fn locate(root: &YamlNode, field: &str) -> Position {
     let mut position = root.position;
     let mut node = root;
     for step in steps(field) {
         let found = match &step {
-            Step::Key(key) => node.entry(key),
-            Step::Index(index) => node
+            FieldStep::Key(key) => node.entry(key),
+            FieldStep::Index(index) => node
                 .items()
                 .and_then(|items| items.get(*index))
                 .map(|item| (item.position, item)),
@@ -207,13 +207,13 @@ fn locate(root: &Node, field: &str) -> Position {
 
 /// One step of a field's path.
 #[derive(Debug, PartialEq)]
-enum Step {
+enum FieldStep {
     Key(String),
     Index(usize),
 }
 
 /// The steps of `a.b[0]["c.d"]`. What cannot be understood ends the path: a position is a help, not a promise.
-fn steps(field: &str) -> Vec<Step> {
+fn steps(field: &str) -> Vec<FieldStep> {
     let mut steps = Vec::new();
     let mut rest = field;
     while !rest.is_empty() {
@@ -221,7 +221,7 @@ fn steps(field: &str) -> Vec<Step> {
             let Some((key, after)) = quoted.split_once("\"]") else {
                 break;
             };
-            steps.push(Step::Key(key.to_owned()));
+            steps.push(FieldStep::Key(key.to_owned()));
             rest = after;
         } else if let Some(indexed) = rest.strip_prefix('[') {
             let Some((index, after)) = indexed
@@ -230,7 +230,7 @@ fn steps(field: &str) -> Vec<Step> {
             else {
                 break;
             };
-            steps.push(Step::Index(index));
+            steps.push(FieldStep::Index(index));
             rest = after;
         } else {
             let bare = rest.strip_prefix('.').unwrap_or(rest);
@@ -238,7 +238,7 @@ fn steps(field: &str) -> Vec<Step> {
             if end == 0 {
                 break;
             }
-            steps.push(Step::Key(bare[..end].to_owned()));
+            steps.push(FieldStep::Key(bare[..end].to_owned()));
             rest = &bare[end..];
         }
     }
@@ -423,14 +423,14 @@ mod tests {
         assert_eq!(
             steps("a.b[0][\"c.d\"].e"),
             [
-                Step::Key("a".into()),
-                Step::Key("b".into()),
-                Step::Index(0),
-                Step::Key("c.d".into()),
-                Step::Key("e".into())
+                FieldStep::Key("a".into()),
+                FieldStep::Key("b".into()),
+                FieldStep::Index(0),
+                FieldStep::Key("c.d".into()),
+                FieldStep::Key("e".into())
             ]
         );
-        assert_eq!(steps("a[x].b"), [Step::Key("a".into())]);
+        assert_eq!(steps("a[x].b"), [FieldStep::Key("a".into())]);
         assert_eq!(steps(""), []);
     }
 }

@@ -33,7 +33,7 @@ pub struct EventJob {
     /// `metadata.generation`; 0 for files.
     pub generation: i64,
     /// `spec.source.webhook`.
-    pub webhook: Webhook,
+    pub webhook: WebhookSource,
     /// `spec.pattern`; `None` for every event.
     pub pattern: Option<Pattern>,
     /// `spec.idFrom`; empty for the format's own identity.
@@ -56,7 +56,7 @@ pub struct EventJob {
 
 /// `spec.source.webhook`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Webhook {
+pub struct WebhookSource {
     /// What bodies look like.
     pub format: Format,
     /// Whether it also hears events posted to `/events/{namespace}`.
@@ -156,7 +156,7 @@ pub enum IdPart {
 
 /// Where a bound value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum BindSource {
     /// A value of the event.
     Path(Query),
     /// A request header or message attribute, in lower case.
@@ -186,7 +186,7 @@ pub struct EnvBinding {
     /// The variable.
     pub name: String,
     /// Where its value comes from.
-    pub origin: Origin,
+    pub origin: BindSource,
     /// Its value when the event has none.
     pub default: Option<String>,
     /// The one container that gets it; every one otherwise, init containers too.
@@ -199,7 +199,7 @@ pub struct MetadataBinding {
     /// Its key.
     pub name: String,
     /// Where its value comes from.
-    pub origin: Origin,
+    pub origin: BindSource,
     /// Its value when the event has none.
     pub default: Option<String>,
 }
@@ -232,7 +232,7 @@ pub enum Concurrency {
         /// Released and unfinished Jobs of one key.
         limit: NonZeroU32,
         /// What tells keys apart; `None`: all are one.
-        key_from: Option<Origin>,
+        key_from: Option<BindSource>,
         /// Jobs that may wait, of all keys together.
         max_waiting: u32,
     },

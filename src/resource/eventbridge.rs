@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::resource::metadata::Origin::Metadata;
+use crate::resource::metadata::ParameterOrigin::Metadata;
 use crate::resource::metadata::text::{self, Expected};
 use crate::resource::metadata::{Parameters, metric_name};
 use crate::resource::{ObjectId, SourceSpec, Trigger, names};
@@ -20,12 +20,12 @@ pub struct Counted {
     /// `eventJob`, in the namespace of the object that asks.
     pub event_job: ObjectId,
     /// `value`.
-    pub value: Value,
+    pub value: EventJobMeasure,
 }
 
 /// `value`: which number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value {
+pub enum EventJobMeasure {
     /// `pending`, the default: Jobs that wait for their turn, or have no running Pod.
     Pending,
     /// `rate`: Jobs launched per second.
@@ -50,11 +50,11 @@ pub(super) fn parse(parameters: &mut Parameters<'_>, owner: &ObjectId) -> Option
         parameters.warn("window", "has a meaning for value: rate only");
     }
     let value = if is_rate {
-        Value::Rate {
+        EventJobMeasure::Rate {
             window: window.unwrap_or(WINDOW),
         }
     } else {
-        Value::Pending
+        EventJobMeasure::Pending
     };
     let name = name?;
     Some(Trigger {

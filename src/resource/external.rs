@@ -9,8 +9,8 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::resource::metadata::Origin::{Authentication, Metadata};
-use crate::resource::metadata::{Found, Parameters, text};
+use crate::resource::metadata::ParameterOrigin::{Authentication, Metadata};
+use crate::resource::metadata::{Parameter, Parameters, text};
 use crate::resource::{ObjectId, SourceSpec, Trigger, TriggerKind, names};
 
 /// What an address without a port means. Source: gRPC's name resolution, `dns` scheme.
@@ -20,7 +20,7 @@ const DEFAULT_PORT: u16 = 443;
 #[derive(Clone, PartialEq)]
 pub struct Scaler {
     /// Where the scaler is, and how it is spoken to.
-    pub endpoint: Endpoint,
+    pub endpoint: ScalerEndpoint,
     /// The object that asks: its name and namespace are sent.
     pub object: ObjectId,
     /// `scalerMetadata`, as KEDA sends it: every key of the trigger's metadata, with resolved values for those that end in `FromEnv`.
@@ -42,16 +42,16 @@ impl fmt::Debug for Scaler {
 
 /// Where a scaler is. Equal endpoints share one connection.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Endpoint {
+pub struct ScalerEndpoint {
     /// Host of `scalerAddress`: a name, or an IP address without brackets.
     pub host: String,
     /// Port of `scalerAddress`; 443 when it has none.
     pub port: u16,
     /// TLS, when anything asks for it.
-    pub tls: Option<Tls>,
+    pub tls: Option<ScalerTls>,
 }
 
-impl Endpoint {
+impl ScalerEndpoint {
     /// Host and port as an authority, with brackets where they belong.
     pub fn authority(&self) -> String {
         if self.host.contains(':') {
@@ -64,7 +64,7 @@ impl Endpoint {
 
 /// TLS towards a scaler.
 #[derive(Debug, Clone, Default)]
-pub struct Tls {
+pub struct ScalerTls {
     /// `caCert`, PEM, believed beside the system's roots.
     pub ca: Option<SecretString>,
     /// `tlsClientCert` and `tlsClientKey`, PEM.
@@ -73,7 +73,7 @@ pub struct Tls {
     pub skip_verification: bool,
 }
 
-impl PartialEq for Tls {
+impl PartialEq for ScalerTls {
     fn eq(&self, other: &Self) -> bool {
         let ca = |tls: &Self| tls.ca.as_ref().map(|ca| ca.expose_secret().to_owned());
         let client = |tls: &Self| {
@@ -171,7 +171,7 @@ pub(super) fn parse(parameters: &mut Parameters<'_>, owner: &ObjectId) -> Option
         target: 0.0,
         activation: 0.0,
         source: SourceSpec::External(Scaler {
-            endpoint: Endpoint { host, port, tls },
+            endpoint: ScalerEndpoint { host, port, tls },
             object: owner.clone(),
             metadata,
             pushes: entry.kind == TriggerKind::ExternalPush,
@@ -181,7 +181,11 @@ pub(super) fn parse(parameters: &mut Parameters<'_>, owner: &ObjectId) -> Option
 }
 
 /// KEDA's rule: TLS when it is enabled, or there is an authority, or a certificate with its key.
-fn tls(parameters: &mut Parameters<'_>, enabled: bool, skip_verification: bool) -> Option<Tls> {
+fn tls(
+    parameters: &mut Parameters<'_>,
+    enabled: bool,
+    skip_verification: bool,
+) -> Option<ScalerTls> {
     let ca = parameters.secret("caCert");
     let certificate = parameters.find(&["tlsClientCert"], &[Authentication]);
     let key = parameters.find(&["tlsClientKey"], &[Authentication]);
@@ -200,7 +204,7 @@ fn tls(parameters: &mut Parameters<'_>, enabled: bool, skip_verification: bool) 
             None
         }
     };
-    (enabled || ca.is_some() || client.is_some()).then_some(Tls {
+    (enabled || ca.is_some() || client.is_some()).then_some(ScalerTls {
         ca,
         client,
         skip_verification,
@@ -208,7 +212,7 @@ fn tls(parameters: &mut Parameters<'_>, enabled: bool, skip_verification: bool) 
 }
 
 /// `host:port`, `host`, `[address]:port`, and gRPC's `dns:///` before each of them.
-fn host_and_port(parameters: &mut Parameters<'_>, found: &Found<'_>) -> Option<(String, u16)> {
+fn host_and_port(parameters: &mut Parameters<'_>, found: &Parameter<'_>) -> Option<(String, u16)> {
     let target = found.text.strip_prefix("dns:///").unwrap_or(found.text);
     let parsed = split(target).filter(|(host, _)| is_host(host));
     if parsed.is_none() {

@@ -15,20 +15,20 @@ pub fn is_space(character: char) -> bool {
 
 /// The members of an object, in order, repeated names too; `None` when the text is no object.
 pub fn members(text: &str) -> Option<impl Iterator<Item = (Cow<'_, str>, &str)>> {
-    let mut scanner = Scanner::within(text, b'{')?;
+    let mut scanner = JsonScanner::within(text, b'{')?;
     Some(std::iter::from_fn(move || scanner.member()))
 }
 
 /// The elements of an array; `None` when the text is none.
 pub fn elements(text: &str) -> Option<impl Iterator<Item = &str>> {
-    let mut scanner = Scanner::within(text, b'[')?;
+    let mut scanner = JsonScanner::within(text, b'[')?;
     Some(std::iter::from_fn(move || scanner.element()))
 }
 
 /// The text without the blank space between its parts.
 pub fn compact(text: &str) -> String {
     let mut compact = String::with_capacity(text.len());
-    let mut scanner = Scanner { text, at: 0 };
+    let mut scanner = JsonScanner { text, at: 0 };
     loop {
         scanner.skip_space();
         let start = scanner.at;
@@ -46,7 +46,7 @@ pub fn compact(text: &str) -> String {
 /// can hold are two.
 pub fn canonical(text: &str) -> String {
     let mut canonical = String::with_capacity(text.len());
-    Scanner { text, at: 0 }.canonical(&mut canonical);
+    JsonScanner { text, at: 0 }.canonical(&mut canonical);
     canonical
 }
 
@@ -62,13 +62,13 @@ fn unescaped(quoted: &str) -> Cow<'_, str> {
 }
 
 #[derive(Clone, Copy)]
-struct Scanner<'a> {
+struct JsonScanner<'a> {
     text: &'a str,
     /// Always before or behind an ASCII character.
     at: usize,
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> JsonScanner<'a> {
     /// Behind the opening bracket.
     fn within(text: &'a str, bracket: u8) -> Option<Self> {
         let mut scanner = Self { text, at: 0 };

@@ -12,13 +12,13 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::resource::aws::Identity;
+use crate::resource::aws::AwsIdentity;
 
 /// A consumer group's lag, and the rules that turn offsets into a backlog.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     /// Which cluster, as whom.
-    pub cluster: Cluster,
+    pub cluster: KafkaCluster,
     /// `consumerGroup`.
     pub group: String,
     /// Which topics.
@@ -89,18 +89,18 @@ pub enum OffsetReset {
 
 /// A Kafka cluster as one client sees it. Equal clusters share one client.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Cluster {
+pub struct KafkaCluster {
     /// `bootstrapServers`, at least one `host:port`.
     pub bootstrap_servers: Vec<String>,
     /// TLS, when enabled.
-    pub tls: Option<Tls>,
+    pub tls: Option<KafkaTls>,
     /// SASL, when enabled.
     pub sasl: Sasl,
 }
 
 /// TLS towards the brokers.
 #[derive(Debug, Clone, Default)]
-pub struct Tls {
+pub struct KafkaTls {
     /// `ca`, PEM; the system's roots when absent.
     pub ca: Option<SecretString>,
     /// `cert` and `key`, PEM.
@@ -138,7 +138,7 @@ pub enum Sasl {
         /// `awsRegion`.
         region: String,
         /// Whom to be.
-        identity: Identity,
+        identity: AwsIdentity,
     },
     /// `gssapi`: parsed, and refused with a clear error when connecting (this build has no Kerberos).
     Gssapi,
@@ -187,7 +187,7 @@ fn same(left: Option<&SecretString>, right: Option<&SecretString>) -> bool {
     left.map(ExposeSecret::expose_secret) == right.map(ExposeSecret::expose_secret)
 }
 
-impl PartialEq for Tls {
+impl PartialEq for KafkaTls {
     fn eq(&self, other: &Self) -> bool {
         let client = |tls: &Self| {
             tls.client.as_ref().map(|(cert, key)| {

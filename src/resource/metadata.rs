@@ -19,7 +19,7 @@ use text::Expected;
 
 /// Where a parameter may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum ParameterOrigin {
     /// The trigger's own `metadata`. KEDA: `triggerMetadata`.
     Metadata,
     /// The workload's environment, under the name that metadata's `…FromEnv` gives. KEDA: `resolvedEnv`.
@@ -30,11 +30,11 @@ pub enum Origin {
 
 /// A value that was found: trimmed, not empty.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Found<'a> {
+pub struct Parameter<'a> {
     /// The value.
     pub text: &'a str,
     /// Where it stood.
-    pub origin: Origin,
+    pub origin: ParameterOrigin,
     /// The name it stood under, the one of several.
     pub name: &'a str,
 }
@@ -75,17 +75,17 @@ impl<'a> Parameters<'a> {
     }
 
     /// The first value, by origin and then by name, that is not blank.
-    pub fn find(&mut self, names: &[&'a str], order: &[Origin]) -> Option<Found<'a>> {
+    pub fn find(&mut self, names: &[&'a str], order: &[ParameterOrigin]) -> Option<Parameter<'a>> {
         for name in names {
             self.know(name, order);
         }
         let found = order.iter().find_map(|&origin| {
             names.iter().find_map(|&name| {
                 let text = self.value(name, origin)?.trim();
-                (!text.is_empty()).then_some(Found { text, origin, name })
+                (!text.is_empty()).then_some(Parameter { text, origin, name })
             })
         });
-        if found.is_none() && order.contains(&Origin::Environment) {
+        if found.is_none() && order.contains(&ParameterOrigin::Environment) {
             for name in names {
                 self.warn_of_unset_variable(name);
             }
@@ -94,19 +94,19 @@ impl<'a> Parameters<'a> {
     }
 
     /// A text; nothing when it is absent.
-    pub fn text(&mut self, name: &'a str, order: &[Origin]) -> Option<String> {
+    pub fn text(&mut self, name: &'a str, order: &[ParameterOrigin]) -> Option<String> {
         self.find(&[name], order).map(|found| found.text.to_owned())
     }
 
     /// A secret of the TriggerAuthentication; nothing when it is absent.
     pub fn secret(&mut self, name: &'a str) -> Option<SecretString> {
-        self.find(&[name], &[Origin::Authentication])
+        self.find(&[name], &[ParameterOrigin::Authentication])
             .map(|found| SecretString::from(found.text))
     }
 
     /// A secret that has to be there; nothing, and a fault, when it is not.
     pub fn required_secret(&mut self, name: &'a str) -> Option<SecretString> {
-        self.required(name, &[Origin::Authentication])
+        self.required(name, &[ParameterOrigin::Authentication])
             .map(|found| SecretString::from(found.text))
     }
 
@@ -114,7 +114,7 @@ impl<'a> Parameters<'a> {
     pub fn read<T>(
         &mut self,
         name: &'a str,
-        order: &[Origin],
+        order: &[ParameterOrigin],
         parse: impl FnOnce(&'a str) -> Result<T, Expected>,
     ) -> Option<T> {
         let found = self.find(&[name], order)?;
@@ -122,7 +122,7 @@ impl<'a> Parameters<'a> {
     }
 
     /// A value that has to be there; nothing, and a fault, when it is not.
-    pub fn required(&mut self, name: &'a str, order: &[Origin]) -> Option<Found<'a>> {
+    pub fn required(&mut self, name: &'a str, order: &[ParameterOrigin]) -> Option<Parameter<'a>> {
         let found = self.find(&[name], order);
         if found.is_none() {
             let fault = self.missing(name, order);
@@ -134,7 +134,7 @@ impl<'a> Parameters<'a> {
     /// A found value in its form; nothing, and a fault, when it has another.
     pub fn parsed<T>(
         &mut self,
-        found: &Found<'a>,
+        found: &Parameter<'a>,
         parse: impl FnOnce(&'a str) -> Result<T, Expected>,
     ) -> Option<T> {
         match parse(found.text) {
@@ -147,18 +147,20 @@ impl<'a> Parameters<'a> {
     }
 
     /// Notes that a found value is wrong, quoting it only where that gives no secret away.
-    pub fn refuse(&mut self, found: &Found<'a>, expected: &str) {
+    pub fn refuse(&mut self, found: &Parameter<'a>, expected: &str) {
         let fault = match found.origin {
-            Origin::Metadata if !holds_secret(found.name) => Fault::at(
+            ParameterOrigin::Metadata if !holds_secret(found.name) => Fault::at(
                 self.field(found.name),
                 format!("expected {expected}, found {:?}", found.text),
             ),
-            Origin::Metadata => Fault::at(self.field(found.name), format!("expected {expected}")),
-            Origin::Environment => Fault::at(
+            ParameterOrigin::Metadata => {
+                Fault::at(self.field(found.name), format!("expected {expected}"))
+            }
+            ParameterOrigin::Environment => Fault::at(
                 self.field(&from_env(found.name)),
                 format!("expected the variable to hold {expected}"),
             ),
-            Origin::Authentication => Fault::at(
+            ParameterOrigin::Authentication => Fault::at(
                 self.authentication_field(),
                 format!("parameter {}: expected {expected}", found.name),
             ),
@@ -234,26 +236,26 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    fn know(&mut self, name: &str, order: &[Origin]) {
-        if order.contains(&Origin::Metadata) {
+    fn know(&mut self, name: &str, order: &[ParameterOrigin]) {
+        if order.contains(&ParameterOrigin::Metadata) {
             self.known.insert(name.to_owned());
         }
-        if order.contains(&Origin::Environment) {
+        if order.contains(&ParameterOrigin::Environment) {
             self.known.insert(from_env(name));
         }
     }
 
-    fn value(&self, name: &str, origin: Origin) -> Option<&'a str> {
+    fn value(&self, name: &str, origin: ParameterOrigin) -> Option<&'a str> {
         match origin {
-            Origin::Metadata => self.entry.metadata.get(name).map(String::as_str),
-            Origin::Environment => {
+            ParameterOrigin::Metadata => self.entry.metadata.get(name).map(String::as_str),
+            ParameterOrigin::Environment => {
                 let variable = self.entry.metadata.get(&from_env(name))?;
                 self.inputs
                     .env
                     .get(variable)
                     .map(ExposeSecret::expose_secret)
             }
-            Origin::Authentication => self
+            ParameterOrigin::Authentication => self
                 .inputs
                 .auth_params
                 .get(name)
@@ -261,9 +263,9 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    fn missing(&self, name: &str, order: &[Origin]) -> Fault {
+    fn missing(&self, name: &str, order: &[ParameterOrigin]) -> Fault {
         let variable = self.entry.metadata.get(&from_env(name));
-        if let Some(variable) = variable.filter(|_| order.contains(&Origin::Environment)) {
+        if let Some(variable) = variable.filter(|_| order.contains(&ParameterOrigin::Environment)) {
             return Fault::at(
                 self.field(&from_env(name)),
                 format!(
@@ -274,16 +276,16 @@ impl<'a> Parameters<'a> {
         let ways: Vec<String> = order
             .iter()
             .map(|origin| match origin {
-                Origin::Metadata => format!("{name} in metadata"),
-                Origin::Environment => format!("{} in metadata", from_env(name)),
-                Origin::Authentication => format!("{name} in the TriggerAuthentication"),
+                ParameterOrigin::Metadata => format!("{name} in metadata"),
+                ParameterOrigin::Environment => format!("{} in metadata", from_env(name)),
+                ParameterOrigin::Authentication => format!("{name} in the TriggerAuthentication"),
             })
             .collect();
         let hint = self.similar(name).map_or_else(String::new, |similar| {
             format!("; {similar:?} is not the same: case counts")
         });
         let message = format!("{name} is missing; give {}{hint}", ways.join(" or "));
-        if order == [Origin::Authentication] {
+        if order == [ParameterOrigin::Authentication] {
             Fault::at(self.authentication_field(), message)
         } else {
             Fault::at(self.field(name), message)

@@ -8,7 +8,7 @@ use crate::resource::ObjectId;
 use crate::resource::fields::Fields;
 
 /// What there is to know of an object before its kind.
-pub(super) struct Metadata {
+pub(super) struct ObjectMetadata {
     pub(super) id: ObjectId,
     /// `None` for files.
     pub(super) uid: Option<String>,
@@ -18,7 +18,7 @@ pub(super) struct Metadata {
     pub(super) annotations: BTreeMap<String, String>,
 }
 
-impl Metadata {
+impl ObjectMetadata {
     /// Reads it; `None` when there is no name.
     pub(super) fn read(fields: &Fields<'_>) -> Option<Self> {
         let name = fields.required_text("name");

@@ -12,11 +12,11 @@ use crate::resource::json_text;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Query {
     text: String,
-    steps: Vec<Step>,
+    steps: Vec<PathStep>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Step {
+enum PathStep {
     Name(String),
     /// From the end when negative.
     Index(i64),
@@ -24,7 +24,7 @@ enum Step {
 
 /// A value where it stands in the text it was read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written<'a> {
+pub struct WrittenValue<'a> {
     /// The value as it was written, to the digit.
     pub text: &'a str,
     /// A name on the way to it is there more than once: readers may disagree which one is meant. This is the last.
@@ -47,8 +47,8 @@ impl Query {
     /// The value it leads to.
     pub fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         self.steps.iter().try_fold(value, |value, step| match step {
-            Step::Name(name) => value.as_object()?.get(name),
-            Step::Index(index) => {
+            PathStep::Name(name) => value.as_object()?.get(name),
+            PathStep::Index(index) => {
                 let list = value.as_array()?;
                 list.get(position(*index, list.len())?)
             }
@@ -56,15 +56,15 @@ impl Query {
     }
 
     /// The same value in the JSON text that `value` was read from: numbers have the digits they were written with.
-    pub fn find_written<'a>(&self, text: &'a str) -> Option<Written<'a>> {
-        let whole = Written {
+    pub fn find_written<'a>(&self, text: &'a str) -> Option<WrittenValue<'a>> {
+        let whole = WrittenValue {
             text: text.trim_matches(json_text::is_space),
             is_ambiguous: false,
         };
         self.steps
             .iter()
             .try_fold(whole, |within, step| match step {
-                Step::Name(name) => {
+                PathStep::Name(name) => {
                     let mut named = json_text::members(within.text)?.filter(|(key, _)| key == name);
                     let (_, mut text) = named.next()?;
                     let mut is_ambiguous = within.is_ambiguous;
@@ -72,13 +72,13 @@ impl Query {
                         text = later;
                         is_ambiguous = true;
                     }
-                    Some(Written { text, is_ambiguous })
+                    Some(WrittenValue { text, is_ambiguous })
                 }
-                Step::Index(index) => {
+                PathStep::Index(index) => {
                     let length = json_text::elements(within.text)?.count();
                     let index = position(*index, length)?;
                     let text = json_text::elements(within.text)?.nth(index)?;
-                    Some(Written { text, ..within })
+                    Some(WrittenValue { text, ..within })
                 }
             })
     }

@@ -8,7 +8,7 @@ use super::Propagation;
 
 /// What an object says about Jobs of its earlier generations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
+pub enum RolloutChoice {
     /// Nothing. KEDA deletes them then; we do not.
     Nothing,
     /// `gradual`: they run on.
@@ -17,7 +17,7 @@ pub enum Written {
     Immediate,
 }
 
-impl Written {
+impl RolloutChoice {
     /// The word in force: the deprecated `rolloutStrategy` where it says something, else
     /// `rollout.strategy`. `None` for a word that is neither `gradual` nor `immediate`.
     pub fn resolve(rollout_strategy: &str, strategy: &str) -> Option<Self> {

@@ -11,7 +11,7 @@ mod triggers;
 use serde_json::Value;
 
 use crate::resource::fields::{Faults, Fields};
-use crate::resource::object::Metadata;
+use crate::resource::object::ObjectMetadata;
 use crate::resource::{Api, Fault, RoundRecord, ScaledJob};
 
 pub use annotations::{
@@ -65,7 +65,7 @@ fn document(value: &Value, faults: &Faults) -> Option<ScaledJob> {
     object.required("spec");
     let metadata = object
         .fields("metadata")
-        .and_then(|fields| Metadata::read(&fields));
+        .and_then(|fields| ObjectMetadata::read(&fields));
     let spec = object
         .fields("spec")
         .and_then(|fields| spec::read(&fields, faults));

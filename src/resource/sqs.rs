@@ -4,8 +4,8 @@ mod queue_name;
 
 pub use queue_name::{queue_name, request_path};
 
-use crate::resource::aws::{self, Identity};
-use crate::resource::metadata::Origin::{Authentication, Environment, Metadata};
+use crate::resource::aws::{self, AwsIdentity};
+use crate::resource::metadata::ParameterOrigin::{Authentication, Environment, Metadata};
 use crate::resource::metadata::{Parameters, metric_name, number, text};
 use crate::resource::{SourceSpec, Trigger};
 
@@ -23,7 +23,7 @@ pub struct Queue {
     /// `scaleOnDelayed`: count messages that are not due yet.
     pub delayed: bool,
     /// Whom to be.
-    pub identity: Identity,
+    pub identity: AwsIdentity,
 }
 
 /// Reads an `aws-sqs-queue` trigger; nothing when a fault was noted.

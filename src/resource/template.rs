@@ -94,41 +94,45 @@ pub fn check_named(spec: &Value, path: &str, of: Of, name: Option<&str>) -> Opin
         let known = serde_json::to_value(known).expect("a Job's spec is JSON");
         dropped(&readable, &known, path, &mut opinion.warnings);
     }
-    let places = place::Faults::new(opinion.faults);
-    job::rules(&place::Place::new(&readable, path, &places), of, name);
+    let places = place::FieldFaults::new(opinion.faults);
+    job::rules(
+        &place::TemplatePlace::new(&readable, path, &places),
+        of,
+        name,
+    );
     Opinion {
         faults: places.into_vec(),
         warnings: opinion.warnings,
     }
 }
 
-enum Step {
+enum TemplateStep {
     Key(String),
     Index(usize),
 }
 
-fn steps(path: &serde_path_to_error::Path) -> Vec<Step> {
+fn steps(path: &serde_path_to_error::Path) -> Vec<TemplateStep> {
     use serde_path_to_error::Segment;
     path.iter()
         .filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(Step::Index(*index)),
-            Segment::Map { key } => Some(Step::Key(key.clone())),
+            Segment::Seq { index } => Some(TemplateStep::Index(*index)),
+            Segment::Map { key } => Some(TemplateStep::Key(key.clone())),
             Segment::Enum { .. } | Segment::Unknown => None,
         })
         .collect()
 }
 
-fn join_step(path: &str, step: &Step) -> String {
+fn join_step(path: &str, step: &TemplateStep) -> String {
     match step {
-        Step::Key(key) => join(path, key),
-        Step::Index(index) => format!("{path}[{index}]"),
+        TemplateStep::Key(key) => join(path, key),
+        TemplateStep::Index(index) => format!("{path}[{index}]"),
     }
 }
 
-fn at<'a>(value: &'a mut Value, steps: &[Step]) -> Option<&'a mut Value> {
+fn at<'a>(value: &'a mut Value, steps: &[TemplateStep]) -> Option<&'a mut Value> {
     steps.iter().try_fold(value, |value, step| match step {
-        Step::Key(key) => value.get_mut(key),
-        Step::Index(index) => value.get_mut(index),
+        TemplateStep::Key(key) => value.get_mut(key),
+        TemplateStep::Index(index) => value.get_mut(index),
     })
 }
 
@@ -189,8 +193,8 @@ fn dropped(written: &Value, kept: &Value, path: &str, warnings: &mut Vec<Fault>)
 
 /// Looks at the labels and annotations of a Job's own `metadata`, which stands at `path`.
 pub fn check_metadata(metadata: &Value, path: &str) -> Vec<Fault> {
-    let places = place::Faults::new(Vec::new());
-    metadata::rules(&place::Place::new(metadata, path, &places));
+    let places = place::FieldFaults::new(Vec::new());
+    metadata::rules(&place::TemplatePlace::new(metadata, path, &places));
     places.into_vec()
 }
 

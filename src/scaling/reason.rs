@@ -4,7 +4,7 @@
 //! them can be checked by hand against the object and the queue.
 
 use super::combine::Demand;
-use super::strategy::{Step, part_of};
+use super::strategy::{StrategyScale, part_of};
 use super::{Bounds, Calculation, JobCounts, Measure, Plan, Policy, Strategy};
 
 /// The reason of a decision after a reading.
@@ -155,7 +155,7 @@ fn limit(bounds: Bounds, bounded: &Demand, unbounded: &Demand) -> String {
 }
 
 /// The strategy's own sum.
-fn arithmetic(policy: &Policy, counts: JobCounts, demand: &Demand, step: Step) -> String {
+fn arithmetic(policy: &Policy, counts: JobCounts, demand: &Demand, step: StrategyScale) -> String {
     let minimum = policy.bounds.min_replicas();
     let wanted = demand.max_scale();
     let pending = counts.pending;

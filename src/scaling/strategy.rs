@@ -24,7 +24,7 @@ pub struct Situation {
 
 /// What a strategy makes of it. The smaller of the two numbers is started; either may be negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub struct StrategyScale {
     /// KEDA's `effectiveMaxScale`.
     pub effective: i64,
     /// KEDA's `scaleTo`, which `eager` replaces.
@@ -62,7 +62,7 @@ impl Strategy {
     ///
     /// `custom` is held to the whole budget and not to what is free of it, and
     /// `eager` takes pending Jobs off twice: both as in KEDA.
-    pub fn step(self, situation: &Situation) -> Step {
+    pub fn step(self, situation: &Situation) -> StrategyScale {
         let Situation {
             max_scale,
             scale_to,
@@ -72,14 +72,14 @@ impl Strategy {
         let pending = i64::from(situation.pending);
         let max_replicas = situation.max_replicas.map_or(i64::MAX, i64::from);
         match self {
-            Self::Default => Step {
+            Self::Default => StrategyScale {
                 effective: max_scale.saturating_sub(running),
                 scale_to,
             },
             Self::Custom {
                 deduction,
                 running_percentage,
-            } => Step {
+            } => StrategyScale {
                 effective: max_scale
                     .saturating_sub(deduction)
                     .saturating_sub(part_of(situation.running, running_percentage))
@@ -89,7 +89,7 @@ impl Strategy {
             Self::Accurate => {
                 let passes =
                     max_scale.saturating_add(running).saturating_sub(pending) > max_replicas;
-                Step {
+                StrategyScale {
                     effective: if passes {
                         max_replicas - running
                     } else {
@@ -98,7 +98,7 @@ impl Strategy {
                     scale_to,
                 }
             }
-            Self::Eager => Step {
+            Self::Eager => StrategyScale {
                 effective: (max_replicas - running - pending).min(max_scale),
                 scale_to: max_replicas,
             },

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::waiting::Waiting;
+use self::waiting::WaitingQueue;
 use crate::intake::webhook::answer::Answer;
 use crate::intake::webhook::{Request, Webhook};
 use crate::intake::{Body, LARGEST_BODY};
@@ -55,7 +55,7 @@ impl Door for Webhook {
 
 /// What strangers may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct DoorLimits {
     /// Connections at once. One above it takes the place of the one that has waited longest without sending a
     /// whole head. There is no limit for each peer: behind a load balancer all peers are one.
     pub connections: usize,
@@ -78,7 +78,7 @@ pub struct Limits {
     pub linger: Duration,
 }
 
-impl Default for Limits {
+impl Default for DoorLimits {
     /// Fit for a Pod with 256 MiB: 4,096 connections of some 20 KiB, 64 MiB of bodies.
     fn default() -> Self {
         Self {
@@ -95,7 +95,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl DoorLimits {
     /// The defaults, with no more connections than the process has file descriptors for.
     pub fn of_this_process() -> Self {
         let mut limits = Self::default();
@@ -109,16 +109,16 @@ impl Limits {
 }
 
 /// What all connections of a door share.
-struct Shared<D> {
+struct DoorState<D> {
     door: Arc<D>,
-    limits: Limits,
-    room: Room,
-    waiting: Waiting,
+    limits: DoorLimits,
+    room: DoorPermits,
+    waiting: WaitingQueue,
     stop: CancellationToken,
 }
 
 /// What is left of [`Limits`].
-struct Room {
+struct DoorPermits {
     /// In KiB.
     body: Arc<Semaphore>,
     requests: Arc<Semaphore>,
@@ -132,19 +132,19 @@ struct Room {
 pub async fn serve<D: Door>(
     listener: TcpListener,
     door: Arc<D>,
-    limits: Limits,
+    limits: DoorLimits,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(DoorState {
         door,
         limits,
-        room: Room {
+        room: DoorPermits {
             body: Arc::new(Semaphore::new(
                 (limits.body_bytes.max(LARGEST_BODY) / body::UNIT).min(Semaphore::MAX_PERMITS),
             )),
             requests: Arc::new(Semaphore::new(limits.requests)),
         },
-        waiting: Waiting::default(),
+        waiting: WaitingQueue::default(),
         stop: stop.clone(),
     });
     let mut connections = JoinSet::new();
@@ -176,6 +176,6 @@ pub async fn serve<D: Door>(
     Ok(())
 }
 
-fn open<D: Door>(connections: &mut JoinSet<()>, stream: TcpStream, shared: &Arc<Shared<D>>) {
+fn open<D: Door>(connections: &mut JoinSet<()>, stream: TcpStream, shared: &Arc<DoorState<D>>) {
     connections.spawn(connection::serve(stream, Arc::clone(shared)));
 }

@@ -12,11 +12,11 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use self::caller::Caller;
+use self::caller::Peer;
 use self::live::Ready;
-use self::refusal::Refusal;
-use self::streams::{Listener, Place};
-use self::triggers::{Live, Triggers, Workshop};
+use self::refusal::RpcRefusal;
+use self::streams::{Listener, StreamPlace};
+use self::triggers::{LiveTrigger, Triggers, Workshop};
 use crate::address::Rules;
 use crate::externalscaler::external_scaler_server::ExternalScaler;
 use crate::externalscaler::{
@@ -65,8 +65,8 @@ pub struct Parts {
 pub struct Keda {
     triggers: Arc<Triggers>,
     places: Arc<Semaphore>,
-    polls: mpsc::Sender<Arc<Live>>,
-    begun: std::sync::Mutex<Option<mpsc::Receiver<Arc<Live>>>>,
+    polls: mpsc::Sender<Arc<LiveTrigger>>,
+    begun: std::sync::Mutex<Option<mpsc::Receiver<Arc<LiveTrigger>>>>,
     metrics: metrics::Metrics,
 }
 
@@ -131,7 +131,7 @@ impl Keda {
 /// The service as one connection sees it.
 pub(super) struct Session {
     keda: Arc<Keda>,
-    caller: Caller,
+    caller: Peer,
     /// Streams that the connection may still open.
     places: Arc<Semaphore>,
     /// The end of the connection, or of the program.
@@ -139,7 +139,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn live(&self, reference: &ScaledObjectRef) -> Result<Arc<Live>, Refusal> {
+    fn live(&self, reference: &ScaledObjectRef) -> Result<Arc<LiveTrigger>, RpcRefusal> {
         let proven = self.caller.proves(&reference.namespace)?;
         Ok(self
             .keda
@@ -147,14 +147,14 @@ impl Session {
             .find(&reference.namespace, &reference.scaler_metadata, proven))
     }
 
-    async fn ready(&self, reference: &ScaledObjectRef) -> Result<Arc<Ready>, Refusal> {
+    async fn ready(&self, reference: &ScaledObjectRef) -> Result<Arc<Ready>, RpcRefusal> {
         let live = self.live(reference)?;
         self.keda.triggers.ready(&live).await
     }
 
-    fn listen(&self, live: Arc<Live>) -> Result<Listener, Refusal> {
-        let full = |_| Refusal::Exhausted("too many streams are open");
-        let place = Place {
+    fn listen(&self, live: Arc<LiveTrigger>) -> Result<Listener, RpcRefusal> {
+        let full = |_| RpcRefusal::Exhausted("too many streams are open");
+        let place = StreamPlace {
             _of_connection: Arc::clone(&self.places).try_acquire_owned().map_err(full)?,
             _of_all: Arc::clone(&self.keda.places)
                 .try_acquire_owned()
@@ -202,10 +202,10 @@ impl ExternalScaler for Session {
         let request = request.into_inner();
         let reference = request
             .scaled_object_ref
-            .ok_or_else(|| Refusal::Invalid("scaledObjectRef is missing".to_owned()))?;
+            .ok_or_else(|| RpcRefusal::Invalid("scaledObjectRef is missing".to_owned()))?;
         let ready = self.ready(&reference).await?;
         if request.metric_name != ready.metric_name() {
-            return Err(Refusal::Invalid(format!(
+            return Err(RpcRefusal::Invalid(format!(
                 "metricName: this trigger has no such metric; its one metric is {:?}, as GetMetricSpec says",
                 ready.metric_name()
             ))

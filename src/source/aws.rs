@@ -22,7 +22,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::OnceCell;
 
 use crate::address;
-use crate::resource::aws::Identity;
+use crate::resource::aws::AwsIdentity;
 
 pub(super) mod resolver;
 mod role;
@@ -45,7 +45,7 @@ pub(super) struct RoleSettings {
 
 /// An identity in a region, its credentials cached and renewed before they expire.
 pub(super) struct Login {
-    identity: Identity,
+    identity: AwsIdentity,
     region: String,
     settings: RoleSettings,
     http: SharedHttpClient,
@@ -55,7 +55,7 @@ pub(super) struct Login {
 impl Login {
     /// A login that is not used yet: nothing is read or sent before [`Login::config`].
     pub(super) fn new(
-        identity: Identity,
+        identity: AwsIdentity,
         region: String,
         settings: RoleSettings,
         http: SharedHttpClient,
@@ -70,7 +70,7 @@ impl Login {
     }
 
     /// Whether this is the login of that identity in that region.
-    pub(super) fn is(&self, identity: &Identity, region: &str) -> bool {
+    pub(super) fn is(&self, identity: &AwsIdentity, region: &str) -> bool {
         self.identity == *identity && self.region == region
     }
 
@@ -94,8 +94,8 @@ impl Login {
             .timeout_config(timeouts)
             .identity_cache(cache);
         match &self.identity {
-            Identity::Own => loader.load().await,
-            Identity::Keys {
+            AwsIdentity::Own => loader.load().await,
+            AwsIdentity::Keys {
                 access_key_id,
                 secret_access_key,
                 session_token,
@@ -110,7 +110,7 @@ impl Login {
                 );
                 loader.credentials_provider(keys).load().await
             }
-            Identity::Role {
+            AwsIdentity::Role {
                 arn,
                 external_id,
                 web_identity,
@@ -143,12 +143,12 @@ pub(super) fn http() -> SharedHttpClient {
 pub(super) fn guarded_http(rules: &address::Rules) -> SharedHttpClient {
     aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_with_resolver(resolver::Guarded::new(rules.clone()))
+        .build_with_resolver(resolver::SdkResolver::new(rules.clone()))
 }
 
 /// Whether credentials of this process (or got with them) would be shown to the source.
-pub(super) fn is_ours(identity: &Identity) -> bool {
-    matches!(identity, Identity::Own | Identity::Role { .. })
+pub(super) fn is_ours(identity: &AwsIdentity) -> bool {
+    matches!(identity, AwsIdentity::Own | AwsIdentity::Role { .. })
 }
 
 /// The first cause of this type.

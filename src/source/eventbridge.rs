@@ -11,7 +11,7 @@ use futures::future::{BoxFuture, ready};
 use tokio::time::Instant;
 
 use crate::resource::ObjectId;
-use crate::resource::eventbridge::{Counted, Value};
+use crate::resource::eventbridge::{Counted, EventJobMeasure};
 use crate::scaling::Reading;
 use crate::source::metrics::Meter;
 use crate::source::{Error, Source, Taken};
@@ -26,7 +26,7 @@ pub trait Occurrences: Send + Sync {
     /// # Errors
     ///
     /// [`Unknown`] when nobody can tell; never 0 then.
-    fn count(&self, event_job: &ObjectId, value: Value) -> Result<f64, Unknown>;
+    fn count(&self, event_job: &ObjectId, value: EventJobMeasure) -> Result<f64, Unknown>;
 
     /// Ready once a Job of the EventJob appears that was not there at the call. Listens from the call on.
     fn appeared(&self, event_job: &ObjectId) -> BoxFuture<'static, ()>;
@@ -118,7 +118,7 @@ mod tests {
     struct Says(Result<f64, Unknown>);
 
     impl Occurrences for Says {
-        fn count(&self, _event_job: &ObjectId, _value: Value) -> Result<f64, Unknown> {
+        fn count(&self, _event_job: &ObjectId, _value: EventJobMeasure) -> Result<f64, Unknown> {
             self.0.clone()
         }
 
@@ -130,7 +130,7 @@ mod tests {
     async fn read(says: Result<f64, Unknown>) -> Result<f64, String> {
         let counted = Counted {
             event_job: ObjectId::new("shop", "invoices"),
-            value: Value::Pending,
+            value: EventJobMeasure::Pending,
         };
         let metrics = Metrics::default();
         let jobs = Jobs::new(counted, Arc::new(Says(says)), metrics.meter(KIND));

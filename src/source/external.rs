@@ -13,7 +13,7 @@ use futures::future::{BoxFuture, Either, select};
 
 use crate::resource::external::Scaler;
 use crate::source::metrics::Meter;
-use crate::source::shared::Shared;
+use crate::source::shared::SharedCall;
 use crate::source::{Error, Source, Taken};
 
 pub mod answer;
@@ -22,9 +22,9 @@ mod connector;
 mod push;
 pub(super) mod tls;
 
-use answer::Answer;
-use client::Client;
-use push::{Driver, Pushes};
+use answer::ScalerAnswer;
+use client::ScalerClient;
+use push::{Driver, ScalerPushes};
 
 /// The label of this kind of source in metrics, for `external` and `external-push`.
 pub const KIND: &str = "external";
@@ -33,18 +33,18 @@ pub const KIND: &str = "external";
 const DEADLINE: Duration = Duration::from_secs(6);
 
 /// What one scaler says about one trigger, shared by all who ask the same.
-pub(super) struct Poll {
+pub(super) struct ScalerPoll {
     scaler: Arc<Scaler>,
-    client: Arc<Client>,
-    shared: Shared<Answer>,
-    pushes: Pushes,
+    client: Arc<ScalerClient>,
+    shared: SharedCall<ScalerAnswer>,
+    pushes: ScalerPushes,
 }
 
-impl Poll {
-    pub(super) fn new(scaler: &Scaler, client: Arc<Client>, meter: Meter) -> Self {
+impl ScalerPoll {
+    pub(super) fn new(scaler: &Scaler, client: Arc<ScalerClient>, meter: Meter) -> Self {
         let scaler = Arc::new(scaler.clone());
         let (caller, asked) = (Arc::clone(&client), Arc::clone(&scaler));
-        let shared = Shared::new(client.source_name(), DEADLINE, meter, move || {
+        let shared = SharedCall::new(client.source_name(), DEADLINE, meter, move || {
             let (client, scaler) = (Arc::clone(&caller), Arc::clone(&asked));
             async move { client.ask(&scaler).await }.boxed()
         });
@@ -52,12 +52,12 @@ impl Poll {
             scaler,
             client,
             shared,
-            pushes: Pushes::default(),
+            pushes: ScalerPushes::default(),
         }
     }
 
     /// Whether this is the poll of that trigger through that client.
-    pub(super) fn is(&self, scaler: &Scaler, client: &Arc<Client>) -> bool {
+    pub(super) fn is(&self, scaler: &Scaler, client: &Arc<ScalerClient>) -> bool {
         Arc::ptr_eq(&self.client, client)
             && self.scaler.object == scaler.object
             && self.scaler.metadata == scaler.metadata
@@ -75,14 +75,14 @@ impl Poll {
 
 /// One trigger's view of a scaler.
 pub(super) struct View {
-    poll: Arc<Poll>,
+    poll: Arc<ScalerPoll>,
     pushes: bool,
     /// Held from the first time that somebody listens, so that the stream stays open between two pushes.
     driver: OnceLock<Driver>,
 }
 
 impl View {
-    pub(super) fn new(poll: Arc<Poll>, pushes: bool) -> Self {
+    pub(super) fn new(poll: Arc<ScalerPoll>, pushes: bool) -> Self {
         Self {
             poll,
             pushes,

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::resource::kafka::{Group, LagRules, Topics};
 use crate::scaling::Reading;
 use crate::source::metrics::Meter;
-use crate::source::shared::Shared;
+use crate::source::shared::SharedCall;
 use crate::source::{Error, Source, Taken};
 
 pub(super) mod client;
@@ -25,7 +25,7 @@ mod context;
 pub mod lag;
 mod token;
 
-use client::Client;
+use client::KafkaClient;
 use lag::{Lag, Offsets, Partition, Previous};
 
 /// The label of this kind of source in metrics: KEDA's name of the trigger.
@@ -74,14 +74,14 @@ struct Wanted {
 }
 
 /// The offsets of one group on some topics, shared by all triggers that look at them.
-pub(super) struct Poll {
+pub(super) struct OffsetsPoll {
     wanted: Wanted,
-    client: Arc<Client>,
-    shared: Shared<BTreeMap<Partition, Offsets>>,
+    client: Arc<KafkaClient>,
+    shared: SharedCall<BTreeMap<Partition, Offsets>>,
 }
 
-impl Poll {
-    pub(super) fn new(group: &Group, client: Arc<Client>, meter: Meter) -> Self {
+impl OffsetsPoll {
+    pub(super) fn new(group: &Group, client: Arc<KafkaClient>, meter: Meter) -> Self {
         let wanted = Wanted {
             source_name: source_name(group),
             topics: group.topics.clone(),
@@ -89,7 +89,7 @@ impl Poll {
         };
         let request = wanted.clone();
         let caller = Arc::clone(&client);
-        let shared = Shared::new(wanted.source_name.clone(), DEADLINE, meter, move || {
+        let shared = SharedCall::new(wanted.source_name.clone(), DEADLINE, meter, move || {
             Arc::clone(&caller).offsets(request.clone()).boxed()
         });
         Self {
@@ -100,7 +100,7 @@ impl Poll {
     }
 
     /// Whether this is the poll of these topics of the group through that client.
-    pub(super) fn is(&self, group: &Group, client: &Arc<Client>) -> bool {
+    pub(super) fn is(&self, group: &Group, client: &Arc<KafkaClient>) -> bool {
         Arc::ptr_eq(&self.client, client)
             && self.wanted.topics == group.topics
             && self.wanted.limits == group.partitions
@@ -109,19 +109,19 @@ impl Poll {
 
 /// One trigger's view of a group.
 pub(super) struct GroupLag {
-    poll: Arc<Poll>,
+    poll: Arc<OffsetsPoll>,
     rules: LagRules,
-    memory: Mutex<Memory>,
+    memory: Mutex<LagMemory>,
 }
 
 #[derive(Default)]
-struct Memory {
+struct LagMemory {
     previous: Previous,
     last: Option<(Instant, Reading)>,
 }
 
 impl GroupLag {
-    pub(super) fn new(poll: Arc<Poll>, rules: LagRules) -> Self {
+    pub(super) fn new(poll: Arc<OffsetsPoll>, rules: LagRules) -> Self {
         Self {
             poll,
             rules,

@@ -15,27 +15,27 @@ use crate::source::Error;
 /// Counters of the room, shared by every source. `source` is the kind, from a closed list.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    calls: Family<Call, Counter>,
-    call_seconds: Family<Source, Histogram>,
-    reads: Family<Source, Counter>,
-    read_errors: Family<Failure, Counter>,
-    reading_age_seconds: Family<Source, Histogram>,
-    live: Family<Source, Gauge>,
+    calls: Family<CallLabels, Counter>,
+    call_seconds: Family<SourceLabel, Histogram>,
+    reads: Family<SourceLabel, Counter>,
+    read_errors: Family<FailureLabels, Counter>,
+    reading_age_seconds: Family<SourceLabel, Histogram>,
+    live: Family<SourceLabel, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Source {
+struct SourceLabel {
     source: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Call {
+struct CallLabels {
     source: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Failure {
+struct FailureLabels {
     source: &'static str,
     reason: &'static str,
 }
@@ -94,18 +94,18 @@ impl Metrics {
     pub fn calls(&self, source: &'static str) -> u64 {
         let outcomes = Error::REASONS.into_iter().chain(["ok", "aborted"]);
         outcomes
-            .filter_map(|outcome| Some(self.calls.get(&Call { source, outcome })?.get()))
+            .filter_map(|outcome| Some(self.calls.get(&CallLabels { source, outcome })?.get()))
             .sum()
     }
 
     /// Polls of this kind that some trigger uses now.
     pub fn live(&self, source: &'static str) -> i64 {
-        self.live.get_or_create(&Source { source }).get()
+        self.live.get_or_create(&SourceLabel { source }).get()
     }
 
     /// The meter of one poll, alive as long as the poll is.
     pub(super) fn meter(&self, source: &'static str) -> Meter {
-        self.live.get_or_create(&Source { source }).inc();
+        self.live.get_or_create(&SourceLabel { source }).inc();
         Meter {
             metrics: self.clone(),
             source,
@@ -134,7 +134,7 @@ impl Meter {
     /// Somebody was answered.
     pub(super) fn read(&self, age: Result<Duration, &Error>) {
         let source = self.source;
-        let labels = Source { source };
+        let labels = SourceLabel { source };
         self.metrics.reads.get_or_create(&labels).inc();
         match age {
             Ok(age) => self
@@ -144,7 +144,7 @@ impl Meter {
                 .observe(age.as_secs_f64()),
             Err(error) => {
                 let reason = error.reason();
-                let labels = Failure { source, reason };
+                let labels = FailureLabels { source, reason };
                 self.metrics.read_errors.get_or_create(&labels).inc();
             }
         }
@@ -154,7 +154,10 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         let source = self.source;
-        self.metrics.live.get_or_create(&Source { source }).dec();
+        self.metrics
+            .live
+            .get_or_create(&SourceLabel { source })
+            .dec();
     }
 }
 
@@ -178,11 +181,11 @@ impl Drop for CallTimer {
         let (source, outcome) = (self.source, self.outcome);
         self.metrics
             .calls
-            .get_or_create(&Call { source, outcome })
+            .get_or_create(&CallLabels { source, outcome })
             .inc();
         self.metrics
             .call_seconds
-            .get_or_create(&Source { source })
+            .get_or_create(&SourceLabel { source })
             .observe(self.start.elapsed().as_secs_f64());
     }
 }

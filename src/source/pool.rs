@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::address::{self, Rules};
 use crate::resource::SourceSpec;
-use crate::resource::aws::Identity;
+use crate::resource::aws::AwsIdentity;
 use crate::resource::eventbridge::Counted;
 use crate::resource::external::Scaler;
 use crate::resource::kafka::{Group, Sasl};
@@ -47,14 +47,14 @@ pub struct Pool {
     http: SharedHttpClient,
     guarded_http: SharedHttpClient,
     logins: Interned<Login>,
-    sqs_clients: Interned<sqs::client::Client>,
-    sqs_polls: Interned<sqs::Poll>,
-    kafka_gates: Interned<kafka::client::Gate>,
-    kafka_clients: Interned<kafka::client::Client>,
-    kafka_polls: Interned<kafka::Poll>,
+    sqs_clients: Interned<sqs::client::SqsClient>,
+    sqs_polls: Interned<sqs::QueuePoll>,
+    kafka_gates: Interned<kafka::client::ClusterCalls>,
+    kafka_clients: Interned<kafka::client::KafkaClient>,
+    kafka_polls: Interned<kafka::OffsetsPoll>,
     scaler_roots: Roots,
-    scaler_clients: Interned<external::client::Client>,
-    scaler_polls: Interned<external::Poll>,
+    scaler_clients: Interned<external::client::ScalerClient>,
+    scaler_polls: Interned<external::ScalerPoll>,
     occurrences: Option<Arc<dyn Occurrences>>,
 }
 
@@ -160,7 +160,7 @@ impl Pool {
             |client| client.is(endpoint),
             || {
                 let rules = self.rules.clone();
-                external::client::Client::new(endpoint.clone(), rules, &self.scaler_roots)
+                external::client::ScalerClient::new(endpoint.clone(), rules, &self.scaler_roots)
             },
         );
         let client = client.map_err(invalid)?;
@@ -168,7 +168,7 @@ impl Pool {
             |poll| poll.is(scaler, &client),
             || {
                 let meter = self.metrics.meter(external::KIND);
-                external::Poll::new(scaler, Arc::clone(&client), meter)
+                external::ScalerPoll::new(scaler, Arc::clone(&client), meter)
             },
         );
         Ok(Arc::new(external::View::new(poll, scaler.pushes)))
@@ -183,12 +183,12 @@ impl Pool {
         let client = self.sqs_clients.get_or_make(
             |client| client.is(&queue.region, endpoint, &queue.identity),
             || {
-                let endpoint = endpoint.map(|url| sqs::client::Endpoint {
+                let endpoint = endpoint.map(|url| sqs::client::CustomEndpoint {
                     url: url.to_owned(),
                     http: self.guarded_http.clone(),
                 });
                 let login = self.login(&queue.identity, &queue.region);
-                sqs::client::Client::new(
+                sqs::client::SqsClient::new(
                     queue.region.clone(),
                     endpoint,
                     queue.identity.clone(),
@@ -200,7 +200,7 @@ impl Pool {
             |poll| poll.is(&queue.queue_url, &client),
             || {
                 let meter = self.metrics.meter(sqs::KIND);
-                sqs::Poll::new(queue.queue_url.clone(), Arc::clone(&client), meter)
+                sqs::QueuePoll::new(queue.queue_url.clone(), Arc::clone(&client), meter)
             },
         );
         Ok(Arc::new(sqs::Depth::new(poll, queue)))
@@ -239,14 +239,19 @@ impl Pool {
                 };
                 let gate = self.kafka_gates.get_or_make(
                     |gate| gate.is(&group.cluster),
-                    || kafka::client::Gate::new(group.cluster.clone()),
+                    || kafka::client::ClusterCalls::new(group.cluster.clone()),
                 );
-                kafka::client::Client::new(gate, group.group.clone(), self.rules.clone(), login)
+                kafka::client::KafkaClient::new(
+                    gate,
+                    group.group.clone(),
+                    self.rules.clone(),
+                    login,
+                )
             },
         );
         let poll = self.kafka_polls.get_or_make(
             |poll| poll.is(group, &client),
-            || kafka::Poll::new(group, Arc::clone(&client), self.metrics.meter(kafka::KIND)),
+            || kafka::OffsetsPoll::new(group, Arc::clone(&client), self.metrics.meter(kafka::KIND)),
         );
         Ok(Arc::new(kafka::GroupLag::new(poll, group.rules)))
     }
@@ -292,7 +297,7 @@ impl Pool {
         }
     }
 
-    fn login(&self, identity: &Identity, region: &str) -> Arc<Login> {
+    fn login(&self, identity: &AwsIdentity, region: &str) -> Arc<Login> {
         self.logins.get_or_make(
             |login| login.is(identity, region),
             || {

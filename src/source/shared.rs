@@ -20,29 +20,29 @@ use crate::source::metrics::Meter;
 const ERROR_HELD: Duration = Duration::from_secs(1);
 
 /// A raw answer and when it was asked for.
-type Answer<T> = (Instant, Result<Arc<T>, Error>);
+type TimedResult<T> = (Instant, Result<Arc<T>, Error>);
 
 /// A call that everybody who asks shares.
-pub(super) struct Shared<T> {
+pub(super) struct SharedCall<T> {
     source_name: String,
     deadline: Duration,
     meter: Meter,
     call: Box<dyn Fn() -> BoxFuture<'static, Result<T, Error>> + Send + Sync>,
-    slot: Arc<Mutex<Slot<T>>>,
+    slot: Arc<Mutex<CallSlot<T>>>,
 }
 
-struct Slot<T> {
+struct CallSlot<T> {
     last: Option<Last<T>>,
     /// Weak: a call lives as long as somebody waits for it.
-    flight: Option<WeakShared<BoxFuture<'static, Answer<T>>>>,
+    flight: Option<WeakShared<BoxFuture<'static, TimedResult<T>>>>,
 }
 
 struct Last<T> {
-    answer: Answer<T>,
+    answer: TimedResult<T>,
     ended: Instant,
 }
 
-impl<T: Send + Sync + 'static> Shared<T> {
+impl<T: Send + Sync + 'static> SharedCall<T> {
     /// A shared call that takes at most `deadline`.
     pub(super) fn new(
         source_name: String,
@@ -50,7 +50,7 @@ impl<T: Send + Sync + 'static> Shared<T> {
         meter: Meter,
         call: impl Fn() -> BoxFuture<'static, Result<T, Error>> + Send + Sync + 'static,
     ) -> Self {
-        let slot = Slot {
+        let slot = CallSlot {
             last: None,
             flight: None,
         };
@@ -70,15 +70,15 @@ impl<T: Send + Sync + 'static> Shared<T> {
     /// What the call failed with, or [`Error::Unreachable`] when it took longer than the deadline.
     pub(super) async fn ask(&self, freshness: Duration) -> Result<(Arc<T>, Instant), Error> {
         let (at, result) = match self.step(freshness) {
-            Step::Known(answer) => answer,
-            Step::Wait(flight) => flight.await,
+            ReadStep::Known(answer) => answer,
+            ReadStep::Wait(flight) => flight.await,
         };
         self.meter.read(result.as_ref().map(|_| at.elapsed()));
         result.map(|answer| (answer, at))
     }
 
     /// What to do for one asker: hand out what is known, join the call under way, or begin one.
-    fn step(&self, freshness: Duration) -> Step<T> {
+    fn step(&self, freshness: Duration) -> ReadStep<T> {
         // A panic under this lock cannot leave the slot half written: each change is one assignment.
         let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = &slot.last {
@@ -87,19 +87,19 @@ impl<T: Send + Sync + 'static> Shared<T> {
                 (_, Err(_)) => last.ended.elapsed() < ERROR_HELD,
             };
             if usable {
-                return Step::Known(last.answer.clone());
+                return ReadStep::Known(last.answer.clone());
             }
         }
         if let Some(flight) = slot.flight.as_ref().and_then(WeakShared::upgrade) {
-            return Step::Wait(flight);
+            return ReadStep::Wait(flight);
         }
         let flight = self.flight().shared();
         slot.flight = flight.downgrade();
-        Step::Wait(flight)
+        ReadStep::Wait(flight)
     }
 
     /// One call, which files its own answer.
-    fn flight(&self) -> BoxFuture<'static, Answer<T>> {
+    fn flight(&self) -> BoxFuture<'static, TimedResult<T>> {
         let call = (self.call)();
         let deadline = self.deadline;
         let source_name = self.source_name.clone();
@@ -130,9 +130,9 @@ impl<T: Send + Sync + 'static> Shared<T> {
     }
 }
 
-enum Step<T> {
-    Known(Answer<T>),
-    Wait(futures::future::Shared<BoxFuture<'static, Answer<T>>>),
+enum ReadStep<T> {
+    Known(TimedResult<T>),
+    Wait(futures::future::Shared<BoxFuture<'static, TimedResult<T>>>),
 }
 
 /// Things that live as long as somebody holds them, found again by what they are.

@@ -14,14 +14,14 @@ use futures::future::BoxFuture;
 use crate::resource::sqs::Queue;
 use crate::scaling::Reading;
 use crate::source::metrics::Meter;
-use crate::source::shared::Shared;
+use crate::source::shared::SharedCall;
 use crate::source::{Error, Source, Taken};
 
 pub mod attributes;
 pub(super) mod client;
 
 use attributes::Attribute;
-use client::Client;
+use client::SqsClient;
 
 /// The label of this kind of source in metrics: KEDA's name of the trigger.
 pub const KIND: &str = "aws-sqs-queue";
@@ -30,18 +30,18 @@ pub const KIND: &str = "aws-sqs-queue";
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// One queue's attributes, shared by all triggers that look at it as the same identity.
-pub(super) struct Poll {
+pub(super) struct QueuePoll {
     queue_url: String,
-    client: Arc<Client>,
-    shared: Shared<BTreeMap<Attribute, String>>,
+    client: Arc<SqsClient>,
+    shared: SharedCall<BTreeMap<Attribute, String>>,
 }
 
-impl Poll {
-    pub(super) fn new(queue_url: String, client: Arc<Client>, meter: Meter) -> Self {
+impl QueuePoll {
+    pub(super) fn new(queue_url: String, client: Arc<SqsClient>, meter: Meter) -> Self {
         let source_name = client.source_name(&queue_url);
         let asker = Arc::clone(&client);
         let url = queue_url.clone();
-        let shared = Shared::new(source_name, DEADLINE, meter, move || {
+        let shared = SharedCall::new(source_name, DEADLINE, meter, move || {
             let (client, queue_url) = (Arc::clone(&asker), url.clone());
             async move { client.attributes(&queue_url).await }.boxed()
         });
@@ -53,19 +53,19 @@ impl Poll {
     }
 
     /// Whether this is the poll of that queue through that client.
-    pub(super) fn is(&self, queue_url: &str, client: &Arc<Client>) -> bool {
+    pub(super) fn is(&self, queue_url: &str, client: &Arc<SqsClient>) -> bool {
         self.queue_url == queue_url && Arc::ptr_eq(&self.client, client)
     }
 }
 
 /// One trigger's view of a queue.
 pub(super) struct Depth {
-    poll: Arc<Poll>,
+    poll: Arc<QueuePoll>,
     asked: Vec<Attribute>,
 }
 
 impl Depth {
-    pub(super) fn new(poll: Arc<Poll>, queue: &Queue) -> Self {
+    pub(super) fn new(poll: Arc<QueuePoll>, queue: &Queue) -> Self {
         let asked = Attribute::asked(queue.in_flight, queue.delayed);
         Self { poll, asked }
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use slipway::event::Event;
 use slipway::launch::delivered::Delivery;
-use slipway::resource::event_job::{Bind, CountBinding, EventJob, MetadataBinding, Origin};
+use slipway::resource::event_job::{Bind, BindSource, CountBinding, EventJob, MetadataBinding};
 use slipway::resource::expansion::expand;
 
 use cases::{Dice, FIELDS, event, event_job};
@@ -111,11 +111,11 @@ fn allowed(bind: &Bind, manifest: &Value) -> BTreeSet<String> {
 
 /// The bound text: the event's, or the default.
 fn text_of(
-    origin: &Origin,
+    origin: &BindSource,
     default: Option<&String>,
     texts: &Map<String, Value>,
 ) -> Option<String> {
-    let Origin::Path(path) = origin else {
+    let BindSource::Path(path) = origin else {
         unreachable!("only paths are made")
     };
     let field = FIELDS

@@ -16,7 +16,7 @@ use slipway::intake::webhook::Request;
 use slipway::intake::webhook::answer::{Answer, Reason, Report};
 use slipway::intake::{Body, BodyError};
 use slipway::launch::Launched;
-use slipway::serve::events::{self, Limits};
+use slipway::serve::events::{self, DoorLimits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -129,10 +129,10 @@ impl events::Door for Behind {
 
 impl Door {
     pub(super) async fn open() -> Self {
-        Self::with(Limits::default()).await
+        Self::with(DoorLimits::default()).await
     }
 
-    pub(super) async fn with(limits: Limits) -> Self {
+    pub(super) async fn with(limits: DoorLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let behind = Arc::new(Behind {

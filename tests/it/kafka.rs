@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use slipway::resource::SourceSpec;
-use slipway::resource::kafka::{Cluster, Group, LagRules, OffsetReset, Sasl, Topics};
+use slipway::resource::kafka::{Group, KafkaCluster, LagRules, OffsetReset, Sasl, Topics};
 use slipway::source::kafka::KIND;
 use slipway::source::pool::{Live, Pool, Settings};
 use slipway::source::{Error, Source};
@@ -264,7 +264,7 @@ fn local_pool() -> Pool {
 
 fn spec(broker: &str, group: &str, topic: &str) -> SourceSpec {
     SourceSpec::Kafka(Group {
-        cluster: Cluster {
+        cluster: KafkaCluster {
             bootstrap_servers: broker.split(',').map(str::to_owned).collect(),
             tls: None,
             sasl: Sasl::None,

@@ -12,8 +12,8 @@ use slipway::resource::SourceSpec;
 use slipway::serve::keda::connections::Connections;
 use slipway::serve::keda::metrics::Metrics;
 use slipway::serve::keda::references::References;
-use slipway::serve::keda::server::tls::Tls;
-use slipway::serve::keda::server::{self, Limits};
+use slipway::serve::keda::server::tls::ServerTls;
+use slipway::serve::keda::server::{self, RpcLimits};
 use slipway::serve::keda::{Ages, Keda, Parts};
 use slipway::source::{self, Connect, Source};
 use tokio::net::TcpListener;
@@ -111,19 +111,19 @@ struct Port {
 
 /// What a test chooses.
 struct Choice {
-    limits: Limits,
+    limits: RpcLimits,
     ages: Ages,
     most_triggers: usize,
     most_streams: usize,
     allow_address: Vec<String>,
-    tls: Option<Arc<Tls>>,
+    tls: Option<Arc<ServerTls>>,
     lookup: Arc<dyn slipway::lookup::Lookup>,
 }
 
 impl Default for Choice {
     fn default() -> Self {
         Self {
-            limits: Limits::default(),
+            limits: RpcLimits::default(),
             ages: Ages::default(),
             most_triggers: slipway::serve::keda::MOST,
             most_streams: server::STREAMS,

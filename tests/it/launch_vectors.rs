@@ -9,7 +9,7 @@ use slipway::launch::{
     GENERATION_ANNOTATION, JobState, KEDA_GENERATION_ANNOTATION, Launch, OCCURRENCE_ANNOTATION,
     Outcome, PodState, ROUND_ANNOTATION, SCALED_JOB_LABEL, history,
 };
-use slipway::resource::rollout::{Written, propagation};
+use slipway::resource::rollout::{RolloutChoice, propagation};
 use slipway::resource::{Api, HistoryLimits, ObjectId, Propagation, Round, ScaledJob};
 use slipway::scaling::{JobCounts, Measure, Reading, decide};
 
@@ -201,14 +201,14 @@ fn rollout_vector() {
     );
     for row in rows("rollout", "strategyResolution") {
         assert_keys(&row, &["rolloutStrategy", "rollout.strategy", "effective"]);
-        let written = Written::resolve(
+        let written = RolloutChoice::resolve(
             text(&row["rolloutStrategy"]),
             text(&row["rollout.strategy"]),
         );
         // KEDA deletes when nothing is written; that is the one place where we differ.
         let as_keda = match written {
-            Some(Written::Nothing | Written::Immediate) => "immediate",
-            Some(Written::Gradual) => "gradual",
+            Some(RolloutChoice::Nothing | RolloutChoice::Immediate) => "immediate",
+            Some(RolloutChoice::Gradual) => "gradual",
             None => panic!("refused: {row}"),
         };
         assert_eq!(as_keda, text(&row["effective"]), "{row}");

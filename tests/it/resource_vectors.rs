@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
-use slipway::resource::aws::Identity;
+use slipway::resource::aws::AwsIdentity;
 use slipway::resource::kafka::Topics;
-use slipway::resource::metadata::{Origin, Parameters, text};
+use slipway::resource::metadata::{ParameterOrigin, Parameters, text};
 use slipway::resource::{
     Fault, Inputs, PodIdentity, SourceSpec, Trigger, TriggerEntry, TriggerKind, parse_trigger, sqs,
 };
@@ -80,12 +80,12 @@ fn lookups_of_typed_config_vectors_find_what_keda_finds() {
                 "error",
             ],
         );
-        let order: Vec<Origin> = string(&row["order"])
+        let order: Vec<ParameterOrigin> = string(&row["order"])
             .split(';')
             .map(|origin| match origin {
-                "triggerMetadata" => Origin::Metadata,
-                "resolvedEnv" => Origin::Environment,
-                "authParams" => Origin::Authentication,
+                "triggerMetadata" => ParameterOrigin::Metadata,
+                "resolvedEnv" => ParameterOrigin::Environment,
+                "authParams" => ParameterOrigin::Authentication,
                 other => panic!("unknown origin {other} in {row}"),
             })
             .collect();
@@ -191,7 +191,7 @@ fn aws_authorization_vectors_give_the_identity_keda_gives() {
                     panic!("{row}: not a queue");
                 };
                 let mut described = described_identity(&queue.identity);
-                if queue.identity == Identity::Own {
+                if queue.identity == AwsIdentity::Own {
                     // Our own identity is both KEDA's pod identity without a role and its identityOwner operator.
                     let asked = matches!(pod_identity(&row), PodIdentity::Aws { .. });
                     described.insert("usingPodIdentity".to_owned(), json!(asked));

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use slipway::scaling::encode;
-use slipway::scaling::strategy::{Situation, Step, float as go_float};
+use slipway::scaling::strategy::{Situation, StrategyScale, float as go_float};
 use slipway::scaling::{
     Bounds, Calculation, JobCounts, Measure, Policy, Reading, Strategy, decide,
 };
@@ -88,7 +88,7 @@ fn strategy_vector_strategies() {
             pending: count(&given["pendingJobCount"]),
             max_replicas: Some(count(&given["maxReplicaCount"])),
         });
-        let expected = Step {
+        let expected = StrategyScale {
             effective: integer(&expected["effectiveMaxScale"]),
             scale_to: expected.get("scaleTo").map_or(scale_to, integer),
         };
@@ -177,7 +177,7 @@ fn strategy_grid_vector() {
         let step = unfinished.checked_sub(bounds.min_replicas()).map_or_else(
             || {
                 let missing = i64::from(bounds.min_replicas() - unfinished);
-                Step {
+                StrategyScale {
                     effective: missing,
                     scale_to: missing,
                 }

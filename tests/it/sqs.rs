@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures::future::join_all;
 use secrecy::SecretString;
 use slipway::resource::SourceSpec;
-use slipway::resource::aws::Identity;
+use slipway::resource::aws::AwsIdentity;
 use slipway::resource::sqs::Queue;
 use slipway::source::pool::{Live, Pool, Settings};
 use slipway::source::sqs::KIND;
@@ -241,8 +241,8 @@ fn with(spec: &SourceSpec, change: impl FnOnce(&mut Queue)) -> SourceSpec {
     SourceSpec::Sqs(queue)
 }
 
-fn keys(id: &str, secret: &str) -> Identity {
-    Identity::Keys {
+fn keys(id: &str, secret: &str) -> AwsIdentity {
+    AwsIdentity::Keys {
         access_key_id: SecretString::from(id),
         secret_access_key: SecretString::from(secret),
         session_token: None,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::intake::Body;
 use crate::intake::webhook::answer::Answer;
 use crate::intake::webhook::{Request, Webhook};
-use crate::serve::events::{self, Door, Limits};
+use crate::serve::events::{self, Door, DoorLimits};
 
 /// A door that remembers when it was last used.
 pub(super) struct Knocked {
@@ -75,7 +75,7 @@ pub(super) async fn serve(
         listener = listeners.recv() => listener,
     };
     if let Some(listener) = listener {
-        events::serve(listener, door, Limits::of_this_process(), stop.clone()).await?;
+        events::serve(listener, door, DoorLimits::of_this_process(), stop.clone()).await?;
     }
     // There may be no door to open any more, and still work.
     stop.cancelled().await;

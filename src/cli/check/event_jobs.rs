@@ -5,13 +5,13 @@ use secrecy::ExposeSecret as _;
 
 use super::{Findings, at, reserved};
 use crate::lookup::Lookup as _;
-use crate::manifest::{Entry, Manifests};
+use crate::manifest::{FileDocument, Manifests};
 use crate::resource::event_job::{Auth, EventJob};
 use crate::resource::template::{self, Of, Opinion};
 use crate::resource::{Fault, ObjectId, traps};
 
 /// The template of a document, perhaps of one that is wrong elsewhere.
-pub(super) fn template(entry: &Entry) -> Opinion {
+pub(super) fn template(entry: &FileDocument) -> Opinion {
     let spec = &entry.document.value["spec"];
     let template = &spec["jobTemplate"];
     if !template["spec"].is_object() {
@@ -40,7 +40,7 @@ pub(super) fn template(entry: &Entry) -> Opinion {
 /// A valid EventJob.
 pub(super) async fn check(
     manifests: &Manifests,
-    entry: &Entry,
+    entry: &FileDocument,
     event_job: &EventJob,
     findings: &mut Findings,
 ) {
@@ -81,11 +81,11 @@ pub(super) async fn check(
     }
 }
 
-type Keys<'a> = Vec<(&'a str, String)>;
+type KeyFields<'a> = Vec<(&'a str, String)>;
 
 /// The Secrets that an object needs, each once, with their keys and the fields that name them.
-fn secrets(event_job: &EventJob) -> Vec<(&str, Keys<'_>)> {
-    let mut secrets: Vec<(&str, Keys<'_>)> = Vec::new();
+fn secrets(event_job: &EventJob) -> Vec<(&str, KeyFields<'_>)> {
+    let mut secrets: Vec<(&str, KeyFields<'_>)> = Vec::new();
     let mut need = |secret, key, field| match secrets.iter_mut().find(|(name, _)| *name == secret) {
         Some((_, keys)) => keys.push((key, field)),
         None => secrets.push((secret, vec![(key, field)])),

@@ -15,14 +15,14 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running cluster with one broker; it ends when dropped.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct DemoKafka {
     brokers: String,
     /// Dropped to end it.
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Cluster {
+impl DemoKafka {
     /// Starts a cluster with one topic.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+impl Drop for DemoKafka {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

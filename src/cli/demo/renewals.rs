@@ -28,9 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const NAME: &str = "renewals";
 
 /// What EventBridge would be told to send as a header.
-pub(super) struct Key(String);
+pub(super) struct RenewalKey(String);
 
-impl Key {
+impl RenewalKey {
     /// A new one: the door is on loopback, and this machine may have other users.
     pub(super) fn new() -> Self {
         let random = || RandomState::new().build_hasher().finish();
@@ -39,7 +39,7 @@ impl Key {
 }
 
 /// The EventJob and its Secret, as a user would write them.
-pub(super) fn manifest(key: &Key, done: &Path) -> String {
+pub(super) fn manifest(key: &RenewalKey, done: &Path) -> String {
     let done = quoted(&done.display().to_string());
     let command = format!("printf '%s\\n' \"$SUBSCRIPTION_ID\" >>{done}");
     // A JSON string is a YAML string.
@@ -88,7 +88,7 @@ spec:
 /// # Errors
 ///
 /// One was not answered as it has to be.
-pub(super) async fn deliver(mut engine: Engine, key: Key) -> anyhow::Result<()> {
+pub(super) async fn deliver(mut engine: Engine, key: RenewalKey) -> anyhow::Result<()> {
     let opened = engine.door.wait_for(Option::is_some).await;
     let address = opened.map(|address| *address);
     let address = address.context("the door for events did not open")?;
@@ -110,7 +110,7 @@ pub(super) async fn deliver(mut engine: Engine, key: Key) -> anyhow::Result<()> 
 }
 
 /// `result` of the answer, as a sender comes by it: who is told to come again comes again.
-async fn post(address: SocketAddr, key: &Key, number: u32) -> anyhow::Result<String> {
+async fn post(address: SocketAddr, key: &RenewalKey, number: u32) -> anyhow::Result<String> {
     let sent = async {
         loop {
             let body = exchange(address, key, number).await?;
@@ -127,7 +127,7 @@ async fn post(address: SocketAddr, key: &Key, number: u32) -> anyhow::Result<Str
 }
 
 /// The body of an answer.
-async fn exchange(address: SocketAddr, key: &Key, number: u32) -> anyhow::Result<Value> {
+async fn exchange(address: SocketAddr, key: &RenewalKey, number: u32) -> anyhow::Result<Value> {
     let event = json!({
         "version": "0",
         "id": format!("00000000-0000-4000-8000-{number:012}"),

@@ -23,14 +23,14 @@ fn the_manifest_is_one_that_can_be_read_and_names_the_program_safely() {
 #[test]
 fn the_manifest_calls_the_worker_with_arguments_that_it_takes() {
     #[derive(clap::Parser)]
-    struct Command {
+    struct WorkerCommand {
         #[command(flatten)]
         args: worker::Args,
     }
     let text = manifest("127.0.0.1:9092", Path::new("slipway"), Path::new("done"));
     let (_, words) = text.split_once("'slipway' ").unwrap();
     let (words, _) = words.split_once("\"\n").unwrap();
-    let args = <Command as clap::Parser>::parse_from(words.split_whitespace()).args;
+    let args = <WorkerCommand as clap::Parser>::parse_from(words.split_whitespace()).args;
     assert_eq!(args.topic, TOPIC);
     assert_eq!(args.partitions, PARTITIONS);
 }
@@ -72,7 +72,7 @@ async fn workers_of_one_group_work_the_backlog_off() {
 
 #[test]
 fn both_manifests_are_right() {
-    let manifest = renewals::manifest(&Key::new(), Path::new("/tmp/it's/renewed"));
+    let manifest = renewals::manifest(&RenewalKey::new(), Path::new("/tmp/it's/renewed"));
     let orders = super::manifest("127.0.0.1:9092", Path::new("slipway"), Path::new("done"));
     let texts = [
         ("renewals.yaml", manifest.as_str()),

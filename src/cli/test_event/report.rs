@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 use crate::resource::ObjectId;
 
 /// What one EventJob, or a pattern alone, says about one event.
-pub(super) struct Report {
+pub(super) struct TestReport {
     /// `None` for a pattern alone.
     pub(super) event_job: Option<ObjectId>,
     /// Which event of a list.
     pub(super) index: Option<usize>,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: TestVerdict,
 }
 
 /// What is said.
-pub(super) enum Verdict {
+pub(super) enum TestVerdict {
     /// It matches; for an EventJob with the Job that comes out.
-    Match(Option<Made>),
+    Match(Option<RenderedJob>),
     /// The pattern refuses it.
     NoMatch {
         /// Of the pattern.
@@ -33,7 +33,7 @@ pub(super) enum Verdict {
 }
 
 /// What an event becomes.
-pub(super) struct Made {
+pub(super) struct RenderedJob {
     pub(super) event_id: String,
     pub(super) job: Value,
     /// With the event, for `bind.file`.
@@ -41,11 +41,11 @@ pub(super) struct Made {
 }
 
 /// 2 when something is not valid, else 0 when something matches, else 1.
-pub(super) fn exit_code(reports: &[Report]) -> ExitCode {
-    let any = |is: fn(&Verdict) -> bool| reports.iter().any(|report| is(&report.verdict));
-    if any(|verdict| matches!(verdict, Verdict::Invalid { .. })) {
+pub(super) fn exit_code(reports: &[TestReport]) -> ExitCode {
+    let any = |is: fn(&TestVerdict) -> bool| reports.iter().any(|report| is(&report.verdict));
+    if any(|verdict| matches!(verdict, TestVerdict::Invalid { .. })) {
         ExitCode::from(2)
-    } else if any(|verdict| matches!(verdict, Verdict::Match(_))) {
+    } else if any(|verdict| matches!(verdict, TestVerdict::Match(_))) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -53,7 +53,7 @@ pub(super) fn exit_code(reports: &[Report]) -> ExitCode {
 }
 
 /// One comment a report, and the objects as YAML documents: the whole is YAML, and can be applied.
-pub(super) fn print_text(reports: &[Report], out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) fn print_text(reports: &[TestReport], out: &mut dyn Write) -> anyhow::Result<()> {
     for report in reports {
         let mut who = String::new();
         if let Some(id) = &report.event_job {
@@ -63,15 +63,15 @@ pub(super) fn print_text(reports: &[Report], out: &mut dyn Write) -> anyhow::Res
             who = format!("{who}event {index}: ");
         }
         match &report.verdict {
-            Verdict::Match(None) => writeln!(out, "# {who}match")?,
-            Verdict::NoMatch { field, message } => {
+            TestVerdict::Match(None) => writeln!(out, "# {who}match")?,
+            TestVerdict::NoMatch { field, message } => {
                 writeln!(out, "# {who}no match: {field}: {message}")?;
             }
-            Verdict::NoEvent(message) => writeln!(out, "# {who}no event: {message}")?,
-            Verdict::Invalid { field, message } => {
+            TestVerdict::NoEvent(message) => writeln!(out, "# {who}no event: {message}")?,
+            TestVerdict::Invalid { field, message } => {
                 writeln!(out, "# {who}not valid: {field}: {message}")?;
             }
-            Verdict::Match(Some(made)) => {
+            TestVerdict::Match(Some(made)) => {
                 // Quoted: an id may have line breaks, and this is a comment.
                 writeln!(out, "# {who}match, event id {:?}", made.event_id)?;
                 for object in made.secret.iter().chain([&made.job]) {
@@ -84,23 +84,23 @@ pub(super) fn print_text(reports: &[Report], out: &mut dyn Write) -> anyhow::Res
 }
 
 /// One object with a list of what was said.
-pub(super) fn print_json(reports: &[Report], out: &mut dyn Write) -> anyhow::Result<()> {
-    let results: Vec<Value> = reports.iter().map(Report::to_json).collect();
+pub(super) fn print_json(reports: &[TestReport], out: &mut dyn Write) -> anyhow::Result<()> {
+    let results: Vec<Value> = reports.iter().map(TestReport::to_json).collect();
     serde_json::to_writer_pretty(&mut *out, &json!({ "results": results }))?;
     writeln!(out)?;
     Ok(())
 }
 
-impl Report {
+impl TestReport {
     fn to_json(&self) -> Value {
         let (result, field, message) = match &self.verdict {
-            Verdict::Match(_) => ("Match", None, None),
-            Verdict::NoMatch { field, message } => ("NoMatch", Some(field), Some(message)),
-            Verdict::NoEvent(message) => ("NoEvent", None, Some(message)),
-            Verdict::Invalid { field, message } => ("Invalid", Some(field), Some(message)),
+            TestVerdict::Match(_) => ("Match", None, None),
+            TestVerdict::NoMatch { field, message } => ("NoMatch", Some(field), Some(message)),
+            TestVerdict::NoEvent(message) => ("NoEvent", None, Some(message)),
+            TestVerdict::Invalid { field, message } => ("Invalid", Some(field), Some(message)),
         };
         let made = match &self.verdict {
-            Verdict::Match(made) => made.as_ref(),
+            TestVerdict::Match(made) => made.as_ref(),
             _ => None,
         };
         let id = self.event_job.as_ref();

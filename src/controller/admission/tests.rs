@@ -14,7 +14,9 @@ use crate::launch::delivered::Gate;
 use crate::launch::event_launcher::DeliveredJob;
 use crate::launch::{Error, Outcome};
 use crate::resource::HistoryLimits;
-use crate::resource::event_job::{Auth, Bind, Concurrency, EventJob, Format, GatedPolicy, Webhook};
+use crate::resource::event_job::{
+    Auth, Bind, Concurrency, EventJob, Format, GatedPolicy, WebhookSource,
+};
 
 /// Jobs in memory, with versions, a ledger and a grace, as the port promises them.
 #[derive(Default)]
@@ -179,7 +181,7 @@ fn event_job(name: &str, concurrency: Concurrency) -> EventJob {
         id: ObjectId::new("n", name),
         uid: name.to_owned(),
         generation: 1,
-        webhook: Webhook {
+        webhook: WebhookSource {
             format: Format::Json,
             shared: false,
             auth: vec![Auth::None],

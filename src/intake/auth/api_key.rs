@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use crate::resource::event_job::SecretKey;
 
-use super::Verdict;
+use super::SenderVerdict;
 use super::compare::Comparer;
 use super::headers::{authorization, only};
 use super::secrets::{Secrets, line};
@@ -18,16 +18,16 @@ pub(super) async fn api_key(
     headers: &HeaderMap,
     header: &str,
     keys: &[SecretKey],
-) -> Verdict {
+) -> SenderVerdict {
     let Some(presented) = only(headers, header) else {
-        return Verdict::Refused;
+        return SenderVerdict::Refused;
     };
     let keys = secrets.keys(keys).await;
     let mut passed = false;
     for key in &keys.present {
         passed |= comparer.equal(presented.as_bytes(), line(key).as_bytes());
     }
-    Verdict::of(passed, keys.trouble)
+    SenderVerdict::of(passed, keys.trouble)
 }
 
 /// `basic`: RFC 7617 against a Secret of type `kubernetes.io/basic-auth`.
@@ -36,10 +36,10 @@ pub(super) async fn basic(
     comparer: &Comparer,
     headers: &HeaderMap,
     secret: &str,
-) -> Verdict {
+) -> SenderVerdict {
     let Some((username, password)) = authorization(headers, "basic").and_then(user_and_password)
     else {
-        return Verdict::Refused;
+        return SenderVerdict::Refused;
     };
     let stored = async {
         let data = secrets.data(secret).await?;
@@ -52,9 +52,9 @@ pub(super) async fn basic(
         Ok((stored_username, stored_password)) => {
             let username = comparer.equal(username.as_bytes(), line(&stored_username).as_bytes());
             let password = comparer.equal(password.as_bytes(), line(&stored_password).as_bytes());
-            Verdict::of(username & password, None)
+            SenderVerdict::of(username & password, None)
         }
-        Err(why) => Verdict::Unavailable(why),
+        Err(why) => SenderVerdict::Unavailable(why),
     }
 }
 

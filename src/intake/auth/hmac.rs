@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::resource::event_job::{HmacScheme, SecretKey};
 
-use super::Verdict;
+use super::SenderVerdict;
 use super::compare::tags_equal;
 use super::headers::only;
 use super::secrets::{Secrets, line};
@@ -83,7 +83,7 @@ pub(super) async fn verify(
     keys: &[SecretKey],
     claimed: &Claimed<'_>,
     body: &[u8],
-) -> Verdict {
+) -> SenderVerdict {
     let keys = secrets.keys(keys).await;
     let mut trouble = keys.trouble;
     let mut passed = false;
@@ -97,7 +97,7 @@ pub(super) async fn verify(
             }
         }
     }
-    Verdict::of(passed, trouble)
+    SenderVerdict::of(passed, trouble)
 }
 
 fn signed(key: &[u8], claimed: &Claimed<'_>, body: &[u8]) -> bool {

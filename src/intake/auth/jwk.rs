@@ -64,7 +64,7 @@ impl Algorithm {
 }
 
 /// A public key.
-struct Key {
+struct PublicKey {
     id: Option<String>,
     /// `alg`; without it, whatever the type of key allows.
     only: Option<Algorithm>,
@@ -78,7 +78,7 @@ enum Material {
 
 /// What a set of keys says of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum SignatureCheck {
     /// Made by one of them.
     Right,
     /// Not made by the one that is named.
@@ -88,7 +88,7 @@ pub(super) enum Finding {
 }
 
 /// The keys of one document.
-pub(super) struct KeySet(Vec<Key>);
+pub(super) struct KeySet(Vec<PublicKey>);
 
 impl KeySet {
     /// Reads a JWK Set. Keys that prove nothing here are passed over.
@@ -102,7 +102,11 @@ impl KeySet {
         let keys = value.get("keys").and_then(Value::as_array).ok_or_else(|| {
             String::from("what it publishes is not a JWK Set (an object with `keys`)")
         })?;
-        let keys: Vec<Key> = keys.iter().take(MOST_KEYS).filter_map(Key::parse).collect();
+        let keys: Vec<PublicKey> = keys
+            .iter()
+            .take(MOST_KEYS)
+            .filter_map(PublicKey::parse)
+            .collect();
         if keys.is_empty() {
             return Err(String::from(
                 "none of the keys it publishes can verify RS, PS, ES or EdDSA signatures",
@@ -118,7 +122,7 @@ impl KeySet {
         algorithm: Algorithm,
         message: &[u8],
         signature: &[u8],
-    ) -> Finding {
+    ) -> SignatureCheck {
         let mut tried = 0;
         for key in &self.0 {
             let is_meant = id.is_none() || key.id.as_deref() == id;
@@ -127,18 +131,18 @@ impl KeySet {
             }
             tried += 1;
             if key.verifies(algorithm, message, signature) {
-                return Finding::Right;
+                return SignatureCheck::Right;
             }
         }
         if id.is_some() && tried > 0 {
-            Finding::Wrong
+            SignatureCheck::Wrong
         } else {
-            Finding::UnknownKey
+            SignatureCheck::UnknownKey
         }
     }
 }
 
-impl Key {
+impl PublicKey {
     fn parse(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name).and_then(Value::as_str);
         let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?).ok();

@@ -33,16 +33,16 @@ const MOST_ISSUERS: usize = 256;
 /// Issuers, by the address of their keys.
 pub(super) struct Issuers {
     fetch: Arc<dyn Fetch>,
-    known: Mutex<HashMap<Url, Known>>,
+    known: Mutex<HashMap<Url, KnownIssuer>>,
 }
 
-struct Known {
-    slot: Arc<Mutex<Slot>>,
+struct KnownIssuer {
+    slot: Arc<Mutex<IssuerSlot>>,
     used: Instant,
 }
 
 #[derive(Default)]
-struct Slot {
+struct IssuerSlot {
     keys: Option<(Arc<KeySet>, Instant)>,
     /// When the last call began.
     asked: Option<Instant>,
@@ -54,7 +54,7 @@ struct Slot {
 
 type Flight = Shared<BoxFuture<'static, ()>>;
 
-impl Slot {
+impl IssuerSlot {
     fn usable(&self) -> Option<Arc<KeySet>> {
         let (keys, at) = self.keys.as_ref()?;
         (at.elapsed() <= STALE).then(|| Arc::clone(keys))
@@ -138,7 +138,12 @@ impl Issuers {
     }
 
     /// The call under way, or a new one if it is time for that.
-    fn flight(&self, url: &Url, slot: &Arc<Mutex<Slot>>, now: &mut Slot) -> Option<Flight> {
+    fn flight(
+        &self,
+        url: &Url,
+        slot: &Arc<Mutex<IssuerSlot>>,
+        now: &mut IssuerSlot,
+    ) -> Option<Flight> {
         if now.flight.is_none() && now.may_ask() {
             now.asked = Some(Instant::now());
             now.flight = Some(self.call(url, slot));
@@ -147,7 +152,7 @@ impl Issuers {
     }
 
     /// A call, which files its own answer.
-    fn call(&self, url: &Url, slot: &Arc<Mutex<Slot>>) -> Flight {
+    fn call(&self, url: &Url, slot: &Arc<Mutex<IssuerSlot>>) -> Flight {
         let fetch = Arc::clone(&self.fetch);
         let url = url.clone();
         // The slot has the call; the call must not have the slot.
@@ -175,7 +180,7 @@ impl Issuers {
         call.boxed().shared()
     }
 
-    fn slot(&self, url: &Url) -> Arc<Mutex<Slot>> {
+    fn slot(&self, url: &Url) -> Arc<Mutex<IssuerSlot>> {
         let mut known = lock(&self.known);
         let used = Instant::now();
         if let Some(found) = known.get_mut(url) {
@@ -188,8 +193,8 @@ impl Issuers {
                 known.remove(&url);
             }
         }
-        let slot = Arc::<Mutex<Slot>>::default();
-        let new = Known {
+        let slot = Arc::<Mutex<IssuerSlot>>::default();
+        let new = KnownIssuer {
             slot: Arc::clone(&slot),
             used,
         };

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::Verdict;
+use super::SenderVerdict;
 use super::headers::authorization;
-use super::jwk::{Algorithm, Finding, KeySet};
+use super::jwk::{Algorithm, KeySet, SignatureCheck};
 use super::jwks::Issuers;
 
 /// How far clocks may differ. Unit: seconds. Source: RFC 7519 §4.1.4, "a few minutes" at most.
@@ -21,7 +21,7 @@ const LEEWAY: f64 = 60.0;
 
 /// What a token must say.
 #[derive(Clone, Copy)]
-pub(super) struct Expected<'a> {
+pub(super) struct ExpectedClaims<'a> {
     pub(super) issuer: &'a str,
     pub(super) audience: &'a str,
     pub(super) jwks_url: &'a Url,
@@ -40,29 +40,29 @@ struct Token<'a> {
 pub(super) async fn verify(
     issuers: &Issuers,
     headers: &HeaderMap,
-    expected: Expected<'_>,
+    expected: ExpectedClaims<'_>,
     now: Timestamp,
-) -> Verdict {
+) -> SenderVerdict {
     let token = authorization(headers, "bearer")
         .and_then(Token::parse)
         .filter(|token| token.claims_are_right(expected, now));
     let Some(token) = token else {
-        return Verdict::Refused;
+        return SenderVerdict::Refused;
     };
     let keys = match issuers.keys(expected.jwks_url).await {
         Ok(keys) => keys,
-        Err(why) => return Verdict::Unavailable(why),
+        Err(why) => return SenderVerdict::Unavailable(why),
     };
     match token.signer(&keys) {
-        Finding::Right => return Verdict::Passed,
-        Finding::Wrong => return Verdict::Refused,
-        Finding::UnknownKey => {}
+        SignatureCheck::Right => return SenderVerdict::Passed,
+        SignatureCheck::Wrong => return SenderVerdict::Refused,
+        SignatureCheck::UnknownKey => {}
     }
     // The issuer may have begun to sign with a new key since.
     match issuers.newer(expected.jwks_url).await {
-        Ok(Some(keys)) => Verdict::of(token.signer(&keys) == Finding::Right, None),
-        Ok(None) => Verdict::Refused,
-        Err(why) => Verdict::Unavailable(why),
+        Ok(Some(keys)) => SenderVerdict::of(token.signer(&keys) == SignatureCheck::Right, None),
+        Ok(None) => SenderVerdict::Refused,
+        Err(why) => SenderVerdict::Unavailable(why),
     }
 }
 
@@ -89,7 +89,7 @@ impl<'a> Token<'a> {
     }
 
     /// `exp`, `iss` and `aud` must be there; a claim of the wrong type is not the same as none.
-    fn claims_are_right(&self, expected: Expected<'_>, now: Timestamp) -> bool {
+    fn claims_are_right(&self, expected: ExpectedClaims<'_>, now: Timestamp) -> bool {
         let now = now.as_duration().as_secs_f64();
         let time = |name: &str| match self.claims.get(name) {
             None => Some(None),
@@ -118,7 +118,7 @@ impl<'a> Token<'a> {
             && is_meant_for_us
     }
 
-    fn signer(&self, keys: &KeySet) -> Finding {
+    fn signer(&self, keys: &KeySet) -> SignatureCheck {
         keys.verify(
             self.key_id.as_deref(),
             self.algorithm,

@@ -9,7 +9,7 @@ use crate::resource::ObjectId;
 use crate::resource::event_job::SecretKey;
 
 /// What could be read of several keys.
-pub(super) struct Keys {
+pub(super) struct SecretKeys {
     /// Those that are there, none empty.
     pub(super) present: Vec<SecretString>,
     /// Why another is not.
@@ -27,7 +27,7 @@ pub(super) struct Secrets<'a> {
 
 impl Secrets<'_> {
     /// All keys that can be read. One that cannot be does not stand in the way of the others.
-    pub(super) async fn keys(self, keys: &[SecretKey]) -> Keys {
+    pub(super) async fn keys(self, keys: &[SecretKey]) -> SecretKeys {
         let mut present = Vec::new();
         let mut trouble = None;
         for key in keys {
@@ -36,7 +36,7 @@ impl Secrets<'_> {
                 Err(why) => trouble = Some(why),
             }
         }
-        Keys { present, trouble }
+        SecretKeys { present, trouble }
     }
 
     async fn key(self, key: &SecretKey) -> Result<SecretString, String> {

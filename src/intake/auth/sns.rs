@@ -16,7 +16,7 @@ use crate::resource::event_job::Auth;
 
 use self::certificates::Certificates;
 use self::message::Message;
-use super::Verdict;
+use super::SenderVerdict;
 use super::headers::only;
 
 /// How old a message may be. Unit: seconds. Source: SNS retries for at most 3,600 s (SNS Developer Guide, "Message
@@ -54,7 +54,7 @@ impl Sns {
         body: &[u8],
         topic_arns: &[String],
         now: Timestamp,
-    ) -> Verdict {
+    ) -> SenderVerdict {
         let message = Message::parse(body).filter(|message| {
             let age = now.as_second() - message.timestamp.as_second();
             topic_arns.contains(&message.topic_arn)
@@ -64,14 +64,14 @@ impl Sns {
                 && only(headers, "x-amz-sns-message-type") == Some(message.kind.as_str())
         });
         let Some(message) = message else {
-            return Verdict::Refused;
+            return SenderVerdict::Refused;
         };
         let Some(address) = address::of_certificate(&message.certificate_url) else {
-            return Verdict::Refused;
+            return SenderVerdict::Refused;
         };
         match self.certificates.get(&address).await {
             Ok(certificate) => certificate.verdict(&message, now),
-            Err(why) => Verdict::Unavailable(why),
+            Err(why) => SenderVerdict::Unavailable(why),
         }
     }
 }
@@ -82,18 +82,18 @@ pub(super) async fn confirm(
     auth: &[Auth],
     topic_arn: &str,
     subscribe_url: &str,
-) -> Verdict {
+) -> SenderVerdict {
     let is_listed = auth.iter().any(|auth| match auth {
         Auth::Sns { topic_arns } => topic_arns.iter().any(|listed| listed == topic_arn),
         _ => false,
     });
     let url: Option<Url> = address::of_confirmation(subscribe_url, topic_arn);
     let Some(url) = url.filter(|_| is_listed) else {
-        return Verdict::Refused;
+        return SenderVerdict::Refused;
     };
     match fetch.get(&url).await {
-        Ok(_) => Verdict::Passed,
-        Err(why) => Verdict::Unavailable(format!("the subscription is not confirmed: {why}")),
+        Ok(_) => SenderVerdict::Passed,
+        Err(why) => SenderVerdict::Unavailable(format!("the subscription is not confirmed: {why}")),
     }
 }
 

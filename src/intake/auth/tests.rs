@@ -56,7 +56,7 @@ fn hmac(scheme: HmacScheme, names: &[&str]) -> Auth {
     }
 }
 
-async fn check(authenticator: &Authenticator, rows: &[Row], expected: &Verdict) {
+async fn check(authenticator: &Authenticator, rows: &[Row], expected: &SenderVerdict) {
     for row in rows {
         let verdict = decide(authenticator, &row.auth, &row.sender).await;
         assert_eq!(verdict, *expected, "{}", row.what);
@@ -66,18 +66,18 @@ async fn check(authenticator: &Authenticator, rows: &[Row], expected: &Verdict) 
 #[tokio::test]
 async fn forty_forgeries_and_more_are_refused_beside_the_good_ones() {
     let world = signed::world();
-    let issuer = bearer::Issuer::new();
+    let issuer = bearer::TestIssuer::new();
     issuer.publish(&world.pages);
-    let good = [shared::good(), issuer.good(), signed::World::good()].concat();
+    let good = [shared::good(), issuer.good(), signed::SignedWorld::good()].concat();
     let forged = [
         shared::forged(),
-        bearer::Issuer::forged(),
-        signed::World::forged(),
+        bearer::TestIssuer::forged(),
+        signed::SignedWorld::forged(),
     ]
     .concat();
     let authenticator = authenticator(world.pages, world.trust);
-    check(&authenticator, &good, &Verdict::Passed).await;
-    check(&authenticator, &forged, &Verdict::Refused).await;
+    check(&authenticator, &good, &SenderVerdict::Passed).await;
+    check(&authenticator, &forged, &SenderVerdict::Refused).await;
     let distinct: BTreeSet<_> = forged.iter().map(|row| row.what).collect();
     assert_eq!(distinct.len(), forged.len(), "a row stands there twice");
     assert!(forged.len() >= 90, "{}", forged.len());
@@ -137,14 +137,14 @@ async fn what_is_wrong_with_a_secret_lets_nobody_in_and_refuses_nobody() {
         ),
     ] {
         let verdict = decide(&authenticator, std::slice::from_ref(&auth), &sender).await;
-        let Verdict::Unavailable(told) = &verdict else {
+        let SenderVerdict::Unavailable(told) = &verdict else {
             panic!("{why}: {verdict:?}");
         };
         assert!(told.starts_with(why), "{told}");
         // One way in that works is enough.
         let auth = [auth, api_key(&["current"])];
         let verdict = decide(&authenticator, &auth, &sender).await;
-        assert_eq!(verdict, Verdict::Passed, "{why}");
+        assert_eq!(verdict, SenderVerdict::Passed, "{why}");
     }
 }
 
@@ -153,7 +153,7 @@ async fn nothing_signed_with_a_key_that_is_none_gets_in() {
     let authenticator = authenticator(Pages::default(), Trust::only([]));
     for row in shared::troubled() {
         let verdict = decide(&authenticator, &row.auth, &row.sender).await;
-        let is_trouble = matches!(verdict, Verdict::Unavailable(_));
+        let is_trouble = matches!(verdict, SenderVerdict::Unavailable(_));
         assert!(is_trouble, "{}: {verdict:?}", row.what);
     }
 }
@@ -173,12 +173,12 @@ async fn a_sender_without_credentials_is_refused_before_its_body_is_read() {
         let headers = HeaderMap::new();
         let auth = [auth];
         let verdict = authenticator.with_headers("production", &auth, &headers);
-        assert_eq!(verdict.await, Verdict::Refused, "{auth:?}");
+        assert_eq!(verdict.await, SenderVerdict::Refused, "{auth:?}");
     }
     let everybody = [Auth::None];
     let headers = HeaderMap::new();
     let verdict = authenticator.with_headers("production", &everybody, &headers);
-    assert_eq!(verdict.await, Verdict::Passed);
+    assert_eq!(verdict.await, SenderVerdict::Passed);
 }
 
 #[tokio::test]
@@ -187,20 +187,20 @@ async fn a_key_of_another_namespace_is_no_key() {
     let authenticator = authenticator(Pages::default(), Trust::only([]));
     let auth = [api_key(&["current"])];
     let verdict = |namespace| authenticator.with_headers(namespace, &auth, &sender.headers);
-    assert_eq!(verdict("production").await, Verdict::Refused);
-    assert_eq!(verdict("elsewhere").await, Verdict::Passed);
+    assert_eq!(verdict("production").await, SenderVerdict::Refused);
+    assert_eq!(verdict("elsewhere").await, SenderVerdict::Passed);
 }
 
 #[tokio::test]
 async fn no_secret_is_in_what_is_told() {
     let world = signed::world();
-    let issuer = bearer::Issuer::new();
+    let issuer = bearer::TestIssuer::new();
     issuer.publish(&world.pages);
     let rows = [
         shared::forged(),
         shared::troubled(),
-        bearer::Issuer::forged(),
-        signed::World::forged(),
+        bearer::TestIssuer::forged(),
+        signed::SignedWorld::forged(),
     ]
     .concat();
     let authenticator = authenticator(world.pages, world.trust);
@@ -215,14 +215,26 @@ async fn no_secret_is_in_what_is_told() {
 
 #[test]
 fn the_way_in_that_leads_further_counts() {
-    let trouble = || Verdict::Unavailable(String::new());
+    let trouble = || SenderVerdict::Unavailable(String::new());
     for (left, right, expected) in [
-        (Verdict::Refused, Verdict::Passed, Verdict::Passed),
-        (trouble(), Verdict::Passed, Verdict::Passed),
-        (Verdict::NeedsBody, trouble(), Verdict::NeedsBody),
-        (Verdict::Refused, trouble(), trouble()),
-        (trouble(), Verdict::Refused, trouble()),
-        (Verdict::Refused, Verdict::Refused, Verdict::Refused),
+        (
+            SenderVerdict::Refused,
+            SenderVerdict::Passed,
+            SenderVerdict::Passed,
+        ),
+        (trouble(), SenderVerdict::Passed, SenderVerdict::Passed),
+        (
+            SenderVerdict::NeedsBody,
+            trouble(),
+            SenderVerdict::NeedsBody,
+        ),
+        (SenderVerdict::Refused, trouble(), trouble()),
+        (trouble(), SenderVerdict::Refused, trouble()),
+        (
+            SenderVerdict::Refused,
+            SenderVerdict::Refused,
+            SenderVerdict::Refused,
+        ),
     ] {
         assert_eq!(left.or(right), expected);
     }

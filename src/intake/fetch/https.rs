@@ -33,7 +33,7 @@ const LONGEST: usize = 64 * 1024;
 /// From the look-up of the name to the last byte. Source: our own bound; a request at the door is answered within 4 s.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-type HttpsClient = Client<HttpsConnector<HttpConnector<Guarded>>, Empty<Bytes>>;
+type HttpsClient = Client<HttpsConnector<HttpConnector<FetchResolver>>, Empty<Bytes>>;
 
 /// Reads over https.
 pub struct Https {
@@ -62,7 +62,7 @@ impl Https {
                 .map_err(|error| error.to_string())?
                 .with_root_certificates(Arc::clone(self.trust.store()))
                 .with_no_client_auth();
-            let mut http = HttpConnector::new_with_resolver(Guarded(self.rules.clone()));
+            let mut http = HttpConnector::new_with_resolver(FetchResolver(self.rules.clone()));
             http.enforce_http(false);
             http.set_connect_timeout(Some(self.deadline));
             let https = hyper_rustls::HttpsConnectorBuilder::new()
@@ -145,26 +145,28 @@ fn told(error: &hyper_util::client::legacy::Error) -> String {
 
 /// The system's resolver behind the address rules.
 #[derive(Clone)]
-struct Guarded(Rules);
+struct FetchResolver(Rules);
 
 /// A name leads to an address that is not allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Refused(String);
+struct ForbiddenAddress(String);
 
-impl Guarded {
+impl FetchResolver {
     /// All addresses of a name, if all are allowed.
     async fn resolve(self, name: &str) -> Result<Vec<SocketAddr>, Box<dyn StdError + Send + Sync>> {
         let found = tokio::net::lookup_host((name, 0)).await?;
         let addresses: Vec<SocketAddr> = found.collect();
         for address in &addresses {
-            self.0.check_address(name, address.ip()).map_err(Refused)?;
+            self.0
+                .check_address(name, address.ip())
+                .map_err(ForbiddenAddress)?;
         }
         Ok(addresses)
     }
 }
 
-impl tower::Service<Name> for Guarded {
+impl tower::Service<Name> for FetchResolver {
     type Response = std::vec::IntoIter<SocketAddr>;
     type Error = Box<dyn StdError + Send + Sync>;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 
-use crate::intake::auth::Verdict;
+use crate::intake::auth::SenderVerdict;
 
 /// All that is done for one request, but for waiting for its body: EventBridge hangs up after 5 s, body and network included.
 const BUDGET: Duration = Duration::from_millis(3_600);
@@ -42,9 +42,11 @@ impl Clock {
     }
 
     /// The verdict, if it comes in time.
-    pub(super) async fn verdict(&self, verdict: BoxFuture<'_, Verdict>) -> Verdict {
+    pub(super) async fn verdict(&self, verdict: BoxFuture<'_, SenderVerdict>) -> SenderVerdict {
         let late = || {
-            Verdict::Unavailable("the credentials' Secrets or keys did not come in time".to_owned())
+            SenderVerdict::Unavailable(
+                "the credentials' Secrets or keys did not come in time".to_owned(),
+            )
         };
         tokio::time::timeout(self.left(), verdict)
             .await

@@ -4,22 +4,22 @@ use tracing::warn;
 
 use super::answer::{Answer, Reason};
 use crate::catalog::Shared;
-use crate::intake::auth::Verdict;
+use crate::intake::auth::SenderVerdict;
 use crate::resource::ObjectId;
 use crate::resource::event_job::Auth;
 
 /// Each way in of the shared EventJobs, asked once.
 pub(super) struct Senders<'a> {
-    pub(super) verdicts: Vec<(&'a [Auth], Verdict)>,
+    pub(super) verdicts: Vec<(&'a [Auth], SenderVerdict)>,
 }
 
 impl<'a> Senders<'a> {
     pub(super) fn of(shared: &'a Shared) -> Self {
-        let mut verdicts: Vec<(&[Auth], Verdict)> = Vec::new();
+        let mut verdicts: Vec<(&[Auth], SenderVerdict)> = Vec::new();
         for entry in shared.entries.values() {
             let auth = entry.event_job.webhook.auth.as_slice();
             if verdicts.iter().all(|(known, _)| *known != auth) {
-                verdicts.push((auth, Verdict::Refused));
+                verdicts.push((auth, SenderVerdict::Refused));
             }
         }
         Self { verdicts }
@@ -28,14 +28,14 @@ impl<'a> Senders<'a> {
     pub(super) fn has_passed(&self, auth: &[Auth]) -> bool {
         self.verdicts
             .iter()
-            .any(|(known, verdict)| *known == auth && *verdict == Verdict::Passed)
+            .any(|(known, verdict)| *known == auth && *verdict == SenderVerdict::Passed)
     }
 
     /// The answer when nobody lets the request in. When somebody could not tell, a sender that
     /// others let in would miss an EventJob for good: it is told to come again.
     pub(super) fn refused(&self, namespace: &str) -> Option<Answer> {
         let unavailable = self.verdicts.iter().find_map(|(_, verdict)| match verdict {
-            Verdict::Unavailable(why) => Some(why),
+            SenderVerdict::Unavailable(why) => Some(why),
             _ => None,
         });
         if let Some(why) = unavailable {
@@ -45,17 +45,17 @@ impl<'a> Senders<'a> {
                 "credentials cannot be checked now",
             ));
         }
-        let refused = |(_, verdict): &(&[Auth], Verdict)| *verdict == Verdict::Refused;
+        let refused = |(_, verdict): &(&[Auth], SenderVerdict)| *verdict == SenderVerdict::Refused;
         self.verdicts.iter().all(refused).then(Answer::unauthorized)
     }
 }
 
 /// The answer to a request that is not let in; `None` when it may go on.
-pub(super) fn refused(id: &ObjectId, verdict: &Verdict) -> Option<Answer> {
+pub(super) fn refused(id: &ObjectId, verdict: &SenderVerdict) -> Option<Answer> {
     match verdict {
-        Verdict::Passed | Verdict::NeedsBody => None,
-        Verdict::Refused => Some(Answer::unauthorized()),
-        Verdict::Unavailable(why) => {
+        SenderVerdict::Passed | SenderVerdict::NeedsBody => None,
+        SenderVerdict::Refused => Some(Answer::unauthorized()),
+        SenderVerdict::Unavailable(why) => {
             warn!("who sends to EventJob {id} cannot be told: {why}");
             Some(Answer::error(
                 Reason::Unavailable,

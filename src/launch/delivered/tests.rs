@@ -7,8 +7,8 @@ use crate::event::{self, Attributes, Opened};
 use crate::launch::OCCURRENCE_ANNOTATION;
 use crate::resource::HistoryLimits;
 use crate::resource::event_job::{
-    Auth, Bind, CountBinding, EnvBinding, FileBinding, Format, GatedPolicy, MetadataBinding,
-    Origin, Webhook,
+    Auth, Bind, BindSource, CountBinding, EnvBinding, FileBinding, Format, GatedPolicy,
+    MetadataBinding, WebhookSource,
 };
 use crate::resource::query::Query;
 
@@ -19,7 +19,7 @@ fn event_job() -> EventJob {
         id: ObjectId::new("production", "invoice-generator"),
         uid: "uid".to_owned(),
         generation: 3,
-        webhook: Webhook {
+        webhook: WebhookSource {
             format: Format::EventBridge,
             shared: false,
             auth: vec![Auth::None],
@@ -89,8 +89,8 @@ fn deliver(event_job: &EventJob, detail: &Value) -> Result<Delivery, Refusal> {
     Delivery::new(event_job, &event, &identity, received_at, GRACE)
 }
 
-fn origin(path: &str) -> Origin {
-    Origin::Path(Query::parse(path).unwrap())
+fn origin(path: &str) -> BindSource {
+    BindSource::Path(Query::parse(path).unwrap())
 }
 
 fn env(name: &str, path: &str) -> EnvBinding {
@@ -454,7 +454,7 @@ fn a_sample_has_a_name_that_no_event_has() {
     event["id"] = json!("sample");
     let event = open(&event);
     for source in ["", "1/r/billing"] {
-        let identity = Identity {
+        let identity = EventIdentity {
             source: source.to_owned(),
             id: "sample".to_owned(),
             replay: None,

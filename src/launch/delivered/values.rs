@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::{EVENT_FILE_VARIABLE, EVENT_ID_VARIABLE};
-use crate::event::{self, Event, Identity, Refusal};
+use crate::event::{self, Event, EventIdentity, Refusal};
 use crate::launch::job::name;
 use crate::resource::event_job::{
-    Bind, Concurrency, CountBinding, EventJob, MetadataBinding, Origin,
+    Bind, BindSource, Concurrency, CountBinding, EventJob, MetadataBinding,
 };
 
 /// Bytes of one value. Linux takes 128 KiB for one variable; DESIGN's promise is a quarter of it.
@@ -47,7 +47,7 @@ impl Values {
     pub(super) fn of(
         event_job: &EventJob,
         event: &Event,
-        identity: &Identity,
+        identity: &EventIdentity,
     ) -> Result<Self, Refusal> {
         let bind = &event_job.bind;
         let mut reader = Reader {
@@ -168,7 +168,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn required(
         &self,
-        origin: &Origin,
+        origin: &BindSource,
         default: Option<&'a str>,
         what: &str,
     ) -> Result<Cow<'a, str>, Refusal> {
@@ -232,17 +232,17 @@ fn count(binding: &CountBinding, event: &Event, what: &str) -> Result<u32, Refus
     number.ok_or_else(|| wrong("is too large"))
 }
 
-fn key_from(event_job: &EventJob) -> Option<&Origin> {
+fn key_from(event_job: &EventJob) -> Option<&BindSource> {
     match &event_job.concurrency {
         Concurrency::Allow => None,
         Concurrency::Gated { key_from, .. } => key_from.as_ref(),
     }
 }
 
-fn field(origin: &Origin) -> String {
+fn field(origin: &BindSource) -> String {
     match origin {
-        Origin::Path(query) => query.to_string(),
-        Origin::Header(name) => event::header_field(name),
+        BindSource::Path(query) => query.to_string(),
+        BindSource::Header(name) => event::header_field(name),
     }
 }
 

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::objects::Objects;
 use crate::lookup::{Error, Lookup};
-use crate::resource::authentication::{self, AuthenticationSpec, Identity};
+use crate::resource::authentication::{self, AuthenticationSpec, WrittenPodIdentity};
 use crate::resource::{Api, Inputs, ObjectId, PodIdentity};
 
 /// Finds a variable of an environment.
@@ -82,15 +82,15 @@ pub async fn standing_alone(
     let mut objects = Objects::new(lookup, standing.namespace);
     auth_params.extend(objects.parameters(spec, "", &standing.object).await?);
     let pod_identity = match spec.identity.clone() {
-        Identity::None => PodIdentity::None,
-        Identity::Aws {
+        WrittenPodIdentity::None => PodIdentity::None,
+        WrittenPodIdentity::Aws {
             role_arn,
             external_id,
         } => PodIdentity::Aws {
             role_arn,
             external_id,
         },
-        Identity::AwsWorkload | Identity::AwsEks => {
+        WrittenPodIdentity::AwsWorkload | WrittenPodIdentity::AwsEks => {
             return Err(standing.needs_workload("podIdentity"));
         }
     };

@@ -9,23 +9,23 @@ use std::collections::BTreeMap;
 /// Prefixes, or suffixes if all texts are given from their end.
 #[derive(Debug, Default)]
 pub(super) struct Affixes {
-    building: BTreeMap<Vec<u8>, Vec<Entry>>,
+    building: BTreeMap<Vec<u8>, Vec<AffixEntry>>,
     sorted: Vec<Affix>,
 }
 
 /// A condition; whether it is met for certain, or must still be asked.
-pub(super) type Entry = (usize, bool);
+pub(super) type AffixEntry = (usize, bool);
 
 #[derive(Debug)]
 struct Affix {
     text: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<AffixEntry>,
     /// The longest other text that this one starts with.
     shorter: Option<usize>,
 }
 
 impl Affixes {
-    pub(super) fn add(&mut self, text: impl Iterator<Item = u8>, entry: Entry) {
+    pub(super) fn add(&mut self, text: impl Iterator<Item = u8>, entry: AffixEntry) {
         self.building.entry(text.collect()).or_default().push(entry);
     }
 
@@ -53,7 +53,7 @@ impl Affixes {
     pub(super) fn find(
         &self,
         value: &(impl Iterator<Item = u8> + Clone),
-        mut found: impl FnMut(Entry),
+        mut found: impl FnMut(AffixEntry),
     ) {
         let before = |affix: &Affix| affix.text.iter().copied().le(value.clone());
         let mut at = self.sorted.partition_point(before).checked_sub(1);

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use super::super::operator::address::{Cidr, address};
 use super::super::operator::number::{NumberKey, comparable, number_key};
-use super::super::operator::{Condition, Operator, Value, fold};
-use super::affixes::{Affixes, Entry};
+use super::super::operator::{FieldCondition, LeafValue, Operator, fold};
+use super::affixes::{AffixEntry, Affixes};
 use super::ranges::Ranges;
-use super::table::{Conditions, Table, enter};
+use super::table::{ConditionSet, Table, enter};
 
 /// What a value of one field may be held against, by kind.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub(super) struct Index {
 
 impl Index {
     /// Whether every alternative of a condition can be found by a value.
-    pub(super) fn takes(condition: &Condition) -> bool {
+    pub(super) fn takes(condition: &FieldCondition) -> bool {
         condition.any.iter().all(|operator| match operator {
             Operator::Exists | Operator::AnythingBut(_) => false,
             // One that starts and ends with `*` is tested.
@@ -44,7 +44,7 @@ impl Index {
         })
     }
 
-    pub(super) fn add(&mut self, index: usize, condition: &Condition) {
+    pub(super) fn add(&mut self, index: usize, condition: &FieldCondition) {
         for operator in &condition.any {
             match operator {
                 Operator::Equals(text) => enter(&mut self.texts, text.clone(), index),
@@ -113,10 +113,10 @@ impl Index {
     }
 
     /// Conditions that a value meets for certain (true), or may meet. One may be named twice.
-    pub(super) fn find(&self, value: &Value<'_>, mut found: impl FnMut(usize, bool)) {
+    pub(super) fn find(&self, value: &LeafValue<'_>, mut found: impl FnMut(usize, bool)) {
         match value {
-            Value::Text(text) => self.find_text(text, found),
-            Value::Number(text) => {
+            LeafValue::Text(text) => self.find_text(text, found),
+            LeafValue::Number(text) => {
                 let number = comparable(text);
                 let equal = match number {
                     Some(value) => self.numbers.get(&value.to_bits()),
@@ -124,7 +124,7 @@ impl Index {
                 };
                 equal
                     .into_iter()
-                    .flat_map(Conditions::iter)
+                    .flat_map(ConditionSet::iter)
                     .for_each(|index| found(index, true));
                 if let Some(value) = number
                     && !self.ranges.is_empty()
@@ -142,9 +142,9 @@ impl Index {
     }
 
     fn find_text(&self, text: &str, mut found: impl FnMut(usize, bool)) {
-        let mut each = |list: Option<&Conditions>, is_certain: bool| {
+        let mut each = |list: Option<&ConditionSet>, is_certain: bool| {
             list.into_iter()
-                .flat_map(Conditions::iter)
+                .flat_map(ConditionSet::iter)
                 .for_each(|index| found(index, is_certain));
         };
         if !self.texts.is_empty() {
@@ -170,7 +170,7 @@ impl Index {
         if self.needs_fold {
             each(self.folded.get(&folded), false);
         }
-        let mut entry = |(index, is_certain): Entry| found(index, is_certain);
+        let mut entry = |(index, is_certain): AffixEntry| found(index, is_certain);
         if !self.prefixes.is_empty() {
             self.prefixes.find(&text.bytes(), &mut entry);
         }
@@ -186,10 +186,10 @@ impl Index {
     }
 }
 
-fn literal_place(literal: &Value<'_>) -> usize {
+fn literal_place(literal: &LeafValue<'_>) -> usize {
     match literal {
-        Value::True => 0,
-        Value::False => 1,
+        LeafValue::True => 0,
+        LeafValue::False => 1,
         _ => 2,
     }
 }

@@ -7,16 +7,16 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// Conditions by value.
-pub(super) type Table<T> = HashMap<T, Conditions, BuildHasherDefault<Words>>;
+pub(super) type Table<T> = HashMap<T, ConditionSet, BuildHasherDefault<Words>>;
 
 /// At least one condition, mostly one: it stands in the table itself, not behind a pointer.
 #[derive(Debug)]
-pub(super) struct Conditions {
+pub(super) struct ConditionSet {
     first: usize,
     others: Vec<usize>,
 }
 
-impl Conditions {
+impl ConditionSet {
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
         std::iter::once(self.first).chain(self.others.iter().copied())
     }
@@ -27,7 +27,7 @@ pub(super) fn enter<T: Eq + Hash>(table: &mut Table<T>, value: T, condition: usi
     let entered = table.entry(value);
     entered
         .and_modify(|conditions| conditions.others.push(condition))
-        .or_insert(Conditions {
+        .or_insert(ConditionSet {
             first: condition,
             others: Vec::new(),
         });

@@ -13,7 +13,7 @@ const NOWHERE: u32 = 0;
 
 #[derive(Debug)]
 pub(super) struct Tree {
-    nodes: Vec<Node>,
+    nodes: Vec<TreeNode>,
     /// Where the conditions that the walk finds lead from the root, by their number.
     /// Short, so that many of them are near each other.
     entrances: Vec<u32>,
@@ -22,7 +22,7 @@ pub(super) struct Tree {
 }
 
 #[derive(Debug, Default)]
-struct Node {
+struct TreeNode {
     /// Branches all of whose conditions lead here.
     branches: Vec<usize>,
     /// Conditions found met by the walk, and where they lead; sorted.
@@ -34,7 +34,7 @@ struct Node {
 impl Tree {
     pub(super) fn new() -> Self {
         Self {
-            nodes: vec![Node::default()],
+            nodes: vec![TreeNode::default()],
             entrances: Vec::new(),
             edges: HashMap::new(),
         }
@@ -46,7 +46,7 @@ impl Tree {
             let next = self.nodes.len();
             let child = *self.edges.entry((at, *condition)).or_insert(next);
             if child == next {
-                self.nodes.push(Node::default());
+                self.nodes.push(TreeNode::default());
                 self.nodes[at].walked.push((*condition, child));
             }
             at = child;

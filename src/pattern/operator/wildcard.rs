@@ -101,14 +101,14 @@ impl Wildcard {
         let last = format!("{tail}\"");
         let stars = self.middle.len() + 1;
         let pieces = self.middle.iter().map(|piece| &**piece).chain([&*last]);
-        let mut trie = vec![Place::default()];
+        let mut trie = vec![WildcardPosition::default()];
         for piece in pieces {
             let mut at = 0;
             for byte in piece.bytes() {
                 at = trie[at].child(byte).unwrap_or_else(|| {
                     let child = trie.len();
                     trie[at].children.push((byte, child));
-                    trie.push(Place::default());
+                    trie.push(WildcardPosition::default());
                     child
                 });
                 trie[at].pieces += 1;
@@ -142,7 +142,7 @@ impl Wildcard {
 
 /// A node of the trie of pieces.
 #[derive(Debug, Default)]
-struct Place {
+struct WildcardPosition {
     children: Vec<(u8, usize)>,
     fallback: usize,
     /// Pieces that pass here.
@@ -151,7 +151,7 @@ struct Place {
     count: usize,
 }
 
-impl Place {
+impl WildcardPosition {
     fn child(&self, byte: u8) -> Option<usize> {
         let found = self.children.iter().find(|(edge, _)| *edge == byte);
         found.map(|(_, child)| *child)

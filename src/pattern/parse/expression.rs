@@ -2,12 +2,12 @@
 
 use std::ops::Bound;
 
-use super::super::document::Node;
+use super::super::document::EventNode;
 use super::super::operator::address::Cidr;
 use super::super::operator::number::{Number, Range, comparable};
 use super::super::operator::wildcard::Wildcard;
 use super::super::operator::{Excluded, Operator};
-use super::{Refused, refuse};
+use super::{InvalidPattern, refuse};
 
 const IGNORE_CASE: &str = "equals-ignore-case";
 const ONE_KEY: &str = "Only one key allowed in match expression";
@@ -16,10 +16,10 @@ const TOO_MANY: &str = "Too many elements in numeric expression";
 const TOO_COMPLEX: &str = "Rule is too complex - try using fewer wildcard characters or fewer repeating character \
                            sequences after a wildcard character";
 
-type Members = [(String, Node)];
+type Members = [(String, EventNode)];
 
 /// The operator that an object is; `None` for `exists: false`, which is about no value.
-pub(super) fn parse(members: &Members) -> Result<Option<Operator>, Refused> {
+pub(super) fn parse(members: &Members) -> Result<Option<Operator>, InvalidPattern> {
     let Some((name, operand)) = members.first() else {
         return refuse("Match expression name not found");
     };
@@ -29,13 +29,13 @@ pub(super) fn parse(members: &Members) -> Result<Option<Operator>, Refused> {
             Operator::Equals(text.into())
         }
         "prefix" => match operand {
-            Node::Object(members) => {
+            EventNode::Object(members) => {
                 Operator::PrefixIgnoreCase(ignoring_case(members, "Prefix", "prefix")?)
             }
             _ => Operator::Prefix(string(operand, "prefix match pattern must be a string")?.into()),
         },
         "suffix" => match operand {
-            Node::Object(members) => {
+            EventNode::Object(members) => {
                 Operator::SuffixIgnoreCase(ignoring_case(members, "Suffix", "suffix")?)
             }
             _ => Operator::Suffix(string(operand, "suffix match pattern must be a string")?.into()),
@@ -47,7 +47,7 @@ pub(super) fn parse(members: &Members) -> Result<Option<Operator>, Refused> {
         "wildcard" => {
             let wildcard = wildcard(string(operand, "wildcard match pattern must be a string")?)?;
             if wildcard.is_too_complex() {
-                return Err(Refused::Always(TOO_COMPLEX.to_owned()));
+                return Err(InvalidPattern::Always(TOO_COMPLEX.to_owned()));
             }
             Operator::Wildcard(wildcard)
         }
@@ -55,17 +55,17 @@ pub(super) fn parse(members: &Members) -> Result<Option<Operator>, Refused> {
             // The service's own slip of the name.
             let text = string(operand, "prefix match pattern must be a string")?;
             // It does not try `$or` as a field after this one.
-            Operator::Cidr(Cidr::parse(text).map_err(Refused::Always)?)
+            Operator::Cidr(Cidr::parse(text).map_err(InvalidPattern::Always)?)
         }
         "numeric" => {
-            let Node::Array(terms) = operand else {
+            let EventNode::Array(terms) = operand else {
                 return refuse("Value of numeric must be an array.");
             };
             numeric(terms)?
         }
         "anything-but" => Operator::AnythingBut(anything_but(operand)?),
         "exists" => {
-            let Node::Bool(exists) = operand else {
+            let EventNode::Bool(exists) = operand else {
                 return refuse("exists match pattern must be either true or false.");
             };
             only(members, ONE_KEY)?;
@@ -78,26 +78,26 @@ pub(super) fn parse(members: &Members) -> Result<Option<Operator>, Refused> {
     Ok(Some(operator))
 }
 
-fn only(members: &Members, otherwise: &str) -> Result<(), Refused> {
+fn only(members: &Members, otherwise: &str) -> Result<(), InvalidPattern> {
     if members.len() > 1 {
         return refuse(otherwise);
     }
     Ok(())
 }
 
-fn string<'n>(node: &'n Node, otherwise: &str) -> Result<&'n str, Refused> {
+fn string<'n>(node: &'n EventNode, otherwise: &str) -> Result<&'n str, InvalidPattern> {
     match node {
-        Node::Text(text) => Ok(text),
+        EventNode::Text(text) => Ok(text),
         _ => refuse(otherwise),
     }
 }
 
-fn wildcard(text: &str) -> Result<Wildcard, Refused> {
+fn wildcard(text: &str) -> Result<Wildcard, InvalidPattern> {
     Wildcard::parse(text).or_else(refuse)
 }
 
 /// `{"equals-ignore-case": …}` inside `prefix` and `suffix`.
-fn ignoring_case(members: &Members, title: &str, name: &str) -> Result<Box<str>, Refused> {
+fn ignoring_case(members: &Members, title: &str, name: &str) -> Result<Box<str>, InvalidPattern> {
     let Some((inner, operand)) = members.first() else {
         return refuse(format!("{title} expression name not found"));
     };
@@ -109,10 +109,10 @@ fn ignoring_case(members: &Members, title: &str, name: &str) -> Result<Box<str>,
     Ok(text.into())
 }
 
-fn anything_but(operand: &Node) -> Result<Excluded, Refused> {
+fn anything_but(operand: &EventNode) -> Result<Excluded, InvalidPattern> {
     const NEITHER: &str = "Value of anything-but must be an array or single string/number value.";
     match operand {
-        Node::Object(members) => {
+        EventNode::Object(members) => {
             let Some((name, operand)) = members.first() else {
                 return refuse("Anything-But expression name not found");
             };
@@ -123,28 +123,28 @@ fn anything_but(operand: &Node) -> Result<Excluded, Refused> {
                 return refuse(format!("Unsupported anything-but pattern: {name}"));
             }
             let items = match operand {
-                Node::Array(items) => items,
-                Node::Text(_) | Node::Number(_) => std::slice::from_ref(operand),
+                EventNode::Array(items) => items,
+                EventNode::Text(_) | EventNode::Number(_) => std::slice::from_ref(operand),
                 _ => return refuse(NEITHER),
             };
             let excluded = excluded(name, items)?;
             only(members, TOO_MANY)?;
             Ok(excluded)
         }
-        Node::Array(items) => list(items),
-        Node::Text(_) | Node::Number(_) => list(std::slice::from_ref(operand)),
+        EventNode::Array(items) => list(items),
+        EventNode::Text(_) | EventNode::Number(_) => list(std::slice::from_ref(operand)),
         _ => refuse(NEITHER),
     }
 }
 
 /// Strings or numbers, not both.
-fn list(items: &[Node]) -> Result<Excluded, Refused> {
+fn list(items: &[EventNode]) -> Result<Excluded, InvalidPattern> {
     let mut texts: Vec<Box<str>> = Vec::new();
     let mut numbers = Vec::new();
     for item in items {
         match item {
-            Node::Text(text) => texts.push(text.as_str().into()),
-            Node::Number(text) => numbers.push(number(text)?),
+            EventNode::Text(text) => texts.push(text.as_str().into()),
+            EventNode::Number(text) => numbers.push(number(text)?),
             _ => {
                 return refuse("Inside anything but list, start|null|boolean is not supported.");
             }
@@ -165,7 +165,7 @@ fn list(items: &[Node]) -> Result<Excluded, Refused> {
 }
 
 /// Strings under an operator that `anything-but` negates.
-fn excluded(name: &str, items: &[Node]) -> Result<Excluded, Refused> {
+fn excluded(name: &str, items: &[EventNode]) -> Result<Excluded, InvalidPattern> {
     let is_affix = matches!(name, "prefix" | "suffix");
     let otherwise = match name {
         IGNORE_CASE => {
@@ -197,11 +197,11 @@ fn excluded(name: &str, items: &[Node]) -> Result<Excluded, Refused> {
 }
 
 /// `[OPERATOR, NUMBER]`, or two of them, the lower end first.
-fn numeric(terms: &[Node]) -> Result<Operator, Refused> {
+fn numeric(terms: &[EventNode]) -> Result<Operator, InvalidPattern> {
     let operator = match terms.first() {
-        Some(Node::Text(operator)) => operator.as_str(),
+        Some(EventNode::Text(operator)) => operator.as_str(),
         first => {
-            let token = first.map_or("]", Node::token);
+            let token = first.map_or("]", EventNode::token);
             return refuse(format!("Invalid member in numeric match: {token}"));
         }
     };
@@ -212,7 +212,7 @@ fn numeric(terms: &[Node]) -> Result<Operator, Refused> {
             return refuse(format!("Unrecognized numeric range operator: {operator}"));
         }
     };
-    let Some(Node::Number(text)) = terms.get(1) else {
+    let Some(EventNode::Number(text)) = terms.get(1) else {
         return refuse(format!("Value of {name} must be numeric"));
     };
     let value = number(text)?;
@@ -233,13 +233,13 @@ fn numeric(terms: &[Node]) -> Result<Operator, Refused> {
     let Some(second) = terms.get(2) else {
         return Ok(range(bottom, Bound::Unbounded));
     };
-    let Node::Text(operator) = second else {
+    let EventNode::Text(operator) = second else {
         return refuse(format!("Bad value in numeric range: {}", second.token()));
     };
     if operator != "<" && operator != "<=" {
         return refuse(format!("Bad numeric range operator: {operator}"));
     }
-    let Some(Node::Number(text)) = terms.get(3) else {
+    let Some(EventNode::Number(text)) = terms.get(3) else {
         return refuse(format!("Value of {operator} must be numeric"));
     };
     if terms.len() > 4 {
@@ -264,7 +264,7 @@ fn range(bottom: Bound<f64>, top: Bound<f64>) -> Operator {
     Operator::Numeric(Range { bottom, top })
 }
 
-fn number(text: &str) -> Result<f64, Refused> {
+fn number(text: &str) -> Result<f64, InvalidPattern> {
     match comparable(text) {
         Some(value) => Ok(value),
         None => refuse(format!("Cannot compare number : {text}")),

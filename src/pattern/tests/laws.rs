@@ -94,14 +94,14 @@ fn rule() -> impl Strategy<Value = Value> {
 }
 
 /// A leaf with its path and the array elements above it.
-type Leaf<'e> = (String, &'e Value, Vec<(usize, usize)>);
+type AnyLeaf<'e> = (String, &'e Value, Vec<(usize, usize)>);
 
 fn flatten<'e>(
     value: &'e Value,
     path: Option<String>,
     above: &[(usize, usize)],
     arrays: &mut usize,
-    leaves: &mut Vec<Leaf<'e>>,
+    leaves: &mut Vec<AnyLeaf<'e>>,
 ) {
     match value {
         Value::Object(members) => {
@@ -138,7 +138,7 @@ fn agree(left: &[(usize, usize)], right: &[(usize, usize)]) -> bool {
 /// Tries every choice of leaves, one path after the other.
 fn plainly(
     branch: &[(String, Vec<Value>)],
-    leaves: &[Leaf<'_>],
+    leaves: &[AnyLeaf<'_>],
     chosen: &[(usize, usize)],
 ) -> bool {
     let Some(((path, list), rest)) = branch.split_first() else {

@@ -24,7 +24,7 @@ fn every_supported_source_is_read() {
     .unwrap();
     assert_eq!(
         spec.identity,
-        Identity::Aws {
+        WrittenPodIdentity::Aws {
             role_arn: Some("arn:aws:iam::1:role/r".to_owned()),
             external_id: Some("e".to_owned())
         }
@@ -39,18 +39,18 @@ fn every_supported_source_is_read() {
 #[test]
 fn pod_identities_are_told_apart() {
     for (identity, wanted) in [
-        (json!({"provider": "none"}), Identity::None),
-        (json!({"provider": "aws-eks"}), Identity::AwsEks),
+        (json!({"provider": "none"}), WrittenPodIdentity::None),
+        (json!({"provider": "aws-eks"}), WrittenPodIdentity::AwsEks),
         (
             json!({"provider": "aws", "roleArn": "", "externalID": "", "identityOwner": ""}),
-            Identity::Aws {
+            WrittenPodIdentity::Aws {
                 role_arn: None,
                 external_id: None,
             },
         ),
         (
             json!({"provider": "aws", "identityOwner": "workload"}),
-            Identity::AwsWorkload,
+            WrittenPodIdentity::AwsWorkload,
         ),
     ] {
         let spec = parse(&json!({"podIdentity": identity})).unwrap();

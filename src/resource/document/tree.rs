@@ -25,7 +25,7 @@ const START: Position = Position { line: 1, column: 1 };
 
 /// A value and where it begins.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(super) struct YamlNode {
     pub(super) position: Position,
     shape: Shape,
 }
@@ -33,19 +33,19 @@ pub(super) struct Node {
 #[derive(Debug, Clone)]
 enum Shape {
     Scalar(Value),
-    List(Vec<Node>),
-    Mapping(Vec<Entry>),
+    List(Vec<YamlNode>),
+    Mapping(Vec<MappingEntry>),
 }
 
 #[derive(Debug, Clone)]
-struct Entry {
+struct MappingEntry {
     key: String,
     position: Position,
-    node: Node,
+    node: YamlNode,
 }
 
 /// The documents of a text, one by one; a mistake in the syntax is the last item.
-pub(super) fn read(text: &str) -> Vec<Result<Node, Misread>> {
+pub(super) fn read(text: &str) -> Vec<Result<YamlNode, Misread>> {
     std::thread::scope(|scope| {
         let reader = std::thread::Builder::new()
             .name("reader".to_owned())
@@ -61,7 +61,7 @@ pub(super) fn read(text: &str) -> Vec<Result<Node, Misread>> {
     })
 }
 
-fn read_here(text: &str) -> Vec<Result<Node, Misread>> {
+fn read_here(text: &str) -> Vec<Result<YamlNode, Misread>> {
     let mut alias_limits = serde_saphyr::options::AliasLimits::default();
     alias_limits.max_total_replayed_events = MAX_ALIAS_EVENTS;
     let options = serde_saphyr::options! {
@@ -135,7 +135,7 @@ fn position(location: serde_saphyr::Location) -> Position {
     }
 }
 
-impl Node {
+impl YamlNode {
     /// A mapping's entry: the key's position and the value.
     pub(super) fn entry(&self, key: &str) -> Option<(Position, &Self)> {
         let Shape::Mapping(entries) = &self.shape else {
@@ -178,7 +178,7 @@ impl Node {
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
+impl<'de> Deserialize<'de> for YamlNode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Shape>::deserialize(deserializer)?;
         Ok(Self {
@@ -260,8 +260,8 @@ impl<'de> Visitor<'de> for ShapeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
         let mut entries = Vec::new();
-        while let Some((key, node)) = map.next_entry::<Spanned<String>, Node>()? {
-            entries.push(Entry {
+        while let Some((key, node)) = map.next_entry::<Spanned<String>, YamlNode>()? {
+            entries.push(MappingEntry {
                 position: position(key.referenced),
                 key: key.value,
                 node,

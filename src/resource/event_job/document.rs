@@ -7,7 +7,7 @@ use super::template::Template;
 use super::{Concurrency, EventJob, bind, policy, webhook};
 use crate::pattern::Pattern;
 use crate::resource::fields::{Faults, Fields};
-use crate::resource::object::Metadata;
+use crate::resource::object::ObjectMetadata;
 use crate::resource::scaled_job::SLIPWAY_API_VERSION;
 
 /// The label by which Kueue takes a Job in hand. Source: Kueue, `pkg/controller/constants`.
@@ -30,7 +30,7 @@ pub(super) fn read(value: &Value, faults: &Faults) -> Option<EventJob> {
     object.required("spec");
     let metadata = object
         .fields("metadata")
-        .and_then(|fields| Metadata::read(&fields));
+        .and_then(|fields| ObjectMetadata::read(&fields));
     let event_job = object
         .fields("spec")
         .and_then(|fields| spec(&fields, faults));

@@ -1,6 +1,6 @@
 //! Where values of an event come from: paths into it, and headers beside it.
 
-use super::{Auth, HmacScheme, IdPart, Origin, Webhook};
+use super::{Auth, BindSource, HmacScheme, IdPart, WebhookSource};
 use crate::resource::fields::Fields;
 use crate::resource::names::is_header;
 use crate::resource::query::Query;
@@ -27,7 +27,7 @@ pub(super) struct Origins {
 
 impl Origins {
     /// Those of an object, whose own credentials are secret too.
-    pub(super) fn new(webhook: Option<&Webhook>) -> Self {
+    pub(super) fn new(webhook: Option<&WebhookSource>) -> Self {
         let own = |auth: &Auth| match auth {
             Auth::ApiKey { header, .. } => Some(header.clone()),
             Auth::Hmac {
@@ -46,12 +46,12 @@ impl Origins {
     }
 
     /// Exactly one of `path` and `header`.
-    pub(super) fn one(&self, fields: &Fields<'_>) -> Option<Origin> {
+    pub(super) fn one(&self, fields: &Fields<'_>) -> Option<BindSource> {
         let path = path(fields, "path");
         let header = self.header(fields);
         match (fields.get("path"), fields.get("header")) {
-            (Some(_), None) => Some(Origin::Path(path?)),
-            (None, Some(_)) => Some(Origin::Header(header?)),
+            (Some(_), None) => Some(BindSource::Path(path?)),
+            (None, Some(_)) => Some(BindSource::Header(header?)),
             _ => {
                 fields.fault("", "must have exactly one of path and header");
                 None

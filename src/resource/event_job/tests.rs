@@ -105,7 +105,7 @@ fn everything_that_is_written_is_read() {
     assert_eq!((event_job.uid.as_str(), event_job.generation), ("u-1", 3));
     assert_eq!(
         event_job.webhook,
-        Webhook {
+        WebhookSource {
             format: Format::Sns,
             shared: true,
             auth: vec![
@@ -152,7 +152,7 @@ fn everything_that_is_written_is_read() {
         bind.env[1],
         EnvBinding {
             name: "PERIOD".to_owned(),
-            origin: Origin::Header("x-period".to_owned()),
+            origin: BindSource::Header("x-period".to_owned()),
             default: Some("current".to_owned()),
             container: Some("main".to_owned()),
         }
@@ -169,7 +169,7 @@ fn everything_that_is_written_is_read() {
         Concurrency::Gated {
             policy: GatedPolicy::Queue,
             limit: NonZeroU32::new(2).unwrap(),
-            key_from: Some(Origin::Path(path("$.detail.customer"))),
+            key_from: Some(BindSource::Path(path("$.detail.customer"))),
             max_waiting: 5,
         }
     );

@@ -1,6 +1,6 @@
 //! `source`, of which only `webhook` is served by this version.
 
-use super::{Auth, Format, Webhook, auth};
+use super::{Auth, Format, WebhookSource, auth};
 use crate::resource::fields::Fields;
 
 /// Sources that are known words and not served yet.
@@ -8,7 +8,7 @@ const PLANNED: [&str; 3] = ["sqs", "kafka", "cron"];
 /// Ways in which one EventJob may be proved to.
 const MOST_AUTH: usize = 8;
 
-pub(super) fn read(source: &Fields<'_>) -> Option<Webhook> {
+pub(super) fn read(source: &Fields<'_>) -> Option<WebhookSource> {
     let planned: Vec<_> = PLANNED
         .into_iter()
         .filter(|name| source.has(name))
@@ -35,7 +35,7 @@ pub(super) fn read(source: &Fields<'_>) -> Option<Webhook> {
     let shared = fields.switch("shared");
     let auth = ways(&fields, format);
     fields.refuse_others();
-    Some(Webhook {
+    Some(WebhookSource {
         format: format?,
         shared,
         auth,

@@ -27,7 +27,7 @@ fn pending_jobs_of_an_event_job_of_the_same_namespace_are_counted_one_by_one() {
     assert_eq!(trigger.warnings, []);
     let expected = Counted {
         event_job: ObjectId::new("production", "invoices.monthly"),
-        value: Value::Pending,
+        value: EventJobMeasure::Pending,
     };
     assert_eq!(trigger.source, SourceSpec::EventBridge(expected));
 }
@@ -47,7 +47,7 @@ fn a_rate_has_a_window() {
         let SourceSpec::EventBridge(counted) = trigger.source else {
             panic!("not an EventJob");
         };
-        assert_eq!(counted.value, Value::Rate { window });
+        assert_eq!(counted.value, EventJobMeasure::Rate { window });
     }
 }
 

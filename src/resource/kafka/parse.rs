@@ -4,10 +4,10 @@
 //! Source: KEDA's `pkg/scalers/kafka_scaler.go` and `apache_kafka_scaler.go`.
 
 use crate::resource::kafka::security::{self, Security};
-use crate::resource::kafka::{Cluster, Group, LagRules, OffsetReset, Topics};
-use crate::resource::metadata::Origin::{Environment, Metadata};
+use crate::resource::kafka::{Group, KafkaCluster, LagRules, OffsetReset, Topics};
+use crate::resource::metadata::ParameterOrigin::{Environment, Metadata};
 use crate::resource::metadata::text::Expected;
-use crate::resource::metadata::{Found, Parameters, metric_name, number, text};
+use crate::resource::metadata::{Parameter, Parameters, metric_name, number, text};
 use crate::resource::{SourceSpec, Trigger};
 
 /// Reads a `kafka` trigger; nothing when a fault was noted.
@@ -92,7 +92,7 @@ fn with_full_metadata(mut trigger: Trigger, full_metadata: bool) -> Trigger {
 )]
 struct Options<'a> {
     bootstrap_servers: Option<Vec<String>>,
-    group: Option<Found<'a>>,
+    group: Option<Parameter<'a>>,
     partitions: Option<Vec<i32>>,
     lag_threshold: i64,
     activation: i64,
@@ -167,7 +167,7 @@ impl<'a> Options<'a> {
             target: number(self.lag_threshold),
             activation: number(self.activation),
             source: SourceSpec::Kafka(Group {
-                cluster: Cluster {
+                cluster: KafkaCluster {
                     bootstrap_servers: self.bootstrap_servers?,
                     tls,
                     sasl,

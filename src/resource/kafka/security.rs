@@ -2,13 +2,13 @@
 //! two sets of rules.
 
 use crate::resource::aws;
-use crate::resource::kafka::{Credentials, Sasl, Tls};
-use crate::resource::metadata::Origin::{Authentication, Metadata};
+use crate::resource::kafka::{Credentials, KafkaTls, Sasl};
+use crate::resource::metadata::ParameterOrigin::{Authentication, Metadata};
 use crate::resource::metadata::{Parameters, text};
 
 /// Who the client is towards the brokers.
 pub(super) struct Security {
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Option<KafkaTls>,
     pub(super) sasl: Sasl,
 }
 
@@ -102,7 +102,7 @@ pub(super) fn of_apache_kafka(parameters: &mut Parameters<'_>) -> Option<Securit
     Some(Security { tls, sasl })
 }
 
-fn tls(parameters: &mut Parameters<'_>, skip_verification: bool) -> Option<Tls> {
+fn tls(parameters: &mut Parameters<'_>, skip_verification: bool) -> Option<KafkaTls> {
     let enabled = parameters.read("tls", &[Metadata, Authentication], |text| {
         text::one_of(text, &["enable", "disable"])
     });
@@ -123,7 +123,7 @@ fn tls(parameters: &mut Parameters<'_>, skip_verification: bool) -> Option<Tls> 
             None
         }
     };
-    Some(Tls {
+    Some(KafkaTls {
         ca: parameters.secret("ca"),
         client,
         key_password: parameters.secret("keyPassword"),

@@ -180,7 +180,7 @@ fn a_role_comes_from_pod_identity_before_parameters() {
             other => panic!("not a queue: {other:?}"),
         }
     };
-    let role = |arn: &str, external_id: Option<&str>, web_identity| aws::Identity::Role {
+    let role = |arn: &str, external_id: Option<&str>, web_identity| aws::AwsIdentity::Role {
         arn: arn.to_owned(),
         external_id: external_id.map(str::to_owned),
         web_identity,

@@ -1,7 +1,7 @@
 //! The text of a singular query becomes its steps. Grammar: RFC 9535, sections 2.1 to 2.5 and 2.3.5.1 (`singular-query`),
 //! with the blank space that a `jsonpath-query` may have.
 
-use super::Step;
+use super::PathStep;
 
 /// The largest index, and the smallest when negative. Source: RFC 9535, section 2.1, I-JSON's exact integers.
 const LARGEST_INDEX: i64 = (1 << 53) - 1;
@@ -11,8 +11,8 @@ const LARGEST_INDEX: i64 = (1 << 53) - 1;
 /// # Errors
 ///
 /// What is wrong, at which character, and what would be right.
-pub(super) fn steps(text: &str) -> Result<Vec<Step>, String> {
-    let mut reader = Reader { text, rest: text };
+pub(super) fn steps(text: &str) -> Result<Vec<PathStep>, String> {
+    let mut reader = PathReader { text, rest: text };
     if !reader.take('$') {
         return Err(reader.wrong("must begin with $, the whole event, as in $.detail.id"));
     }
@@ -38,12 +38,12 @@ pub(super) fn steps(text: &str) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-struct Reader<'a> {
+struct PathReader<'a> {
     text: &'a str,
     rest: &'a str,
 }
 
-impl Reader<'_> {
+impl PathReader<'_> {
     fn wrong(&self, what: &str) -> String {
         let read = &self.text[..self.text.len() - self.rest.len()];
         format!("at character {}: {what}", read.chars().count() + 1)
@@ -75,7 +75,7 @@ impl Reader<'_> {
     }
 
     /// `name` of `.name`.
-    fn shorthand(&mut self) -> Result<Step, String> {
+    fn shorthand(&mut self) -> Result<PathStep, String> {
         match self.peek() {
             Some('*') => {
                 return Err(
@@ -104,18 +104,18 @@ impl Reader<'_> {
                 &rest[..end]
             )));
         }
-        Ok(Step::Name(name.to_owned()))
+        Ok(PathStep::Name(name.to_owned()))
     }
 
     /// What stands behind `[`, and the `]`.
-    fn bracketed(&mut self) -> Result<Step, String> {
+    fn bracketed(&mut self) -> Result<PathStep, String> {
         self.skip_space();
         let step = match self.peek() {
             Some(quote @ ('\'' | '"')) => {
                 self.next();
-                Step::Name(self.quoted(quote)?)
+                PathStep::Name(self.quoted(quote)?)
             }
-            Some('-' | '0'..='9') => Step::Index(self.index()?),
+            Some('-' | '0'..='9') => PathStep::Index(self.index()?),
             Some('*') => return Err(self.wrong("must lead to one value: * finds many")),
             Some('?') => {
                 return Err(self.wrong(

@@ -158,7 +158,7 @@ fn a_value_as_written_keeps_its_digits_and_says_when_its_name_is_repeated() {
         r#" {"a": [1.10, 12345678901234567890123], "b": {"x":1, "x": 2.0 }, "b\u0063": 1e3} "#;
     let find = |query: &str| Query::parse(query).unwrap().find_written(text);
     let clear = |text| {
-        Some(Written {
+        Some(WrittenValue {
             text,
             is_ambiguous: false,
         })
@@ -170,7 +170,7 @@ fn a_value_as_written_keeps_its_digits_and_says_when_its_name_is_repeated() {
     assert_eq!(find("$.a[2]"), None);
     assert_eq!(
         find("$.b.x"),
-        Some(Written {
+        Some(WrittenValue {
             text: "2.0",
             is_ambiguous: true
         })

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::triggers;
 use crate::resource::fields::{Faults, Fields};
-use crate::resource::rollout::{Written, propagation};
+use crate::resource::rollout::{RolloutChoice, propagation};
 use crate::resource::{HistoryLimits, Rollout, TriggerEntry};
 use crate::scaling::{Bounds, Calculation, Policy, Strategy};
 
@@ -128,9 +128,9 @@ fn rollout(fields: &Fields<'_>) -> Rollout {
         policy = rollout.choice("propagationPolicy", &["background", "foreground"]);
         rollout.refuse_others();
     }
-    let written = Written::resolve(older.unwrap_or_default(), strategy.unwrap_or_default());
+    let written = RolloutChoice::resolve(older.unwrap_or_default(), strategy.unwrap_or_default());
     match (written, propagation(policy.unwrap_or_default())) {
-        (Some(Written::Immediate), Some(propagation)) => Rollout::Immediate(propagation),
+        (Some(RolloutChoice::Immediate), Some(propagation)) => Rollout::Immediate(propagation),
         _ => Rollout::Gradual,
     }
 }

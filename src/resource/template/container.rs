@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::place::Place;
+use super::place::TemplatePlace;
 use super::{environment, pod, probe, quantity};
 use crate::resource::names::is_qualified_name;
 
-pub(super) fn rules(container: &Place<'_>, is_init: bool, volumes: &BTreeSet<&str>) {
+pub(super) fn rules(container: &TemplatePlace<'_>, is_init: bool, volumes: &BTreeSet<&str>) {
     container.at("image").require_text();
     container
         .at("imagePullPolicy")
@@ -27,7 +27,7 @@ pub(super) fn rules(container: &Place<'_>, is_init: bool, volumes: &BTreeSet<&st
     probe::rules(container, may_probe);
 }
 
-fn ports(container: &Place<'_>) {
+fn ports(container: &TemplatePlace<'_>) {
     let mut names = BTreeSet::new();
     for port in container.at("ports").items() {
         let number = port.at("containerPort");
@@ -45,7 +45,7 @@ fn ports(container: &Place<'_>) {
     }
 }
 
-fn mounts(container: &Place<'_>, volumes: &BTreeSet<&str>) {
+fn mounts(container: &TemplatePlace<'_>, volumes: &BTreeSet<&str>) {
     let mut paths = BTreeSet::new();
     for mount in container.at("volumeMounts").items() {
         let name = mount.at("name");
@@ -91,7 +91,7 @@ pub(super) fn has_no_way_up(path: &str) -> bool {
 }
 
 /// Quantities, and requests within limits.
-fn resources(resources: &Place<'_>) {
+fn resources(resources: &TemplatePlace<'_>) {
     let limits = resources.at("limits");
     for list in ["limits", "requests"] {
         for (name, amount) in resources.at(list).entries() {
@@ -136,7 +136,7 @@ fn is_resource(name: &str) -> bool {
     }
 }
 
-fn security(context: &Place<'_>) {
+fn security(context: &TemplatePlace<'_>) {
     pod::security(context);
     if !context.at("allowPrivilegeEscalation").is_false() {
         return;

@@ -1,6 +1,6 @@
 //! A container's environment.
 
-use super::place::Place;
+use super::place::TemplatePlace;
 use crate::resource::names::{is_data_key, is_qualified_name, is_subdomain};
 
 /// Fields of a Pod that a variable may have. Source: Kubernetes, `validEnvDownwardAPIFieldPathExpressions`.
@@ -26,7 +26,7 @@ const RESOURCES: [&str; 6] = [
 ];
 const NAME: &str = "printable ASCII without =";
 
-pub(super) fn rules(container: &Place<'_>) {
+pub(super) fn rules(container: &TemplatePlace<'_>) {
     for variable in container.at("env").items() {
         let name = variable.at("name");
         name.require_text();
@@ -80,7 +80,7 @@ fn is_variable(name: &str) -> bool {
     name.chars().all(|c| (' '..='~').contains(&c) && c != '=')
 }
 
-fn field(reference: &Place<'_>) {
+fn field(reference: &TemplatePlace<'_>) {
     if !reference.is_there() {
         return;
     }
@@ -106,7 +106,7 @@ fn field(reference: &Place<'_>) {
     }
 }
 
-fn resource(reference: &Place<'_>) {
+fn resource(reference: &TemplatePlace<'_>) {
     if !reference.is_there() {
         return;
     }

@@ -1,6 +1,6 @@
 //! Rules of a Job's own fields.
 
-use super::place::Place;
+use super::place::TemplatePlace;
 use super::{Of, metadata, pod, policies};
 use crate::resource::names::{is_label, is_subdomain};
 
@@ -18,7 +18,7 @@ const GENERATED_LABELS: [&str; 4] = [
     "batch.kubernetes.io/job-name",
 ];
 
-pub(super) fn rules(spec: &Place<'_>, of: Of, name: Option<&str>) {
+pub(super) fn rules(spec: &TemplatePlace<'_>, of: Of, name: Option<&str>) {
     for field in [
         "parallelism",
         "completions",
@@ -40,7 +40,7 @@ pub(super) fn rules(spec: &Place<'_>, of: Of, name: Option<&str>) {
     policies::failure(spec);
 }
 
-fn completion_mode(spec: &Place<'_>, name: Option<&str>) {
+fn completion_mode(spec: &TemplatePlace<'_>, name: Option<&str>) {
     let mode = spec.at("completionMode");
     // The empty mode is none of the two, and the server says so.
     let is_indexed = match mode.value().as_str() {
@@ -101,7 +101,7 @@ fn completion_mode(spec: &Place<'_>, name: Option<&str>) {
 }
 
 /// The host name of the last Pod, which the API server works out beforehand.
-fn host_name(spec: &Place<'_>, completions: i64, name: Option<&str>) {
+fn host_name(spec: &TemplatePlace<'_>, completions: i64, name: Option<&str>) {
     let Some(name) = name.filter(|_| completions > 0) else {
         return;
     };
@@ -113,7 +113,7 @@ fn host_name(spec: &Place<'_>, completions: i64, name: Option<&str>) {
     }
 }
 
-fn selector(spec: &Place<'_>, name: Option<&str>) {
+fn selector(spec: &TemplatePlace<'_>, name: Option<&str>) {
     let selector = spec.at("selector");
     let written = selector.at("matchLabels").entries();
     let labels = spec.at("template").at("metadata").at("labels");
@@ -121,7 +121,8 @@ fn selector(spec: &Place<'_>, name: Option<&str>) {
         if !selector.is_there() {
             selector.refuse("is required with manualSelector: true");
         }
-        let misses = |(key, value): &(&str, Place<'_>)| labels.at(key).value() != value.value();
+        let misses =
+            |(key, value): &(&str, TemplatePlace<'_>)| labels.at(key).value() != value.value();
         if written.iter().any(misses) {
             selector.refuse("must match the labels of template.metadata");
         }
@@ -143,7 +144,7 @@ fn selector(spec: &Place<'_>, name: Option<&str>) {
 }
 
 /// A domain, a slash and a path.
-fn managed_by(place: &Place<'_>) {
+fn managed_by(place: &TemplatePlace<'_>) {
     let is_right = |text: &str| {
         let is_path = |path: &str| {
             !path.is_empty()
@@ -163,7 +164,7 @@ fn managed_by(place: &Place<'_>) {
     }
 }
 
-fn replacement(spec: &Place<'_>) {
+fn replacement(spec: &TemplatePlace<'_>) {
     let place = spec.at("podReplacementPolicy");
     if spec.at("podFailurePolicy").is_there() {
         let is_right = |text: &str| text == "Failed";

@@ -1,6 +1,6 @@
 //! Labels and annotations.
 
-use super::place::Place;
+use super::place::TemplatePlace;
 use crate::resource::names::{is_label_value, is_qualified_name};
 
 /// All annotations together, keys and values. Source: Kubernetes, `TotalAnnotationSizeLimitB`. Unit: bytes.
@@ -9,7 +9,7 @@ const ANNOTATIONS: usize = 256 * 1024;
 /// What a key is to look like.
 const KEY: &str = "a key such as app or example.com/app: letters, digits, dashes, dots and underscores, at most 63 behind the slash";
 
-pub(super) fn rules(metadata: &Place<'_>) {
+pub(super) fn rules(metadata: &TemplatePlace<'_>) {
     labels(&metadata.at("labels"));
     let annotations = metadata.at("annotations");
     let mut size = 0;
@@ -26,7 +26,7 @@ pub(super) fn rules(metadata: &Place<'_>) {
 }
 
 /// Labels, or a selector written like them.
-pub(super) fn labels(labels: &Place<'_>) {
+pub(super) fn labels(labels: &TemplatePlace<'_>) {
     for (key, value) in labels.entries() {
         if !is_qualified_name(key) {
             value.refuse(format!("must have {KEY}"));

@@ -8,9 +8,9 @@ use crate::resource::Fault;
 use crate::resource::fields::join;
 
 /// What has been found, one fault a field: the first says enough.
-pub(super) struct Faults(RefCell<Vec<Fault>>);
+pub(super) struct FieldFaults(RefCell<Vec<Fault>>);
 
-impl Faults {
+impl FieldFaults {
     pub(super) fn new(found: Vec<Fault>) -> Self {
         Self(RefCell::new(found))
     }
@@ -29,14 +29,14 @@ impl Faults {
 
 /// A value, perhaps null, which is as good as absent.
 #[derive(Clone)]
-pub(super) struct Place<'a> {
+pub(super) struct TemplatePlace<'a> {
     value: &'a Value,
     path: String,
-    faults: &'a Faults,
+    faults: &'a FieldFaults,
 }
 
-impl<'a> Place<'a> {
-    pub(super) fn new(value: &'a Value, path: &str, faults: &'a Faults) -> Self {
+impl<'a> TemplatePlace<'a> {
+    pub(super) fn new(value: &'a Value, path: &str, faults: &'a FieldFaults) -> Self {
         Self {
             value,
             path: path.to_owned(),

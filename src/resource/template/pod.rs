@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::place::Place;
+use super::place::TemplatePlace;
 use super::{Of, container, metadata, scheduling, volume};
 use crate::resource::names::{is_label, is_subdomain};
 
 const LABEL: &str = "lower-case letters, digits and dashes, at most 63";
 const SUBDOMAIN: &str = "lower-case letters, digits, dashes and dots";
 
-pub(super) fn rules(pod: &Place<'_>, of: Of) {
+pub(super) fn rules(pod: &TemplatePlace<'_>, of: Of) {
     let restart = pod.at("restartPolicy");
     let is_right = matches!(restart.text(), Some("Never" | "OnFailure"));
     if !is_right && (of == Of::Job || restart.text().is_some()) {
@@ -47,7 +47,7 @@ pub(super) fn rules(pod: &Place<'_>, of: Of) {
     scheduling::rules(pod);
 }
 
-fn containers(pod: &Place<'_>, of: Of, volumes: &BTreeSet<&str>) {
+fn containers(pod: &TemplatePlace<'_>, of: Of, volumes: &BTreeSet<&str>) {
     let mut names = BTreeSet::new();
     let mut ports = BTreeSet::new();
     let uses_host = pod.at("hostNetwork").is_true();
@@ -85,7 +85,7 @@ fn containers(pod: &Place<'_>, of: Of, volumes: &BTreeSet<&str>) {
     }
 }
 
-fn dns(pod: &Place<'_>) {
+fn dns(pod: &TemplatePlace<'_>) {
     let policy = pod.at("dnsPolicy");
     policy.one_of(&["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]);
     let servers = pod.at("dnsConfig").at("nameservers");
@@ -97,7 +97,7 @@ fn dns(pod: &Place<'_>) {
 }
 
 /// What containers and Pods have in common.
-pub(super) fn security(context: &Place<'_>) {
+pub(super) fn security(context: &TemplatePlace<'_>) {
     for field in ["runAsUser", "runAsGroup", "fsGroup"] {
         context.at(field).range(0, i32::MAX.into());
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::place::Place;
+use super::place::TemplatePlace;
 use crate::resource::names::is_qualified_name;
 
 const MOST_RULES: usize = 20;
@@ -13,7 +13,7 @@ const MOST_CONDITIONS: usize = 20;
 /// Unit: bytes.
 const LONGEST_INDEXES: usize = 64 * 1024;
 
-pub(super) fn failure(spec: &Place<'_>) {
+pub(super) fn failure(spec: &TemplatePlace<'_>) {
     let policy = spec.at("podFailurePolicy");
     if !policy.is_there() {
         return;
@@ -59,7 +59,7 @@ pub(super) fn failure(spec: &Place<'_>) {
     }
 }
 
-fn exit_codes(codes: &Place<'_>, containers: &[&str]) {
+fn exit_codes(codes: &TemplatePlace<'_>, containers: &[&str]) {
     let name = codes.at("containerName");
     if name
         .value()
@@ -81,7 +81,7 @@ fn exit_codes(codes: &Place<'_>, containers: &[&str]) {
             value.refuse("must not be 0 with operator: In, for 0 is no failure");
         }
     }
-    let numbers: Vec<_> = numbers.iter().filter_map(Place::number).collect();
+    let numbers: Vec<_> = numbers.iter().filter_map(TemplatePlace::number).collect();
     let unique: BTreeSet<_> = numbers.iter().collect();
     if unique.len() < numbers.len() || !numbers.is_sorted() {
         values.refuse("must be in rising order, each once");
@@ -89,7 +89,7 @@ fn exit_codes(codes: &Place<'_>, containers: &[&str]) {
 }
 
 /// Needs completions; without them the API server has said enough.
-pub(super) fn success(policy: &Place<'_>, completions: Option<i64>) {
+pub(super) fn success(policy: &TemplatePlace<'_>, completions: Option<i64>) {
     if !policy.is_there() {
         return;
     }

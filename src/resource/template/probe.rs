@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::place::Place;
+use super::place::TemplatePlace;
 use crate::resource::names::is_header;
 
 pub(super) const PORT_NAME: &str = "a port's name: lower-case letters, digits and single dashes within it, one letter at least, at most 15";
@@ -21,7 +21,7 @@ pub(super) fn is_port_name(name: &str) -> bool {
 }
 
 /// Looks at them; an init container that does not run on beside the others may have none.
-pub(super) fn rules(container: &Place<'_>, may_probe: bool) {
+pub(super) fn rules(container: &TemplatePlace<'_>, may_probe: bool) {
     for kind in [
         "livenessProbe",
         "readinessProbe",
@@ -44,7 +44,7 @@ pub(super) fn rules(container: &Place<'_>, may_probe: bool) {
     }
 }
 
-fn probe(probe: &Place<'_>, kind: &str) {
+fn probe(probe: &TemplatePlace<'_>, kind: &str) {
     handler(probe, false);
     for field in [
         "initialDelaySeconds",
@@ -70,7 +70,7 @@ fn probe(probe: &Place<'_>, kind: &str) {
     }
 }
 
-fn handler(place: &Place<'_>, may_sleep: bool) {
+fn handler(place: &TemplatePlace<'_>, may_sleep: bool) {
     let given = HANDLERS
         .iter()
         .chain(may_sleep.then_some(&"sleep"))
@@ -100,7 +100,7 @@ fn handler(place: &Place<'_>, may_sleep: bool) {
 }
 
 /// A port's number, or its name.
-fn port(port: &Place<'_>) {
+fn port(port: &TemplatePlace<'_>) {
     let is_right = match port.value() {
         Value::String(name) => is_port_name(name),
         Value::Number(_) => port

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::place::Place;
+use super::place::TemplatePlace;
 
 /// A number, exact as far as it matters here.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ impl Quantity {
 }
 
 /// The quantity that stands at a place; a fault when there is something else.
-pub(super) fn of(place: &Place<'_>) -> Option<Quantity> {
+pub(super) fn of(place: &TemplatePlace<'_>) -> Option<Quantity> {
     let text = match place.value() {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),

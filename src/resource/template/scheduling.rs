@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::place::Place;
+use super::place::TemplatePlace;
 use crate::resource::names::{is_label_value, is_qualified_name};
 
 const KEY: &str = "a key such as app or example.com/app";
 
-pub(super) fn rules(pod: &Place<'_>) {
+pub(super) fn rules(pod: &TemplatePlace<'_>) {
     for toleration in pod.at("tolerations").items() {
         tolerate(&toleration);
     }
@@ -31,7 +31,7 @@ pub(super) fn rules(pod: &Place<'_>) {
     }
 }
 
-fn tolerate(toleration: &Place<'_>) {
+fn tolerate(toleration: &TemplatePlace<'_>) {
     let [key, operator, value, effect] =
         ["key", "operator", "value", "effect"].map(|field| toleration.at(field));
     key.form(is_qualified_name, KEY);

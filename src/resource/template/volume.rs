@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::container::{has_no_way_up, is_descending};
-use super::place::Place;
+use super::place::TemplatePlace;
 use super::quantity;
 use crate::resource::names::is_label;
 
 /// Looks at them; gives the names by which they may be mounted.
-pub(super) fn rules<'a>(volumes: &Place<'a>) -> BTreeSet<&'a str> {
+pub(super) fn rules<'a>(volumes: &TemplatePlace<'a>) -> BTreeSet<&'a str> {
     let mut names = BTreeSet::new();
     for volume in volumes.items() {
         let name = volume.at("name");
@@ -32,7 +32,7 @@ pub(super) fn rules<'a>(volumes: &Place<'a>) -> BTreeSet<&'a str> {
     names
 }
 
-fn kind(volume: &Place<'_>) {
+fn kind(volume: &TemplatePlace<'_>) {
     for (kind, field) in [
         ("secret", "secretName"),
         ("configMap", "name"),
@@ -87,7 +87,7 @@ fn kind(volume: &Place<'_>) {
 }
 
 /// Which keys become which files.
-fn files(source: &Place<'_>) {
+fn files(source: &TemplatePlace<'_>) {
     source.at("defaultMode").range(0, 0o777);
     for item in source.at("items").items() {
         item.at("key").require_text();

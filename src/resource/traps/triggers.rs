@@ -32,7 +32,7 @@ pub(super) fn warnings(
             "has no effect on a ScaledJob, here and with KEDA: a source is read once for all who ask in any case",
         ));
     }
-    let look = Look {
+    let look = TriggerTraps {
         scaled_job,
         trigger,
         path: format!("{path}.metadata"),
@@ -45,13 +45,13 @@ pub(super) fn warnings(
     }
 }
 
-struct Look<'a> {
+struct TriggerTraps<'a> {
     scaled_job: &'a ScaledJob,
     trigger: &'a TriggerEntry,
     path: String,
 }
 
-impl Look<'_> {
+impl TriggerTraps<'_> {
     fn text(&self, key: &str) -> Option<&str> {
         let text = self.trigger.metadata.get(key)?.trim();
         (!text.is_empty()).then_some(text)

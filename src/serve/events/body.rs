@@ -9,7 +9,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Limits, Room};
+use super::{DoorLimits, DoorPermits};
 use crate::intake::{Body, BodyError, LARGEST_BODY};
 
 /// What room for bodies is counted in. Unit: bytes.
@@ -20,22 +20,22 @@ const FIRST: usize = 8 * UNIT;
 const LEAST: usize = 8 * 1024;
 
 /// A body that has not been read, or has.
-pub(super) struct Sent<'a> {
+pub(super) struct RequestBody<'a> {
     incoming: Incoming,
-    limits: &'a Limits,
-    room: &'a Room,
+    limits: &'a DoorLimits,
+    room: &'a DoorPermits,
     deadline: Instant,
     /// Until the answer is given.
     held: Option<OwnedSemaphorePermit>,
     turn: Option<OwnedSemaphorePermit>,
 }
 
-impl<'a> Sent<'a> {
+impl<'a> RequestBody<'a> {
     /// A body that must be there at `deadline`.
     pub(super) fn new(
         incoming: Incoming,
-        limits: &'a Limits,
-        room: &'a Room,
+        limits: &'a DoorLimits,
+        room: &'a DoorPermits,
         deadline: Instant,
     ) -> Self {
         Self {
@@ -113,7 +113,7 @@ impl<'a> Sent<'a> {
     }
 }
 
-impl Body for Sent<'_> {
+impl Body for RequestBody<'_> {
     fn read(&mut self) -> BoxFuture<'_, Result<Vec<u8>, BodyError>> {
         Box::pin(self.collect())
     }

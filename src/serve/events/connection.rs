@@ -25,10 +25,10 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout, timeout_at};
 use tracing::debug;
 
-use super::progress::{Progress, Stage};
+use super::progress::{ConnectionStage, Progress};
 use super::request;
 use super::wire::Wire;
-use super::{Door, Shared};
+use super::{Door, DoorState};
 use crate::intake::webhook::answer::{Answer, Reason};
 
 /// The largest head: request line and headers. Unit: bytes.
@@ -41,17 +41,17 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const SCRAP: usize = 16 * 1024;
 
 /// How a connection ended.
-enum Ended {
+enum ConnectionEnd {
     /// As HTTP has it, or with an error that the peer made.
     Http(Result<(), hyper::Error>),
     /// It took too long over something.
-    Late(Stage),
+    Late(ConnectionStage),
     /// Its room was needed.
     TurnedOut,
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>) {
+pub(super) async fn serve<D: Door>(stream: TcpStream, shared: Arc<DoorState<D>>) {
     let progress = Arc::new(Progress::new(shared.limits, &shared.waiting));
     let (_, deadline) = progress.now();
     let mut first = [0];
@@ -72,7 +72,7 @@ fn has_spoken(stream: &TcpStream) -> bool {
     matches!(stream.peek(&mut [0]).now_or_never(), Some(Ok(1..)))
 }
 
-async fn converse<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>, progress: Arc<Progress>) {
+async fn converse<D: Door>(stream: TcpStream, shared: Arc<DoorState<D>>, progress: Arc<Progress>) {
     // An answer is one small write: nothing to wait for.
     if let Err(error) = stream.set_nodelay(true) {
         debug!("a connection cannot be made to send at once: {error}");
@@ -84,13 +84,16 @@ async fn converse<D: Door>(stream: TcpStream, shared: Arc<Shared<D>>, progress: 
         ..
     } = wire;
     let last = match &ended {
-        Ended::TurnedOut => return,
-        Ended::Late(Stage::Head) => Some(Answer::error(
+        ConnectionEnd::TurnedOut => return,
+        ConnectionEnd::Late(ConnectionStage::Head) => Some(Answer::error(
             Reason::TooSlow,
             "the request's head did not come in time",
         )),
-        Ended::Late(Stage::Request | Stage::Answer | Stage::Idle) | Ended::Http(Ok(())) => None,
-        Ended::Http(Err(error)) => words(kept_back, error),
+        ConnectionEnd::Late(
+            ConnectionStage::Request | ConnectionStage::Answer | ConnectionStage::Idle,
+        )
+        | ConnectionEnd::Http(Ok(())) => None,
+        ConnectionEnd::Http(Err(error)) => words(kept_back, error),
     };
     if let Some(answer) = last {
         shared.door.turned_away(answer.status());
@@ -128,9 +131,9 @@ fn words(kept_back: Option<u16>, error: &hyper::Error) -> Option<Answer> {
 
 async fn exchange<D: Door>(
     stream: TcpStream,
-    shared: &Arc<Shared<D>>,
+    shared: &Arc<DoorState<D>>,
     progress: &Arc<Progress>,
-) -> (Ended, Wire) {
+) -> (ConnectionEnd, Wire) {
     let service = service_fn(
         |request: Request<Incoming>| -> BoxFuture<'static, Result<Response<Full<Bytes>>, Infallible>> {
             let (shared, progress) = (Arc::clone(shared), Arc::clone(progress));
@@ -158,21 +161,21 @@ async fn exchange<D: Door>(
             Pin::new(&mut connection).graceful_shutdown();
         }
         if let Poll::Ready(result) = connection.poll_without_shutdown(context) {
-            return Poll::Ready(Ended::Http(result));
+            return Poll::Ready(ConnectionEnd::Http(result));
         }
         let (stage, deadline) = progress.now();
         // Whose request came in the meantime stays.
         if !is_turned_out && turned_out.as_mut().poll(context).is_ready() {
             is_turned_out = true;
-            if matches!(stage, Stage::Head | Stage::Idle) {
-                return Poll::Ready(Ended::TurnedOut);
+            if matches!(stage, ConnectionStage::Head | ConnectionStage::Idle) {
+                return Poll::Ready(ConnectionEnd::TurnedOut);
             }
         }
         if patience.deadline() != deadline {
             patience.as_mut().reset(deadline);
         }
         ready!(patience.as_mut().poll(context));
-        Poll::Ready(Ended::Late(stage))
+        Poll::Ready(ConnectionEnd::Late(stage))
     })
     .await;
     (ended, connection.into_parts().io.into_inner())

@@ -7,12 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::Limits;
-use super::waiting::{Place, Waiting};
+use super::DoorLimits;
+use super::waiting::{QueuePlace, WaitingQueue};
 
 /// What a connection is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum ConnectionStage {
     /// The rest of a head.
     Head,
     /// A body, and an answer to it.
@@ -26,24 +26,24 @@ pub(super) enum Stage {
 /// The progress of one connection.
 #[derive(Debug)]
 pub(super) struct Progress {
-    limits: Limits,
+    limits: DoorLimits,
     /// Held while the peer has to speak.
-    place: Place,
-    state: Mutex<State>,
+    place: QueuePlace,
+    state: Mutex<ProgressState>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct State {
-    stage: Stage,
+struct ProgressState {
+    stage: ConnectionStage,
     head_began: Instant,
     deadline: Instant,
 }
 
-impl State {
-    fn head(limits: &Limits) -> Self {
+impl ProgressState {
+    fn head(limits: &DoorLimits) -> Self {
         let now = Instant::now();
         Self {
-            stage: Stage::Head,
+            stage: ConnectionStage::Head,
             head_began: now,
             deadline: now + limits.head,
         }
@@ -52,19 +52,19 @@ impl State {
 
 impl Progress {
     /// A new connection, waiting for a head.
-    pub(super) fn new(limits: Limits, waiting: &Waiting) -> Self {
+    pub(super) fn new(limits: DoorLimits, waiting: &WaitingQueue) -> Self {
         Self {
             limits,
             place: waiting.place(),
-            state: Mutex::new(State::head(&limits)),
+            state: Mutex::new(ProgressState::head(&limits)),
         }
     }
 
     /// Bytes came.
     pub(super) fn heard(&self) {
         let mut state = self.lock();
-        if state.stage == Stage::Idle {
-            *state = State::head(&self.limits);
+        if state.stage == ConnectionStage::Idle {
+            *state = ProgressState::head(&self.limits);
         }
     }
 
@@ -72,12 +72,12 @@ impl Progress {
     pub(super) fn requested(&self) -> Instant {
         self.place.leave();
         let mut state = self.lock();
-        if state.stage != Stage::Head {
+        if state.stage != ConnectionStage::Head {
             // It came with the one before it.
             state.head_began = Instant::now();
         }
         let body = state.head_began + self.limits.whole;
-        state.stage = Stage::Request;
+        state.stage = ConnectionStage::Request;
         // Who answers has a clock of its own (4 s after the body); this one is for the day it fails.
         state.deadline = body + self.limits.write;
         body
@@ -86,15 +86,15 @@ impl Progress {
     /// The answer is known.
     pub(super) fn answered(&self) {
         let mut state = self.lock();
-        state.stage = Stage::Answer;
+        state.stage = ConnectionStage::Answer;
         state.deadline = Instant::now() + self.limits.write;
     }
 
     /// The peer, or the kernel for it, has taken all that was written.
     pub(super) fn written(&self) {
         let mut state = self.lock();
-        if state.stage == Stage::Answer {
-            state.stage = Stage::Idle;
+        if state.stage == ConnectionStage::Answer {
+            state.stage = ConnectionStage::Idle;
             state.deadline = Instant::now() + self.limits.idle;
             drop(state);
             self.place.enter();
@@ -102,7 +102,7 @@ impl Progress {
     }
 
     /// What is waited for, and until when.
-    pub(super) fn now(&self) -> (Stage, Instant) {
+    pub(super) fn now(&self) -> (ConnectionStage, Instant) {
         let state = self.lock();
         (state.stage, state.deadline)
     }
@@ -112,7 +112,7 @@ impl Progress {
         self.place.turned_out().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ProgressState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

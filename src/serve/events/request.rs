@@ -5,9 +5,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 
-use super::body::Sent;
+use super::body::RequestBody;
 use super::progress::Progress;
-use super::{Door, Shared};
+use super::{Door, DoorState};
 use crate::intake::webhook;
 use crate::intake::webhook::answer::{Answer, Reason};
 
@@ -26,13 +26,13 @@ struct Target {
 
 /// Answers a request.
 pub(super) async fn answer<D: Door>(
-    shared: &Shared<D>,
+    shared: &DoorState<D>,
     progress: &Progress,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let deadline = progress.requested();
     let (head, incoming) = request.into_parts();
-    let mut body = Sent::new(incoming, &shared.limits, &shared.room, deadline);
+    let mut body = RequestBody::new(incoming, &shared.limits, &shared.room, deadline);
     let answer = match admit(shared, &head) {
         Ok(target) => {
             let request = webhook::Request {
@@ -57,7 +57,7 @@ pub(super) async fn answer<D: Door>(
     response
 }
 
-fn admit<D>(shared: &Shared<D>, head: &http::request::Parts) -> Result<Target, Answer> {
+fn admit<D>(shared: &DoorState<D>, head: &http::request::Parts) -> Result<Target, Answer> {
     if shared.stop.is_cancelled() {
         return Err(Answer::error(
             Reason::ShuttingDown,

@@ -10,28 +10,28 @@ use tokio::sync::Notify;
 
 /// Those that wait. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Waiting {
-    state: Arc<Mutex<State>>,
+pub(super) struct WaitingQueue {
+    state: Arc<Mutex<QueueState>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     next: u64,
     turns: BTreeMap<u64, Arc<Notify>>,
 }
 
 /// One connection's place among them; it leaves when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    waiting: Waiting,
+pub(super) struct QueuePlace {
+    waiting: WaitingQueue,
     out: Arc<Notify>,
     turn: Mutex<Option<u64>>,
 }
 
-impl Waiting {
+impl WaitingQueue {
     /// A place at the end of the line.
-    pub(super) fn place(&self) -> Place {
-        let place = Place {
+    pub(super) fn place(&self) -> QueuePlace {
+        let place = QueuePlace {
             waiting: self.clone(),
             out: Arc::new(Notify::new()),
             turn: Mutex::new(None),
@@ -49,12 +49,12 @@ impl Waiting {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Place {
+impl QueuePlace {
     /// Waits, from now on.
     pub(super) fn enter(&self) {
         let mut state = self.waiting.lock();
@@ -81,7 +81,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuePlace {
     fn drop(&mut self) {
         self.leave();
     }
@@ -93,13 +93,13 @@ mod tests {
 
     use super::*;
 
-    fn is_out(place: &Place) -> bool {
+    fn is_out(place: &QueuePlace) -> bool {
         place.turned_out().now_or_never().is_some()
     }
 
     #[test]
     fn the_one_that_has_waited_longest_makes_room() {
-        let waiting = Waiting::default();
+        let waiting = WaitingQueue::default();
         assert!(!waiting.turn_out_the_oldest(), "nobody waits");
         let [first, second, third] = [waiting.place(), waiting.place(), waiting.place()];
         first.leave();

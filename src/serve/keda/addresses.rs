@@ -4,7 +4,7 @@
 //! the port can ask. Addresses of callers have to be listed, or AWS's own; and what a
 //! connection holds goes to no address but its own.
 
-use super::refusal::Refusal;
+use super::refusal::RpcRefusal;
 use crate::address::{self, Rules};
 use crate::resource::SourceSpec;
 use crate::resource::connection::Connection;
@@ -21,14 +21,14 @@ pub(super) fn check(
     source: &SourceSpec,
     connection: Option<&Connection>,
     rules: &Rules,
-) -> Result<(), Refusal> {
+) -> Result<(), RpcRefusal> {
     let is_of_connection =
         |key: &str| connection.is_some_and(|connection| connection.metadata.contains_key(key));
     if let SourceSpec::Sqs(queue) = source
         && queue.endpoint.is_some()
         && !is_of_connection("awsEndpoint")
     {
-        return Err(Refusal::Invalid(
+        return Err(RpcRefusal::Invalid(
             "metadata.awsEndpoint: an endpoint is the operator's to choose: leave it out, or use a connection that has it"
                 .to_owned(),
         ));
@@ -37,7 +37,7 @@ pub(super) fn check(
         && !is_of_connection("bootstrapServers")
     {
         if connection.is_some_and(|connection| connection.authentication.is_some()) {
-            return Err(Refusal::Denied(
+            return Err(RpcRefusal::Denied(
                 "metadata.bootstrapServers: a connection's credentials go to no address of a caller: the connection has to name bootstrapServers itself"
                     .to_owned(),
             ));
@@ -48,7 +48,7 @@ pub(super) fn check(
                 .map_or(server.as_str(), |(host, _)| host);
             let is_right = rules.names(host) || address::is_msk_of_aws(host);
             if !is_right {
-                return Err(Refusal::Denied(format!(
+                return Err(RpcRefusal::Denied(format!(
                     "metadata.bootstrapServers: {host:?} is not among the addresses that callers may name: use a connection, or have the operator give `--allow-address {host}`"
                 )));
             }

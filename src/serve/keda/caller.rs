@@ -5,16 +5,16 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
-use super::refusal::Refusal;
+use super::refusal::RpcRefusal;
 
 /// The peer of a connection.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Caller {
+pub(super) struct Peer {
     /// Namespaces that its certificate proves; nothing when it proves none.
     namespaces: Option<Arc<[String]>>,
 }
 
-impl Caller {
+impl Peer {
     /// The owner of a certificate whose chain has been verified.
     pub(super) fn of_certificate(certificate: &CertificateDer<'_>) -> Self {
         let namespaces: Vec<String> = EndEntityCert::try_from(certificate)
@@ -40,11 +40,11 @@ impl Caller {
     /// # Errors
     ///
     /// [`Refusal::Denied`] when it proves to be of others.
-    pub(super) fn proves(&self, namespace: &str) -> Result<bool, Refusal> {
+    pub(super) fn proves(&self, namespace: &str) -> Result<bool, RpcRefusal> {
         match &self.namespaces {
             None => Ok(false),
             Some(namespaces) if namespaces.iter().any(|one| one == namespace) => Ok(true),
-            Some(namespaces) => Err(Refusal::Denied(format!(
+            Some(namespaces) => Err(RpcRefusal::Denied(format!(
                 "the client certificate is for namespace {}, and not for {namespace:?}",
                 namespaces.join(", ")
             ))),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::refusal::Refusal;
+use super::refusal::RpcRefusal;
 use crate::resource::connection::Connection;
 
 /// `--connections`, as last read.
@@ -56,12 +56,12 @@ impl Edition {
     /// # Errors
     ///
     /// [`Refusal::Denied`] in the same words whether there is none or it is for others: names are nobody else's business.
-    pub(super) fn get(&self, name: &str, namespace: &str) -> Result<&Connection, Refusal> {
+    pub(super) fn get(&self, name: &str, namespace: &str) -> Result<&Connection, RpcRefusal> {
         let found = self.by_name.get(name);
         found
             .filter(|connection| connection.namespaces.iter().any(|one| one == namespace))
             .ok_or_else(|| {
-                Refusal::Denied(format!(
+                RpcRefusal::Denied(format!(
                     "metadata.connection: there is no connection {name:?} for namespace {namespace:?}: the operator lists both in --connections"
                 ))
             })

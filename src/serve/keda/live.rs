@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::encode::{self, Encoded};
-use super::refusal::Refusal;
+use super::refusal::RpcRefusal;
 use crate::resource::Trigger;
 use crate::scaling;
 use crate::source::{Error, Source, Taken};
@@ -93,7 +93,7 @@ impl Ready {
     /// # Errors
     ///
     /// [`Refusal::Unavailable`] when there is none that is young enough to be used.
-    pub(super) async fn value(&self) -> Result<Taken, Refusal> {
+    pub(super) async fn value(&self) -> Result<Taken, RpcRefusal> {
         self.reading(self.ages.freshness, self.ages.freshness).await
     }
 
@@ -102,7 +102,7 @@ impl Ready {
     /// # Errors
     ///
     /// Those of [`Self::value`].
-    pub(super) async fn activity(&self) -> Result<Taken, Refusal> {
+    pub(super) async fn activity(&self) -> Result<Taken, RpcRefusal> {
         let known = self.ages.freshness + PAIR;
         self.reading(known, self.ages.freshness).await
     }
@@ -112,7 +112,7 @@ impl Ready {
     /// # Errors
     ///
     /// Those of [`Self::value`].
-    pub(super) async fn tick(&self) -> Result<Taken, Refusal> {
+    pub(super) async fn tick(&self) -> Result<Taken, RpcRefusal> {
         self.reading(Duration::ZERO, self.ages.freshness * 4 / 5)
             .await
     }
@@ -122,7 +122,7 @@ impl Ready {
     /// # Errors
     ///
     /// Those of [`Self::value`].
-    pub(super) async fn news(&self) -> Result<Taken, Refusal> {
+    pub(super) async fn news(&self) -> Result<Taken, RpcRefusal> {
         self.reading(Duration::ZERO, Duration::ZERO).await
     }
 
@@ -131,7 +131,7 @@ impl Ready {
         self.source.pushed()
     }
 
-    async fn reading(&self, known: Duration, freshness: Duration) -> Result<Taken, Refusal> {
+    async fn reading(&self, known: Duration, freshness: Duration) -> Result<Taken, RpcRefusal> {
         if let Some(taken) = self.last()
             && !known.is_zero()
             && age(&taken) <= known
@@ -153,7 +153,7 @@ impl Ready {
         }
     }
 
-    fn unread(&self, error: &Error) -> Result<Taken, Refusal> {
+    fn unread(&self, error: &Error) -> Result<Taken, RpcRefusal> {
         if !self.is_failing.swap(true, Ordering::Relaxed) {
             warn!(
                 trigger = self.metric_name,
@@ -165,7 +165,7 @@ impl Ready {
         }
         match self.last().filter(|taken| age(taken) <= self.ages.most) {
             Some(taken) => Ok(taken),
-            None => Err(Refusal::Unavailable(format!(
+            None => Err(RpcRefusal::Unavailable(format!(
                 "{} cannot be read: {}",
                 self.metric_name,
                 error.reason()

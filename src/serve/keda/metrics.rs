@@ -12,14 +12,14 @@ use crate::externalscaler;
 /// Counters of the room.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
-    calls: Family<Call, Counter>,
+    calls: Family<RpcLabels, Counter>,
     streams: Gauge,
     triggers: Gauge,
     connections: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Call {
+struct RpcLabels {
     method: &'static str,
     code: &'static str,
 }
@@ -51,7 +51,7 @@ impl Metrics {
 
     pub(super) fn called(&self, method: &'static str, code: Code) {
         let code = externalscaler::code(code);
-        self.calls.get_or_create(&Call { method, code }).inc();
+        self.calls.get_or_create(&RpcLabels { method, code }).inc();
     }
 
     pub(super) fn set_triggers(&self, count: usize) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::refusal::Refusal;
+use super::refusal::RpcRefusal;
 use crate::lookup::{Lookup, inputs};
 use crate::resource::authentication::AuthenticationSpec;
 use crate::resource::{Inputs, ObjectId};
@@ -32,9 +32,9 @@ impl References {
         namespace: &str,
         name: &str,
         proven: bool,
-    ) -> Result<Inputs, Refusal> {
+    ) -> Result<Inputs, RpcRefusal> {
         if !proven {
-            return Err(Refusal::Denied(format!(
+            return Err(RpcRefusal::Denied(format!(
                 "metadata.authenticationRef: only a client certificate that proves namespace {namespace:?} (a URI name spiffe://DOMAIN/ns/{namespace}) may use its TriggerAuthentications"
             )));
         }
@@ -42,7 +42,7 @@ impl References {
         let id = ObjectId::new(namespace, name);
         inputs::of_authentication(&id, self.lookup.as_ref())
             .await
-            .map_err(|error| Refusal::of_lookup(&error))
+            .map_err(|error| RpcRefusal::of_lookup(&error))
     }
 
     /// What a connection's own authentication gives.
@@ -50,7 +50,7 @@ impl References {
         &self,
         name: &str,
         authentication: &AuthenticationSpec,
-    ) -> Result<Inputs, Refusal> {
+    ) -> Result<Inputs, RpcRefusal> {
         let whose = inputs::Standing {
             object: format!("connection {name}"),
             namespace: &self.own_namespace,
@@ -64,15 +64,15 @@ impl References {
                 error = &error as &dyn std::error::Error,
                 "the connection {name} cannot be used"
             );
-            Refusal::Unavailable(format!("connection {name:?} cannot be used now"))
+            RpcRefusal::Unavailable(format!("connection {name:?} cannot be used now"))
         })
     }
 
     /// Whether we have rights in a namespace.
-    pub(super) fn check_scope(&self, namespace: &str, key: &str) -> Result<(), Refusal> {
+    pub(super) fn check_scope(&self, namespace: &str, key: &str) -> Result<(), RpcRefusal> {
         match &self.scope {
             Some(scope) if !scope.iter().any(|one| one == namespace) => {
-                Err(Refusal::Denied(format!(
+                Err(RpcRefusal::Denied(format!(
                     "metadata.{key}: namespace {namespace:?} is not among those that Slipway looks after"
                 )))
             }

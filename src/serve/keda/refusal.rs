@@ -15,7 +15,7 @@ const LONGEST: usize = 1_024;
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum RpcRefusal {
     /// What was asked is wrong, and will be until it is changed. `INVALID_ARGUMENT`.
     Invalid(String),
     /// What was asked is not for this caller. `PERMISSION_DENIED`.
@@ -26,7 +26,7 @@ pub(super) enum Refusal {
     Exhausted(&'static str),
 }
 
-impl Refusal {
+impl RpcRefusal {
     /// Everything that is wrong with a trigger's parameters, by key.
     pub(super) fn of_faults(faults: &[Fault]) -> Self {
         let texts: Vec<String> = faults.iter().map(text_of).collect();
@@ -71,13 +71,13 @@ fn text_of(fault: &Fault) -> String {
     Fault::at(field, fault.message.as_str()).to_string()
 }
 
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
+impl From<RpcRefusal> for Status {
+    fn from(refusal: RpcRefusal) -> Self {
         match refusal {
-            Refusal::Invalid(text) => Self::invalid_argument(shortened(text)),
-            Refusal::Denied(text) => Self::permission_denied(shortened(text)),
-            Refusal::Unavailable(text) => Self::unavailable(shortened(text)),
-            Refusal::Exhausted(text) => Self::resource_exhausted(text),
+            RpcRefusal::Invalid(text) => Self::invalid_argument(shortened(text)),
+            RpcRefusal::Denied(text) => Self::permission_denied(shortened(text)),
+            RpcRefusal::Unavailable(text) => Self::unavailable(shortened(text)),
+            RpcRefusal::Exhausted(text) => Self::resource_exhausted(text),
         }
     }
 }
@@ -109,7 +109,7 @@ mod tests {
             ),
             Fault::at("spec.triggers[0].authenticationRef", "nobody there"),
         ];
-        let status = Status::from(Refusal::of_faults(&faults));
+        let status = Status::from(RpcRefusal::of_faults(&faults));
         assert_eq!(status.code(), Code::InvalidArgument);
         assert_eq!(
             status.message(),
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_letters() {
-        let status = Status::from(Refusal::Denied("ä".repeat(2_000)));
+        let status = Status::from(RpcRefusal::Denied("ä".repeat(2_000)));
         assert_eq!(status.message().len(), LONGEST + '…'.len_utf8());
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use secrecy::SecretString;
 
 use super::addresses;
-use super::refusal::Refusal;
+use super::refusal::RpcRefusal;
 use crate::address::Rules;
 use crate::resource::connection::Connection;
 use crate::resource::{self, Inputs, ObjectId, PodIdentity, Trigger, TriggerEntry, TriggerKind};
@@ -33,7 +33,7 @@ const CONNECTION: &str = "connection";
 const AUTHENTICATION: &str = "authenticationRef";
 
 /// What a trigger's metadata asks for, before anything it refers to has been read.
-pub(super) struct Asked {
+pub(super) struct RequestedTrigger {
     /// `source`.
     pub(super) kind: TriggerKind,
     /// `connection`.
@@ -50,13 +50,13 @@ pub(super) struct Asked {
 /// # Errors
 ///
 /// [`Refusal::Invalid`] for a source that is missing or that nobody knows, and for two ways to give credentials.
-pub(super) fn read(metadata: &HashMap<String, String>) -> Result<Asked, Refusal> {
+pub(super) fn read(metadata: &HashMap<String, String>) -> Result<RequestedTrigger, RpcRefusal> {
     let text = |key: &str| {
         let value = metadata.get(key)?.trim();
         (!value.is_empty()).then(|| value.to_owned())
     };
     let Some(source) = text(SOURCE) else {
-        return Err(Refusal::Invalid(format!(
+        return Err(RpcRefusal::Invalid(format!(
             "metadata.source is missing: write {}",
             one_of(&KINDS)
         )));
@@ -65,18 +65,18 @@ pub(super) fn read(metadata: &HashMap<String, String>) -> Result<Asked, Refusal>
         .contains(&source.as_str())
         .then(|| TriggerKind::named(&source));
     let Some(kind) = kind.flatten() else {
-        return Err(Refusal::Invalid(format!(
+        return Err(RpcRefusal::Invalid(format!(
             "metadata.source: {source:?} is no source of Slipway: write {}",
             one_of(&KINDS)
         )));
     };
     let (connection, authentication) = (text(CONNECTION), text(AUTHENTICATION));
     if connection.is_some() && authentication.is_some() {
-        return Err(Refusal::Invalid(
+        return Err(RpcRefusal::Invalid(
             "metadata.connection and metadata.authenticationRef both give credentials: write one of them".to_owned(),
         ));
     }
-    let mut asked = Asked {
+    let mut asked = RequestedTrigger {
         kind,
         connection,
         authentication,
@@ -106,7 +106,7 @@ fn one_of(words: &[&str]) -> String {
     format!("{} or {last}", others.join(", "))
 }
 
-impl Asked {
+impl RequestedTrigger {
     /// The trigger, with what the connection says and with the parameters that references gave.
     ///
     /// # Errors
@@ -119,7 +119,7 @@ impl Asked {
         connection: Option<&Connection>,
         referred: Option<Inputs>,
         rules: &Rules,
-    ) -> Result<Trigger, Refusal> {
+    ) -> Result<Trigger, RpcRefusal> {
         let mut metadata = self.metadata;
         for (key, value) in connection
             .iter()
@@ -150,7 +150,7 @@ impl Asked {
             authentication: None,
         };
         let trigger = resource::parse_trigger(&entry, &inputs, owner)
-            .map_err(|faults| Refusal::of_faults(&faults))?;
+            .map_err(|faults| RpcRefusal::of_faults(&faults))?;
         addresses::check(&trigger.source, connection, rules)?;
         Ok(trigger)
     }

@@ -16,7 +16,7 @@ use tonic_health::ServingStatus;
 
 use self::calls::Services;
 use super::Keda;
-use super::caller::Caller;
+use super::caller::Peer;
 use crate::serve::accept::{self, Accepting};
 
 mod calls;
@@ -28,7 +28,7 @@ const NAME: &str = "the port for KEDA";
 
 /// What callers may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct RpcLimits {
     /// Connections at once; one above it is closed. KEDA has one for each set of TLS settings.
     pub connections: usize,
     /// HTTP/2 streams of one connection: calls and open streams. gRPC clients hold calls above it back.
@@ -58,7 +58,7 @@ pub struct Limits {
     pub grace: Duration,
 }
 
-impl Default for Limits {
+impl Default for RpcLimits {
     /// Fit for a Pod with 256 MiB: ten thousand triggers that push take 20,000 streams of some 4 KiB.
     fn default() -> Self {
         Self {
@@ -83,10 +83,10 @@ impl Default for Limits {
 pub const STREAMS: usize = 50_000;
 
 /// What all connections share.
-struct Shared {
+struct ServerState {
     keda: Arc<Keda>,
-    limits: Limits,
-    tls: Option<Arc<tls::Tls>>,
+    limits: RpcLimits,
+    tls: Option<Arc<tls::ServerTls>>,
     /// Places among the calls.
     calls: Semaphore,
     services: Services,
@@ -105,8 +105,8 @@ struct Shared {
 pub async fn serve(
     listener: TcpListener,
     keda: Arc<Keda>,
-    tls: Option<Arc<tls::Tls>>,
-    limits: Limits,
+    tls: Option<Arc<tls::ServerTls>>,
+    limits: RpcLimits,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let (mut health, services) = calls::services();
@@ -115,7 +115,7 @@ pub async fn serve(
             .set_service_status(service, ServingStatus::Serving)
             .await;
     }
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(ServerState {
         keda,
         limits,
         tls,

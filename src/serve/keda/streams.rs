@@ -19,8 +19,8 @@ use tonic::Status;
 use super::connections::Edition;
 use super::live::Ready;
 use super::metrics::Held;
-use super::refusal::Refusal;
-use super::triggers::{Live, Streams, Triggers};
+use super::refusal::RpcRefusal;
+use super::triggers::{LiveTrigger, Streams, Triggers};
 use crate::externalscaler::{GetMetricSpecResponse, IsActiveResponse, MetricSpec};
 
 /// An active trigger is said to be so again after this time: KEDA may have dropped the last time it was said, and its
@@ -31,7 +31,7 @@ const SAID_AGAIN: Duration = Duration::from_secs(30);
 const GAP: Duration = Duration::from_millis(10);
 
 /// What a stream takes from what all share, given back when it ends.
-pub(super) struct Place {
+pub(super) struct StreamPlace {
     pub(super) _of_connection: OwnedSemaphorePermit,
     pub(super) _of_all: OwnedSemaphorePermit,
     pub(super) _counted: Held,
@@ -40,8 +40,8 @@ pub(super) struct Place {
 /// A trigger with a listener, which is one as long as this lives.
 pub(super) struct Listener {
     triggers: Arc<Triggers>,
-    live: Arc<Live>,
-    _place: Place,
+    live: Arc<LiveTrigger>,
+    _place: StreamPlace,
 }
 
 impl Listener {
@@ -52,15 +52,15 @@ impl Listener {
     /// [`Refusal::Exhausted`] when nobody polls any more.
     pub(super) fn new(
         triggers: Arc<Triggers>,
-        live: Arc<Live>,
-        place: Place,
-        polls: &mpsc::Sender<Arc<Live>>,
-    ) -> Result<Self, Refusal> {
+        live: Arc<LiveTrigger>,
+        place: StreamPlace,
+        polls: &mpsc::Sender<Arc<LiveTrigger>>,
+    ) -> Result<Self, RpcRefusal> {
         let mut streams = live.streams();
         if !streams.polled {
             polls
                 .try_send(Arc::clone(&live))
-                .map_err(|_| Refusal::Exhausted("too many triggers are listened to"))?;
+                .map_err(|_| RpcRefusal::Exhausted("too many triggers are listened to"))?;
             streams.polled = true;
         }
         streams.open += 1;
@@ -85,7 +85,7 @@ pub(super) fn activity(
     ready: Arc<Ready>,
     stop: CancellationToken,
 ) -> BoxStream<'static, Result<IsActiveResponse, Status>> {
-    let first = Told {
+    let first = ActivityStream {
         changes: listener.live.activity.subscribe(),
         _listener: listener,
         ready: Some(ready),
@@ -101,7 +101,7 @@ pub(super) fn activity(
 }
 
 /// One stream of `StreamIsActive`.
-struct Told {
+struct ActivityStream {
     /// The trigger is polled as long as this lives.
     _listener: Listener,
     /// Until something was said.
@@ -113,7 +113,7 @@ struct Told {
     stop: std::pin::Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl Told {
+impl ActivityStream {
     async fn next(&mut self) -> Option<bool> {
         if let Some(ready) = self.ready.take() {
             // The poll has perhaps not even begun.
@@ -215,7 +215,7 @@ pub(super) fn metric_spec(ready: &Ready) -> MetricSpec {
 /// When a poll has: that is a bug, and ends the process.
 pub(super) async fn poll_all(
     triggers: Arc<Triggers>,
-    mut begun: mpsc::Receiver<Arc<Live>>,
+    mut begun: mpsc::Receiver<Arc<LiveTrigger>>,
     stop: CancellationToken,
 ) {
     let mut polls = JoinSet::new();
@@ -231,7 +231,7 @@ pub(super) async fn poll_all(
 }
 
 /// Reads one trigger for its listeners as often as a reading stays fresh, and at once when its source pushes.
-async fn poll(triggers: Arc<Triggers>, live: Arc<Live>) {
+async fn poll(triggers: Arc<Triggers>, live: Arc<LiveTrigger>) {
     let every = triggers.ages().freshness.max(Duration::from_secs(1));
     let mut pushed = false;
     let mut last_push: Option<Instant> = None;
@@ -276,7 +276,7 @@ async fn poll(triggers: Arc<Triggers>, live: Arc<Live>) {
     }
 }
 
-fn say(live: &Live, active: Option<bool>) {
+fn say(live: &LiveTrigger, active: Option<bool>) {
     live.activity.send_if_modified(|said| {
         let changes = *said != active;
         *said = active;
@@ -284,7 +284,7 @@ fn say(live: &Live, active: Option<bool>) {
     });
 }
 
-impl Live {
+impl LiveTrigger {
     pub(super) fn streams(&self) -> MutexGuard<'_, Streams> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }

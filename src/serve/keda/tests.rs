@@ -17,14 +17,14 @@ use crate::source::{self, Source, Taken};
 
 /// A source that says what it is told to, and pushes when it is told to.
 #[derive(Default)]
-struct Fake {
+struct FakeSource {
     says: Mutex<Option<f64>>,
     calls: Mutex<usize>,
     news: watch::Sender<()>,
     connected: Mutex<Vec<SourceSpec>>,
 }
 
-impl Fake {
+impl FakeSource {
     fn saying(waiting: f64) -> Arc<Self> {
         let fake = Arc::new(Self::default());
         fake.says(Some(waiting));
@@ -40,9 +40,9 @@ impl Fake {
     }
 }
 
-struct Shown(Arc<Fake>);
+struct SharedFake(Arc<FakeSource>);
 
-impl Source for Shown {
+impl Source for SharedFake {
     fn read(&self, _freshness: Duration) -> BoxFuture<'_, Result<Taken, source::Error>> {
         async move {
             *self.0.calls.lock().unwrap() += 1;
@@ -66,22 +66,22 @@ impl Source for Shown {
     }
 }
 
-struct Sources(Arc<Fake>);
+struct Sources(Arc<FakeSource>);
 
 impl Connect for Sources {
     fn connect(&self, spec: &SourceSpec) -> Result<Arc<dyn Source>, source::Error> {
         self.0.connected.lock().unwrap().push(spec.clone());
-        Ok(Arc::new(Shown(self.0.clone())))
+        Ok(Arc::new(SharedFake(self.0.clone())))
     }
 }
 
 /// TriggerAuthentications of the namespace `orders`, by name, and one Secret that they all name.
 #[derive(Default)]
-struct Objects {
+struct FakeObjects {
     secret: Mutex<Option<Result<String, ()>>>,
 }
 
-impl Lookup for Objects {
+impl Lookup for FakeObjects {
     fn secret<'a>(
         &'a self,
         id: &'a ObjectId,
@@ -136,17 +136,17 @@ impl Lookup for Objects {
     fn forget(&self, _namespace: Option<&str>) {}
 }
 
-struct World {
-    fake: Arc<Fake>,
-    objects: Arc<Objects>,
+struct KedaWorld {
+    fake: Arc<FakeSource>,
+    objects: Arc<FakeObjects>,
     connections: Arc<connections::Connections>,
     keda: Arc<Keda>,
     stop: CancellationToken,
 }
 
-impl World {
-    fn new(fake: Arc<Fake>) -> Self {
-        let objects = Arc::new(Objects::default());
+impl KedaWorld {
+    fn new(fake: Arc<FakeSource>) -> Self {
+        let objects = Arc::new(FakeObjects::default());
         let connections = Arc::new(connections::Connections::new(Vec::new()));
         let keda = Keda::new(Parts {
             sources: Arc::new(Sources(fake.clone())),
@@ -177,9 +177,9 @@ impl World {
         Session {
             keda: self.keda.clone(),
             caller: if proven {
-                Caller::proven("orders")
+                Peer::proven("orders")
             } else {
-                Caller::default()
+                Peer::default()
             },
             places: Arc::new(Semaphore::new(2)),
             stop: self.stop.child_token(),
@@ -229,7 +229,7 @@ async fn is_active(session: &Session) -> Result<bool, Status> {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_fails_leaves_the_last_value_until_it_is_too_old_and_never_a_zero() {
-    let world = World::new(Fake::saying(7.0));
+    let world = KedaWorld::new(FakeSource::saying(7.0));
     let session = world.session(false);
     assert_eq!(value(&session).await.unwrap(), 7);
     world.fake.says(None);
@@ -254,7 +254,7 @@ async fn a_source_that_fails_leaves_the_last_value_until_it_is_too_old_and_never
 
 #[tokio::test(start_paused = true)]
 async fn whether_it_is_active_is_told_of_the_reading_that_the_value_was_of() {
-    let world = World::new(Fake::saying(7.0));
+    let world = KedaWorld::new(FakeSource::saying(7.0));
     let session = world.session(false);
     assert_eq!(value(&session).await.unwrap(), 7);
     world.fake.says(Some(0.0));
@@ -270,7 +270,7 @@ async fn whether_it_is_active_is_told_of_the_reading_that_the_value_was_of() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_tells_at_once_at_every_change_and_again_while_active() {
-    let world = World::new(Fake::saying(0.0));
+    let world = KedaWorld::new(FakeSource::saying(0.0));
     let session = world.session(false);
     let test = async {
         let answer = session.stream_is_active(Request::new(sqs(&[]))).await;
@@ -305,7 +305,7 @@ async fn a_stream_tells_at_once_at_every_change_and_again_while_active() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_says_nothing_that_nobody_knows() {
-    let world = World::new(Arc::new(Fake::default()));
+    let world = KedaWorld::new(Arc::new(FakeSource::default()));
     let session = world.session(false);
     let test = async {
         let answer = session.stream_is_active(Request::new(sqs(&[]))).await;
@@ -332,7 +332,7 @@ async fn a_stream_says_nothing_that_nobody_knows() {
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_is_polled_once_for_all_who_listen_and_no_longer_than_they_do() {
-    let world = World::new(Fake::saying(1.0));
+    let world = KedaWorld::new(FakeSource::saying(1.0));
     let sessions = [world.session(false), world.session(false)];
     let test = async {
         let mut streams = Vec::new();
@@ -365,7 +365,7 @@ async fn a_trigger_is_polled_once_for_all_who_listen_and_no_longer_than_they_do(
 
 #[tokio::test(start_paused = true)]
 async fn specs_are_streamed_at_once_and_when_the_connection_changes_them() {
-    let world = World::new(Fake::saying(1.0));
+    let world = KedaWorld::new(FakeSource::saying(1.0));
     let session = world.session(false);
     let with_target = |target: u32| {
         let text = format!(
@@ -396,7 +396,7 @@ async fn specs_are_streamed_at_once_and_when_the_connection_changes_them() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reference_is_for_who_proves_the_namespace_and_is_read_again() {
-    let world = World::new(Fake::saying(1.0));
+    let world = KedaWorld::new(FakeSource::saying(1.0));
     let (session, stranger) = (world.session(true), world.session(false));
     let spec = async |session: &Session, name| {
         let of = sqs(&[("authenticationRef", name)]);

@@ -19,7 +19,7 @@ use super::connections::{Connections, Edition};
 use super::live::{Ages, Ready};
 use super::metrics::Metrics;
 use super::references::References;
-use super::refusal::Refusal;
+use super::refusal::RpcRefusal;
 use super::request;
 use crate::address::Rules;
 use crate::resource::ObjectId;
@@ -49,19 +49,19 @@ pub(super) struct Triggers {
     most: usize,
     hasher: RandomState,
     began: Instant,
-    table: Mutex<HashMap<u64, Vec<Arc<Live>>>>,
+    table: Mutex<HashMap<u64, Vec<Arc<LiveTrigger>>>>,
     count: AtomicUsize,
     metrics: Metrics,
 }
 
 /// One of them.
-pub(super) struct Live {
+pub(super) struct LiveTrigger {
     namespace: String,
     metadata: HashMap<String, String>,
     proven: bool,
     /// When it was last asked for. Unit: milliseconds since the table began.
     asked: AtomicU64,
-    known: Mutex<Option<Known>>,
+    known: Mutex<Option<ResolvedTrigger>>,
     /// Held while it is being made or refreshed.
     bench: tokio::sync::Mutex<()>,
     /// What streams are told; nothing while it is not known.
@@ -80,8 +80,8 @@ pub(super) struct Streams {
 
 /// What a trigger came to.
 #[derive(Clone)]
-struct Known {
-    outcome: Result<Arc<Ready>, Refusal>,
+struct ResolvedTrigger {
+    outcome: Result<Arc<Ready>, RpcRefusal>,
     at: Instant,
     /// Which edition of the connections it was made with, if it uses one.
     edition: Option<u64>,
@@ -89,7 +89,7 @@ struct Known {
     refers: bool,
 }
 
-impl Known {
+impl ResolvedTrigger {
     fn is_valid(&self, edition: u64) -> bool {
         let age = self.at.elapsed();
         let fresh = match &self.outcome {
@@ -119,7 +119,7 @@ impl Triggers {
         namespace: &str,
         metadata: &HashMap<String, String>,
         proven: bool,
-    ) -> Arc<Live> {
+    ) -> Arc<LiveTrigger> {
         let hash = self.hash(namespace, metadata);
         let now = self.now();
         let mut table = self.table();
@@ -131,7 +131,7 @@ impl Triggers {
             found.asked.store(now, Ordering::Relaxed);
             return Arc::clone(found);
         }
-        let live = Arc::new(Live {
+        let live = Arc::new(LiveTrigger {
             namespace: namespace.to_owned(),
             metadata: metadata.clone(),
             proven,
@@ -155,7 +155,7 @@ impl Triggers {
     /// # Errors
     ///
     /// Why there is no such trigger.
-    pub(super) async fn ready(&self, live: &Live) -> Result<Arc<Ready>, Refusal> {
+    pub(super) async fn ready(&self, live: &LiveTrigger) -> Result<Arc<Ready>, RpcRefusal> {
         let edition = self.workshop.connections.now();
         if let Some(outcome) = live.known_for(edition.number) {
             return outcome;
@@ -170,7 +170,7 @@ impl Triggers {
                 // The same trigger keeps its readings.
                 Ok(ready) if before.is_same(ready) => known.outcome = Ok(before),
                 // Nobody can tell whether anything changed: what was right stays in force.
-                Err(Refusal::Unavailable(_)) => known.outcome = Ok(before),
+                Err(RpcRefusal::Unavailable(_)) => known.outcome = Ok(before),
                 _ => {}
             }
         }
@@ -203,7 +203,7 @@ impl Triggers {
     }
 
     /// Lets the twentieth go that was asked for least recently: many at once, as finding them is a look at all.
-    fn make_room(&self, table: &mut HashMap<u64, Vec<Arc<Live>>>) {
+    fn make_room(&self, table: &mut HashMap<u64, Vec<Arc<LiveTrigger>>>) {
         let mut asked: Vec<u64> = table
             .values()
             .flatten()
@@ -227,8 +227,8 @@ impl Triggers {
     /// Keeps those with streams, and those that `keep` says yes to.
     fn retain(
         &self,
-        table: &mut HashMap<u64, Vec<Arc<Live>>>,
-        mut keep: impl FnMut(&Live) -> bool,
+        table: &mut HashMap<u64, Vec<Arc<LiveTrigger>>>,
+        mut keep: impl FnMut(&LiveTrigger) -> bool,
     ) {
         let mut left = 0;
         table.retain(|_, alike| {
@@ -252,13 +252,13 @@ impl Triggers {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<u64, Vec<Arc<Live>>>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<u64, Vec<Arc<LiveTrigger>>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Workshop {
-    async fn make(&self, live: &Live, edition: &Edition) -> Known {
+    async fn make(&self, live: &LiveTrigger, edition: &Edition) -> ResolvedTrigger {
         let (mut uses_connection, mut refers) = (false, false);
         let outcome = async {
             let asked = request::read(&live.metadata)?;
@@ -302,11 +302,11 @@ impl Workshop {
             let source = self
                 .sources
                 .connect(&trigger.source)
-                .map_err(|error| Refusal::of_connect(&error))?;
+                .map_err(|error| RpcRefusal::of_connect(&error))?;
             Ok(Arc::new(Ready::new(trigger, source, self.ages)))
         }
         .await;
-        Known {
+        ResolvedTrigger {
             outcome,
             at: Instant::now(),
             edition: uses_connection.then_some(edition.number),
@@ -315,7 +315,7 @@ impl Workshop {
     }
 }
 
-impl Live {
+impl LiveTrigger {
     fn is(&self, namespace: &str, metadata: &HashMap<String, String>, proven: bool) -> bool {
         self.proven == proven && self.namespace == namespace && self.metadata == *metadata
     }
@@ -328,14 +328,14 @@ impl Live {
             > 0
     }
 
-    fn known(&self) -> Option<Known> {
+    fn known(&self) -> Option<ResolvedTrigger> {
         self.known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    fn known_for(&self, edition: u64) -> Option<Result<Arc<Ready>, Refusal>> {
+    fn known_for(&self, edition: u64) -> Option<Result<Arc<Ready>, RpcRefusal>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.as_ref().filter(|known| known.is_valid(edition))?;
         Some(known.outcome.clone())

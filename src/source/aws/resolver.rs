@@ -10,16 +10,16 @@ use crate::address::Rules;
 
 /// The system's resolver behind the address rules.
 #[derive(Debug, Clone)]
-pub(in crate::source) struct Guarded {
+pub(in crate::source) struct SdkResolver {
     rules: Rules,
 }
 
 /// A name leads to an address that is not allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(in crate::source) struct Refused(pub(in crate::source) String);
+pub(in crate::source) struct AddressNotAllowed(pub(in crate::source) String);
 
-impl Guarded {
+impl SdkResolver {
     /// A resolver that answers only with allowed addresses, or not at all.
     pub(in crate::source) fn new(rules: Rules) -> Self {
         Self { rules }
@@ -33,13 +33,13 @@ impl Guarded {
         for address in &addresses {
             self.rules
                 .check_address(name, *address)
-                .map_err(|why| ResolveDnsError::new(Refused(why)))?;
+                .map_err(|why| ResolveDnsError::new(AddressNotAllowed(why)))?;
         }
         Ok(addresses)
     }
 }
 
-impl ResolveDns for Guarded {
+impl ResolveDns for SdkResolver {
     fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
         DnsFuture::new(self.resolve(name))
     }
@@ -52,17 +52,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_is_refused_for_where_it_leads() {
-        let error = Guarded::new(Rules::default())
+        let error = SdkResolver::new(Rules::default())
             .resolve("localhost")
             .await
             .unwrap_err();
-        let refused = cause::<Refused>(&error).expect("we refused it, not the resolver");
+        let refused = cause::<AddressNotAllowed>(&error).expect("we refused it, not the resolver");
         assert!(
             refused.0.contains("--allow-address localhost"),
             "{}",
             refused.0
         );
-        let allowed = Guarded::new(Rules::new([], true))
+        let allowed = SdkResolver::new(Rules::new([], true))
             .resolve("localhost")
             .await
             .unwrap();

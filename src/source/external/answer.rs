@@ -17,7 +17,7 @@ const MOST: usize = 1000;
 
 /// A poll's outcome.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
+pub struct ScalerAnswer {
     /// What the scaler says is waiting.
     pub reading: Reading,
     /// What that means.
@@ -106,8 +106,8 @@ fn one_of(float: f64, integer: i64) -> Option<f64> {
 }
 
 /// The three answers together.
-pub fn together(metric_name: String, target: f64, waiting: f64, is_active: bool) -> Answer {
-    Answer {
+pub fn together(metric_name: String, target: f64, waiting: f64, is_active: bool) -> ScalerAnswer {
+    ScalerAnswer {
         reading: Reading::new(waiting),
         terms: Arc::new(Terms {
             metric_name,

@@ -15,14 +15,14 @@ use http::Uri;
 use tonic::transport::{Channel, Endpoint as Transport};
 use tonic::{Code, Request, Response, Status, Streaming};
 
-use super::answer::{self, Answer};
-use super::connector::{Connector, Failure, Resolve};
-use super::push::Open;
+use super::answer::{self, ScalerAnswer};
+use super::connector::{ConnectFailure, Connector, Resolve};
+use super::push::OpenStream;
 use super::tls::{self, Roots};
 use crate::address::Rules;
 use crate::externalscaler::external_scaler_client::ExternalScalerClient;
 use crate::externalscaler::{self, GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
-use crate::resource::external::{Endpoint, Scaler};
+use crate::resource::external::{Scaler, ScalerEndpoint};
 use crate::source::Error;
 
 /// One call takes no longer than this, the connection included.
@@ -42,22 +42,22 @@ const PONG: Duration = Duration::from_secs(20);
 const LONGEST_TEXT: usize = 200;
 
 /// One scaler, with one connection for all who ask it.
-pub(in crate::source) struct Client {
-    endpoint: Endpoint,
+pub(in crate::source) struct ScalerClient {
+    endpoint: ScalerEndpoint,
     transport: Transport,
     connector: Connector,
     /// Made with the first call, and made anew after a call that was not answered: the connection may be dead.
     channel: Mutex<Option<Channel>>,
 }
 
-impl Client {
+impl ScalerClient {
     /// A client; nothing is sent before the first call.
     ///
     /// # Errors
     ///
     /// What is wrong with the address or the certificates.
     pub(in crate::source) fn new(
-        endpoint: Endpoint,
+        endpoint: ScalerEndpoint,
         rules: Rules,
         roots: &Roots,
     ) -> Result<Self, String> {
@@ -65,7 +65,7 @@ impl Client {
     }
 
     fn resolving(
-        endpoint: Endpoint,
+        endpoint: ScalerEndpoint,
         rules: Rules,
         roots: &Roots,
         resolve: Resolve,
@@ -100,7 +100,7 @@ impl Client {
     }
 
     /// Whether this is the client of that scaler, with the same certificates.
-    pub(in crate::source) fn is(&self, endpoint: &Endpoint) -> bool {
+    pub(in crate::source) fn is(&self, endpoint: &ScalerEndpoint) -> bool {
         self.endpoint == *endpoint
     }
 
@@ -110,7 +110,7 @@ impl Client {
     }
 
     /// One poll.
-    pub(super) async fn ask(&self, scaler: &Scaler) -> Result<Answer, Error> {
+    pub(super) async fn ask(&self, scaler: &Scaler) -> Result<ScalerAnswer, Error> {
         let poll = tokio::time::timeout(POLL, self.ask_each(scaler)).await;
         poll.unwrap_or_else(|_| {
             self.give_up();
@@ -118,7 +118,7 @@ impl Client {
         })
     }
 
-    async fn ask_each(&self, scaler: &Scaler) -> Result<Answer, Error> {
+    async fn ask_each(&self, scaler: &Scaler) -> Result<ScalerAnswer, Error> {
         let mut service = self.service();
         let unusable = |detail| Error::BadAnswer {
             source_name: self.source_name(),
@@ -158,7 +158,10 @@ impl Client {
     }
 
     /// The scaler's stream of whether there is work. It has no deadline: a scaler may have nothing to say for days.
-    pub(super) async fn stream(self: &Arc<Self>, scaler: &Arc<Scaler>) -> Result<Open, Error> {
+    pub(super) async fn stream(
+        self: &Arc<Self>,
+        scaler: &Arc<Scaler>,
+    ) -> Result<OpenStream, Error> {
         const METHOD: &str = "StreamIsActive";
         let mut service = self.service();
         let opened = AssertUnwindSafe(service.stream_is_active(reference(scaler)))
@@ -234,14 +237,14 @@ impl Client {
     /// What a call's failure means to the trigger.
     fn error(&self, scaler: &Scaler, method: &str, status: &Status) -> Error {
         let source_name = self.source_name();
-        if let Some(failure) = cause::<Failure>(status) {
+        if let Some(failure) = cause::<ConnectFailure>(status) {
             let detail = failure.to_string();
             return match failure {
-                Failure::Refused(_) => Error::Invalid {
+                ConnectFailure::Refused(_) => Error::Invalid {
                     source_name,
                     detail,
                 },
-                Failure::Unconnected(_) => Error::Unreachable {
+                ConnectFailure::Unconnected(_) => Error::Unreachable {
                     source_name,
                     detail,
                 },
@@ -279,7 +282,7 @@ impl Client {
 }
 
 /// What a scaler is called in errors.
-pub(in crate::source) fn source_name(endpoint: &Endpoint) -> String {
+pub(in crate::source) fn source_name(endpoint: &ScalerEndpoint) -> String {
     format!("external scaler {}", endpoint.authority())
 }
 

@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::address::Rules;
-use crate::resource::external::Endpoint;
+use crate::resource::external::ScalerEndpoint;
 
 /// Name, connection and TLS together: less than a call has, so that it can say what was wrong.
 const DEADLINE: Duration = Duration::from_millis(2500);
@@ -58,7 +58,7 @@ pub(super) struct Connector {
 
 /// Why there is no connection. All of it is ours to say: nothing that the other side wrote.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum ConnectFailure {
     /// The address is not allowed.
     #[error("{0}")]
     Refused(String),
@@ -74,7 +74,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
 
 impl Connector {
     pub(super) fn new(
-        endpoint: &Endpoint,
+        endpoint: &ScalerEndpoint,
         tls: Option<Arc<ClientConfig>>,
         rules: Rules,
         resolve: Resolve,
@@ -88,31 +88,33 @@ impl Connector {
         }
     }
 
-    async fn connect(self) -> Result<Box<dyn Carrier>, Failure> {
+    async fn connect(self) -> Result<Box<dyn Carrier>, ConnectFailure> {
         let connection = tokio::time::timeout(DEADLINE, self.open()).await;
         connection.unwrap_or_else(|_| {
-            Err(Failure::Unconnected(format!(
+            Err(ConnectFailure::Unconnected(format!(
                 "no connection within {} s",
                 DEADLINE.as_secs_f32()
             )))
         })
     }
 
-    async fn open(&self) -> Result<Box<dyn Carrier>, Failure> {
+    async fn open(&self) -> Result<Box<dyn Carrier>, ConnectFailure> {
         let stream = self.tcp(&self.addresses().await?).await?;
         let Some(tls) = &self.tls else {
             return Ok(Box::new(stream));
         };
         let host = self.host.trim_end_matches('.').to_owned();
         let name = ServerName::try_from(host).map_err(|_| {
-            Failure::Unconnected("its host is no name that a certificate can have".to_owned())
+            ConnectFailure::Unconnected(
+                "its host is no name that a certificate can have".to_owned(),
+            )
         })?;
         let stream = TlsConnector::from(Arc::clone(tls))
             .connect(name, stream)
             .await
-            .map_err(|error| Failure::Unconnected(format!("no TLS: {error}")))?;
+            .map_err(|error| ConnectFailure::Unconnected(format!("no TLS: {error}")))?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-            return Err(Failure::Unconnected(
+            return Err(ConnectFailure::Unconnected(
                 "no gRPC: it does not offer HTTP/2 (ALPN h2)".to_owned(),
             ));
         }
@@ -120,17 +122,19 @@ impl Connector {
     }
 
     /// The addresses of the host, if all are allowed.
-    async fn addresses(&self) -> Result<Vec<IpAddr>, Failure> {
+    async fn addresses(&self) -> Result<Vec<IpAddr>, ConnectFailure> {
         let host = self.host.as_str();
-        self.rules.check_host(host).map_err(Failure::Refused)?;
+        self.rules
+            .check_host(host)
+            .map_err(ConnectFailure::Refused)?;
         let addresses = match host.parse() {
             Ok(address) => vec![address],
             Err(_) => (self.resolve)(host.to_owned()).await.map_err(|error| {
-                Failure::Unconnected(format!("its name cannot be looked up: {error}"))
+                ConnectFailure::Unconnected(format!("its name cannot be looked up: {error}"))
             })?,
         };
         if addresses.is_empty() || addresses.len() > MOST_ADDRESSES {
-            return Err(Failure::Unconnected(format!(
+            return Err(ConnectFailure::Unconnected(format!(
                 "its name has {} addresses",
                 addresses.len()
             )));
@@ -138,12 +142,12 @@ impl Connector {
         for address in &addresses {
             self.rules
                 .check_address(host, *address)
-                .map_err(Failure::Refused)?;
+                .map_err(ConnectFailure::Refused)?;
         }
         Ok(addresses)
     }
 
-    async fn tcp(&self, addresses: &[IpAddr]) -> Result<TcpStream, Failure> {
+    async fn tcp(&self, addresses: &[IpAddr]) -> Result<TcpStream, ConnectFailure> {
         let mut last = String::new();
         for address in addresses {
             let address = SocketAddr::new(*address, self.port);
@@ -157,7 +161,7 @@ impl Connector {
                 Err(_) => last = format!("{address}: no connection within 1 s"),
             }
         }
-        Err(Failure::Unconnected(last))
+        Err(ConnectFailure::Unconnected(last))
     }
 }
 
@@ -187,7 +191,7 @@ mod tests {
     use super::*;
 
     fn connector(host: &str, port: u16, rules: Rules, resolve: Resolve) -> Connector {
-        let endpoint = Endpoint {
+        let endpoint = ScalerEndpoint {
             host: host.to_owned(),
             port,
             tls: None,
@@ -195,7 +199,7 @@ mod tests {
         Connector::new(&endpoint, None, rules, resolve)
     }
 
-    async fn failure(connector: Connector) -> Failure {
+    async fn failure(connector: Connector) -> ConnectFailure {
         match connector.connect().await {
             Ok(_) => panic!("connected"),
             Err(failure) => failure,
@@ -228,7 +232,7 @@ mod tests {
             *answer.lock().unwrap() = found;
             let failure = failure(connector.clone()).await;
             assert!(
-                matches!(failure, Failure::Refused(_)),
+                matches!(failure, ConnectFailure::Refused(_)),
                 "{elsewhere}: {failure}"
             );
             assert!(
@@ -237,7 +241,10 @@ mod tests {
             );
         }
         *answer.lock().unwrap() = Vec::new();
-        assert!(matches!(failure(connector).await, Failure::Unconnected(_)));
+        assert!(matches!(
+            failure(connector).await,
+            ConnectFailure::Unconnected(_)
+        ));
     }
 
     #[tokio::test]
@@ -251,7 +258,10 @@ mod tests {
         ] {
             let connector = connector(host, 1, Rules::default(), system());
             let failure = failure(connector).await;
-            assert!(matches!(failure, Failure::Refused(_)), "{host}: {failure}");
+            assert!(
+                matches!(failure, ConnectFailure::Refused(_)),
+                "{host}: {failure}"
+            );
         }
     }
 

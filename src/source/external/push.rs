@@ -18,20 +18,20 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// A stream that is open: whether there is work, whenever the scaler says so.
-pub(super) type Open = BoxStream<'static, Result<bool, Error>>;
+pub(super) type OpenStream = BoxStream<'static, Result<bool, Error>>;
 
 /// Keeps a stream open while somebody polls it; has no end. Clones share the stream, and the last one closes it.
 pub(super) type Driver = Shared<BoxFuture<'static, ()>>;
 
 /// What one scaler pushes, for all who listen.
 #[derive(Default)]
-pub(super) struct Pushes {
+pub(super) struct ScalerPushes {
     told: watch::Sender<()>,
     /// Weak: a stream is open as long as somebody holds it.
     driver: Mutex<Option<WeakShared<BoxFuture<'static, ()>>>>,
 }
 
-impl Pushes {
+impl ScalerPushes {
     /// Ready once something is pushed after this call.
     pub(super) fn next(&self) -> BoxFuture<'static, ()> {
         let mut told = self.told.subscribe();
@@ -47,7 +47,7 @@ impl Pushes {
     pub(super) fn driver(
         &self,
         source_name: String,
-        open: impl Fn() -> BoxFuture<'static, Result<Open, Error>> + Send + Sync + 'static,
+        open: impl Fn() -> BoxFuture<'static, Result<OpenStream, Error>> + Send + Sync + 'static,
     ) -> Driver {
         let mut held = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(driver) = held.as_ref().and_then(WeakShared::upgrade) {
@@ -68,7 +68,7 @@ impl Pushes {
 /// KEDA goes on with a grown pause after an error in a stream that was healthy for hours; here that counts as a clean one.
 async fn follow(
     source_name: String,
-    open: impl Fn() -> BoxFuture<'static, Result<Open, Error>>,
+    open: impl Fn() -> BoxFuture<'static, Result<OpenStream, Error>>,
     tell: impl Fn(),
 ) {
     let mut pause = FIRST_PAUSE;
@@ -100,7 +100,7 @@ async fn follow(
 
 /// One stream to its end. What the scaler takes back is left to the next poll, as in KEDA.
 async fn listen(
-    open: &impl Fn() -> BoxFuture<'static, Result<Open, Error>>,
+    open: &impl Fn() -> BoxFuture<'static, Result<OpenStream, Error>>,
     tell: &impl Fn(),
 ) -> Result<(), Error> {
     let mut stream = open().await?;
@@ -129,12 +129,12 @@ mod tests {
 
     /// When streams were opened, in seconds from the start.
     async fn openings(
-        script: impl Fn(usize) -> Result<Open, Error> + Send + Sync + 'static,
+        script: impl Fn(usize) -> Result<OpenStream, Error> + Send + Sync + 'static,
         count: usize,
     ) -> Vec<u64> {
         let start = Instant::now();
         let opened = Arc::new(Mutex::new(Vec::new()));
-        let pushes = Pushes::default();
+        let pushes = ScalerPushes::default();
         let seen = Arc::clone(&opened);
         let driver = pushes.driver("the scaler".to_owned(), move || {
             let mut seen = seen.lock().unwrap();
@@ -190,7 +190,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_work_is_told_and_all_who_listen_share_one_stream() {
         let opened = Arc::new(Mutex::new(0));
-        let pushes = Pushes::default();
+        let pushes = ScalerPushes::default();
         let open = {
             let opened = Arc::clone(&opened);
             move || {

@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::resource::external::Tls;
+use crate::resource::external::ScalerTls;
 
 /// The authorities of this machine, read when somebody first needs them: the file is large.
 #[derive(Default)]
@@ -31,7 +31,7 @@ impl Roots {
 /// # Errors
 ///
 /// Which parameter is not what it should be; never what it holds.
-pub(super) fn config(tls: &Tls, roots: &Roots) -> Result<Arc<ClientConfig>, String> {
+pub(super) fn config(tls: &ScalerTls, roots: &Roots) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -132,37 +132,37 @@ mod tests {
         let (certificate, private) = (key.cert.pem(), other.signing_key.serialize_pem());
         for (tls, expected) in [
             (
-                Tls {
+                ScalerTls {
                     ca: Some(pem("HUSH")),
-                    ..Tls::default()
+                    ..ScalerTls::default()
                 },
                 "caCert must hold certificates in PEM form",
             ),
             (
-                Tls {
+                ScalerTls {
                     client: Some((pem("HUSH"), pem("HUSH"))),
-                    ..Tls::default()
+                    ..ScalerTls::default()
                 },
                 "tlsClientCert must hold certificates in PEM form",
             ),
             (
-                Tls {
+                ScalerTls {
                     client: Some((pem(&certificate), pem("HUSH"))),
-                    ..Tls::default()
+                    ..ScalerTls::default()
                 },
                 "tlsClientKey must be a private key in PEM form",
             ),
             (
-                Tls {
+                ScalerTls {
                     client: Some((pem(&certificate), pem(&private))),
-                    ..Tls::default()
+                    ..ScalerTls::default()
                 },
                 "tlsClientKey must be the key of tlsClientCert, of a kind that TLS knows",
             ),
         ] {
             assert_eq!(config(&tls, &Roots::default()).unwrap_err(), expected);
         }
-        let right = Tls {
+        let right = ScalerTls {
             ca: Some(pem(&certificate)),
             client: Some((pem(&certificate), pem(&key.signing_key.serialize_pem()))),
             skip_verification: true,

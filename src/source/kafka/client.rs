@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::Wanted;
-use super::connection::Connection;
+use super::connection::BrokerConnection;
 use super::lag::{Offsets, Partition};
-use super::token::Issuer;
+use super::token::TokenIssuer;
 use crate::address::Rules;
-use crate::resource::kafka::Cluster;
+use crate::resource::kafka::KafkaCluster;
 use crate::source::Error;
 use crate::source::aws::Login;
 
@@ -30,35 +30,35 @@ const CALLS: Duration = Duration::from_secs(9);
 const CALLS_AT_ONCE: usize = 8;
 
 /// A cluster's share of the blocking pool.
-pub(in crate::source) struct Gate {
-    cluster: Cluster,
+pub(in crate::source) struct ClusterCalls {
+    cluster: KafkaCluster,
     permits: Arc<Semaphore>,
 }
 
-impl Gate {
-    pub(in crate::source) fn new(cluster: Cluster) -> Self {
+impl ClusterCalls {
+    pub(in crate::source) fn new(cluster: KafkaCluster) -> Self {
         let permits = Arc::new(Semaphore::new(CALLS_AT_ONCE));
         Self { cluster, permits }
     }
 
     /// Whether this is that cluster's.
-    pub(in crate::source) fn is(&self, cluster: &Cluster) -> bool {
+    pub(in crate::source) fn is(&self, cluster: &KafkaCluster) -> bool {
         self.cluster == *cluster
     }
 }
 
 /// One consumer group of one cluster.
-pub(in crate::source) struct Client {
-    gate: Arc<Gate>,
+pub(in crate::source) struct KafkaClient {
+    gate: Arc<ClusterCalls>,
     group: String,
     rules: Rules,
     login: Option<Arc<Login>>,
-    connection: Arc<Mutex<Option<Connection>>>,
+    connection: Arc<Mutex<Option<BrokerConnection>>>,
 }
 
-impl Client {
+impl KafkaClient {
     pub(in crate::source) fn new(
-        gate: Arc<Gate>,
+        gate: Arc<ClusterCalls>,
         group: String,
         rules: Rules,
         login: Option<Arc<Login>>,
@@ -73,7 +73,7 @@ impl Client {
     }
 
     /// Whether this is the client of that group of that cluster.
-    pub(in crate::source) fn is(&self, cluster: &Cluster, group: &str) -> bool {
+    pub(in crate::source) fn is(&self, cluster: &KafkaCluster, group: &str) -> bool {
         self.gate.is(cluster) && self.group == group
     }
 
@@ -93,8 +93,9 @@ impl Client {
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             if connection.is_none() {
-                let issuer = Issuer::new(&self.gate.cluster.sasl, self.login.clone(), &self.rules);
-                *connection = Some(Connection::open(
+                let issuer =
+                    TokenIssuer::new(&self.gate.cluster.sasl, self.login.clone(), &self.rules);
+                *connection = Some(BrokerConnection::open(
                     &self.gate.cluster,
                     &self.group,
                     self.rules.clone(),
@@ -116,7 +117,7 @@ impl Client {
     }
 }
 
-impl Drop for Client {
+impl Drop for KafkaClient {
     fn drop(&mut self) {
         // Closing waits for librdkafka's threads: not on a thread that drives others.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

@@ -5,11 +5,11 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use secrecy::ExposeSecret as _;
 
-use crate::resource::kafka::{Cluster, Credentials, Sasl, Tls};
+use crate::resource::kafka::{Credentials, KafkaCluster, KafkaTls, Sasl};
 use crate::source::aws::one_line;
 
 /// A client that only asks for offsets, as light as librdkafka can be made.
-pub(super) fn native(cluster: &Cluster, group: &str) -> ClientConfig {
+pub(super) fn native(cluster: &KafkaCluster, group: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("client.id", "slipway")
@@ -51,7 +51,7 @@ pub(super) fn native(cluster: &Cluster, group: &str) -> ClientConfig {
     config
 }
 
-fn set_tls(config: &mut ClientConfig, tls: &Tls) {
+fn set_tls(config: &mut ClientConfig, tls: &KafkaTls) {
     if let Some(ca) = &tls.ca {
         config.set("ssl.ca.pem", ca.expose_secret());
     }

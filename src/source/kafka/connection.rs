@@ -13,17 +13,17 @@ use super::client::host_of;
 use super::config::{describe, native};
 use super::context::Context;
 use super::lag::{Committed, Offsets, Partition};
-use super::token::Issuer;
+use super::token::TokenIssuer;
 use super::{Wanted, partitions_of};
 use crate::address::Rules;
-use crate::resource::kafka::{Cluster, Topics};
+use crate::resource::kafka::{KafkaCluster, Topics};
 use crate::source::Error;
 
 /// After this a call without an answer is looked at: has anybody refused us meanwhile?
 const LOOK: Duration = Duration::from_secs(2);
 
 /// librdkafka's client and what is known of its brokers.
-pub(super) struct Connection {
+pub(super) struct BrokerConnection {
     consumer: BaseConsumer<Context>,
     group: String,
     rules: Rules,
@@ -32,26 +32,26 @@ pub(super) struct Connection {
 }
 
 /// How one step of a poll failed.
-enum Failure {
+enum PollFailure {
     /// librdkafka says so; the context may know more.
     Kafka(KafkaError),
     /// We say so.
     Known(Error),
 }
 
-impl From<KafkaError> for Failure {
+impl From<KafkaError> for PollFailure {
     fn from(error: KafkaError) -> Self {
         Self::Kafka(error)
     }
 }
 
-impl Connection {
+impl BrokerConnection {
     /// A client for a group, with nothing sent yet.
     pub(super) fn open(
-        cluster: &Cluster,
+        cluster: &KafkaCluster,
         group: &str,
         rules: Rules,
-        issuer: Option<Issuer>,
+        issuer: Option<TokenIssuer>,
         source_name: &str,
     ) -> Result<Self, Error> {
         let invalid = |detail| Error::Invalid {
@@ -90,8 +90,8 @@ impl Connection {
         self.ask(wanted, until).map_err(|failure| {
             self.serve();
             match failure {
-                Failure::Known(error) => error,
-                Failure::Kafka(error) => self.consumer.context().explain(name(), &error),
+                PollFailure::Known(error) => error,
+                PollFailure::Kafka(error) => self.consumer.context().explain(name(), &error),
             }
         })
     }
@@ -106,7 +106,7 @@ impl Connection {
         &mut self,
         wanted: &Wanted,
         until: Instant,
-    ) -> Result<BTreeMap<Partition, Offsets>, Failure> {
+    ) -> Result<BTreeMap<Partition, Offsets>, PollFailure> {
         let existing = self.existing(wanted, until)?;
         let mut committed = None;
         let picked: Vec<Partition> = if wanted.topics == Topics::OfGroup {
@@ -129,7 +129,7 @@ impl Connection {
         if picked.is_empty() {
             return match &wanted.limits {
                 Some(_) if wanted.topics != Topics::OfGroup => {
-                    Err(Failure::Known(Error::NotFound {
+                    Err(PollFailure::Known(Error::NotFound {
                         source_name: wanted.source_name.clone(),
                         detail: "none of the partitions in partitionLimitation is there".to_owned(),
                     }))
@@ -172,7 +172,7 @@ impl Connection {
     }
 
     /// Every partition of the topics in question.
-    fn existing(&mut self, wanted: &Wanted, until: Instant) -> Result<Vec<Partition>, Failure> {
+    fn existing(&mut self, wanted: &Wanted, until: Instant) -> Result<Vec<Partition>, PollFailure> {
         let mut partitions = Vec::new();
         match &wanted.topics {
             Topics::Named(topics) => {
@@ -199,13 +199,13 @@ impl Connection {
     }
 
     /// Brokers say themselves where they are; what they say is held against the rules before the next request goes there.
-    fn check_brokers(&mut self, wanted: &Wanted, metadata: &Metadata) -> Result<(), Failure> {
+    fn check_brokers(&mut self, wanted: &Wanted, metadata: &Metadata) -> Result<(), PollFailure> {
         for broker in metadata.brokers() {
             if self.checked.contains(broker.host()) {
                 continue;
             }
             check_resolved(&self.rules, broker.host()).map_err(|why| {
-                Failure::Known(Error::Invalid {
+                PollFailure::Known(Error::Invalid {
                     source_name: wanted.source_name.clone(),
                     detail: format!("the cluster has a broker where {why}"),
                 })
@@ -215,7 +215,7 @@ impl Connection {
         Ok(())
     }
 
-    fn check_members(&self, wanted: &Wanted, until: Instant) -> Result<(), Failure> {
+    fn check_members(&self, wanted: &Wanted, until: Instant) -> Result<(), PollFailure> {
         let groups = self
             .consumer
             .fetch_group_list(Some(&self.group), left(until))?;
@@ -238,7 +238,7 @@ impl Connection {
         wanted: &Wanted,
         partitions: &[Partition],
         until: Instant,
-    ) -> Result<BTreeMap<Partition, i64>, Failure> {
+    ) -> Result<BTreeMap<Partition, i64>, PollFailure> {
         let list = list_of(partitions, Offset::End)?;
         let answer = self.consumer.offsets_for_times(list, left(until))?;
         let mut latest = BTreeMap::new();
@@ -260,7 +260,7 @@ impl Connection {
         wanted: &Wanted,
         partitions: &[Partition],
         until: Instant,
-    ) -> Result<BTreeMap<Partition, Committed>, Failure> {
+    ) -> Result<BTreeMap<Partition, Committed>, PollFailure> {
         if partitions.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -295,7 +295,7 @@ fn check_resolved(rules: &Rules, host: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn partitions_in(wanted: &Wanted, topic: &MetadataTopic) -> Result<Vec<Partition>, Failure> {
+fn partitions_in(wanted: &Wanted, topic: &MetadataTopic) -> Result<Vec<Partition>, PollFailure> {
     if let Some(error) = topic.error() {
         return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::from(error)).into());
     }
@@ -315,7 +315,7 @@ fn list_of(partitions: &[Partition], offset: Offset) -> Result<TopicPartitionLis
     Ok(list)
 }
 
-fn complete(wanted: &Wanted, asked: usize, answered: usize) -> Result<(), Failure> {
+fn complete(wanted: &Wanted, asked: usize, answered: usize) -> Result<(), PollFailure> {
     if asked == answered {
         return Ok(());
     }
@@ -323,8 +323,8 @@ fn complete(wanted: &Wanted, asked: usize, answered: usize) -> Result<(), Failur
     Err(bad_answer(wanted, &text))
 }
 
-fn bad_answer(wanted: &Wanted, detail: &str) -> Failure {
-    Failure::Known(Error::BadAnswer {
+fn bad_answer(wanted: &Wanted, detail: &str) -> PollFailure {
+    PollFailure::Known(Error::BadAnswer {
         source_name: wanted.source_name.clone(),
         detail: detail.to_owned(),
     })

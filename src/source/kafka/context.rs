@@ -11,7 +11,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::warn;
 
-use super::token::{self, Issuer};
+use super::token::{self, TokenIssuer};
 use crate::source::Error;
 use crate::source::aws::one_line;
 
@@ -20,22 +20,22 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 
 /// One client's ear.
 pub(super) struct Context {
-    issuer: Option<Issuer>,
-    heard: Mutex<Heard>,
+    issuer: Option<TokenIssuer>,
+    heard: Mutex<BrokerErrors>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct BrokerErrors {
     /// The error of a connection in this poll that says most.
     connection: Option<(RDKafkaErrorCode, String)>,
     /// The last try to get a token failed.
-    token: Option<token::Error>,
+    token: Option<token::NoToken>,
     logged: Option<Instant>,
     suppressed: u64,
 }
 
 impl Context {
-    pub(super) fn new(issuer: Option<Issuer>) -> Self {
+    pub(super) fn new(issuer: Option<TokenIssuer>) -> Self {
         Self {
             issuer,
             heard: Mutex::default(),
@@ -91,7 +91,7 @@ impl Context {
         }
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
+    fn heard(&self) -> MutexGuard<'_, BrokerErrors> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -21,7 +21,7 @@ use oauth::OAuth;
 const FETCH: Duration = Duration::from_secs(5);
 
 /// Makes tokens for one client.
-pub(super) enum Issuer {
+pub(super) enum TokenIssuer {
     /// OAuth 2 client credentials (RFC 6749 §4.4).
     OAuth(OAuth),
     /// A presigned `kafka-cluster:Connect`.
@@ -36,14 +36,14 @@ pub(super) enum Issuer {
 /// Why there is no token.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{detail}")]
-pub(super) struct Error {
+pub(super) struct NoToken {
     /// Somebody said no, rather than nothing.
     pub(super) refused: bool,
     /// What happened, safe to show.
     pub(super) detail: String,
 }
 
-impl Issuer {
+impl TokenIssuer {
     /// The issuer that this kind of SASL needs, if it does.
     pub(super) fn new(sasl: &Sasl, login: Option<Arc<Login>>, rules: &Rules) -> Option<Self> {
         match (sasl, login) {
@@ -68,7 +68,7 @@ impl Issuer {
     }
 
     /// A new token. Blocks for [`FETCH`] at most.
-    pub(super) fn token(&self) -> Result<OAuthToken, Error> {
+    pub(super) fn token(&self) -> Result<OAuthToken, NoToken> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| unreachable("the program is stopping".to_owned()))?;
         let (token, lifetime) = runtime.block_on(async {
@@ -99,15 +99,15 @@ impl Issuer {
     }
 }
 
-fn refused(detail: String) -> Error {
-    Error {
+fn refused(detail: String) -> NoToken {
+    NoToken {
         refused: true,
         detail,
     }
 }
 
-fn unreachable(detail: String) -> Error {
-    Error {
+fn unreachable(detail: String) -> NoToken {
+    NoToken {
         refused: false,
         detail,
     }

@@ -9,11 +9,11 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const FRESH: Duration = Duration::from_secs(5);
 
 /// A shared call that takes `seconds`, and how often it was begun. It fails while `fails` is above 0.
-fn counted(seconds: u64, fails: u32) -> (Arc<Shared<u32>>, Arc<AtomicU32>) {
+fn counted(seconds: u64, fails: u32) -> (Arc<SharedCall<u32>>, Arc<AtomicU32>) {
     let begun = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&begun);
     let meter = Metrics::default().meter("fake");
-    let shared = Shared::new("fake".to_owned(), DEADLINE, meter, move || {
+    let shared = SharedCall::new("fake".to_owned(), DEADLINE, meter, move || {
         let number = count.fetch_add(1, Ordering::SeqCst) + 1;
         async move {
             tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -98,13 +98,13 @@ async fn an_error_is_shared_for_a_second_and_then_forgotten() {
 async fn a_failed_call_is_not_covered_by_an_older_answer() {
     let (shared, _) = counted(0, 0);
     shared.ask(FRESH).await.unwrap();
-    let failing = Shared::new(
+    let failing = SharedCall::new(
         "fake".to_owned(),
         DEADLINE,
         Metrics::default().meter("fake"),
         || futures::future::pending::<Result<u32, Error>>().boxed(),
     );
-    *failing.slot.lock().unwrap() = Slot {
+    *failing.slot.lock().unwrap() = CallSlot {
         last: shared.slot.lock().unwrap().last.take(),
         flight: None,
     };

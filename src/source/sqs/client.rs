@@ -13,31 +13,31 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::sync::OnceCell;
 
 use super::attributes::Attribute;
-use crate::resource::aws::Identity;
+use crate::resource::aws::AwsIdentity;
 use crate::source::Error;
-use crate::source::aws::resolver::Refused;
+use crate::source::aws::resolver::AddressNotAllowed;
 use crate::source::aws::{Login, RoleError, cause, one_line, root_cause};
 
 /// SQS in one region, or at one endpoint, as one identity.
-pub(in crate::source) struct Client {
+pub(in crate::source) struct SqsClient {
     region: String,
-    endpoint: Option<Endpoint>,
-    identity: Identity,
+    endpoint: Option<CustomEndpoint>,
+    identity: AwsIdentity,
     login: Arc<Login>,
     sdk: OnceCell<aws_sdk_sqs::Client>,
 }
 
 /// An address that a user wrote, with the HTTP client that checks where it leads.
-pub(in crate::source) struct Endpoint {
+pub(in crate::source) struct CustomEndpoint {
     pub(in crate::source) url: String,
     pub(in crate::source) http: SharedHttpClient,
 }
 
-impl Client {
+impl SqsClient {
     pub(in crate::source) fn new(
         region: String,
-        endpoint: Option<Endpoint>,
-        identity: Identity,
+        endpoint: Option<CustomEndpoint>,
+        identity: AwsIdentity,
         login: Arc<Login>,
     ) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Client {
         &self,
         region: &str,
         endpoint: Option<&str>,
-        identity: &Identity,
+        identity: &AwsIdentity,
     ) -> bool {
         self.region == region
             && self.endpoint.as_ref().map(|own| own.url.as_str()) == endpoint
@@ -228,7 +228,7 @@ fn before_the_answer(source_name: String, error: &(dyn std::error::Error + 'stat
             }
         };
     }
-    if let Some(Refused(why)) = cause::<Refused>(error) {
+    if let Some(AddressNotAllowed(why)) = cause::<AddressNotAllowed>(error) {
         return Error::Invalid {
             source_name,
             detail: why.clone(),

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use slipway::event::{self, Attributes, Event, Opened};
 use slipway::resource::ObjectId;
 use slipway::resource::event_job::{
-    Auth, Bind, Concurrency, CountBinding, EnvBinding, EventJob, FileBinding, Format,
-    MetadataBinding, Origin, Webhook,
+    Auth, Bind, BindSource, Concurrency, CountBinding, EnvBinding, EventJob, FileBinding, Format,
+    MetadataBinding, WebhookSource,
 };
 use slipway::resource::query::Query;
 
@@ -171,7 +171,7 @@ fn bind(dice: &mut Dice) -> Bind {
     let default = |dice: &mut Dice| dice.one_in(2).then(|| "default".to_owned());
     let metadata = |dice: &mut Dice| MetadataBinding {
         name: format!("bound{}", dice.roll(2)),
-        origin: Origin::Path(query(dice)),
+        origin: BindSource::Path(query(dice)),
         default: default(dice),
     };
     let count = |dice: &mut Dice| {
@@ -183,7 +183,7 @@ fn bind(dice: &mut Dice) -> Bind {
     Bind {
         env: dice.some(3, |dice| EnvBinding {
             name: format!("BOUND{}", dice.roll(3)),
-            origin: Origin::Path(query(dice)),
+            origin: BindSource::Path(query(dice)),
             default: default(dice),
             container: dice
                 .one_in(4)
@@ -208,7 +208,7 @@ pub(super) fn event_job(dice: &mut Dice) -> EventJob {
         id: ObjectId::new("ns", "job"),
         uid: "uid".to_owned(),
         generation: 1,
-        webhook: Webhook {
+        webhook: WebhookSource {
             format: Format::EventBridge,
             shared: false,
             auth: vec![Auth::None],

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use slipway::intake::LARGEST_BODY;
-use slipway::serve::events::Limits;
+use slipway::serve::events::DoorLimits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Door, Peer, Reply, post, post_with};
@@ -259,9 +259,9 @@ async fn a_body_is_asked_for_only_once_its_sender_is_known() {
 
 #[tokio::test]
 async fn bodies_together_have_so_much_room_and_no_more() {
-    let door = Door::with(Limits {
+    let door = Door::with(DoorLimits {
         body_bytes: LARGEST_BODY,
-        ..Limits::default()
+        ..DoorLimits::default()
     })
     .await;
     door.behind.hold().await;
@@ -288,9 +288,9 @@ async fn bodies_together_have_so_much_room_and_no_more() {
 
 #[tokio::test]
 async fn so_many_requests_wait_for_an_answer_and_no_more() {
-    let door = Door::with(Limits {
+    let door = Door::with(DoorLimits {
         requests: 3,
-        ..Limits::default()
+        ..DoorLimits::default()
     })
     .await;
     door.behind.hold().await;

@@ -2,21 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use slipway::serve::events::Limits;
+use slipway::serve::events::DoorLimits;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::{Door, Peer, Reply, post, post_with};
 
-fn quick() -> Limits {
-    Limits {
+fn quick() -> DoorLimits {
+    DoorLimits {
         head: Duration::from_millis(400),
         whole: Duration::from_millis(1_200),
         body_window: Duration::from_millis(300),
         idle: Duration::from_millis(600),
         linger: Duration::from_millis(300),
-        ..Limits::default()
+        ..DoorLimits::default()
     }
 }
 
@@ -110,9 +110,9 @@ async fn a_body_that_dribbles_or_stalls_is_told_so() {
 
 #[tokio::test]
 async fn where_there_is_no_room_the_silent_make_it() {
-    let door = Door::with(Limits {
+    let door = Door::with(DoorLimits {
         connections: 20,
-        ..Limits::default()
+        ..DoorLimits::default()
     })
     .await;
     let mut working = door.connect().await;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use slipway::resource::SourceSpec;
-use slipway::resource::aws::Identity;
-use slipway::resource::kafka::{Credentials, Sasl, Tls};
+use slipway::resource::aws::AwsIdentity;
+use slipway::resource::kafka::{Credentials, KafkaTls, Sasl};
 use slipway::source::pool::{Pool, Settings};
 
 use super::{lag, read_error, spec, topic, unique, with};
@@ -40,23 +40,23 @@ async fn passwords_are_accepted_or_refused_over_every_mechanism() {
 async fn certificates_are_verified_unless_told_otherwise() {
     let topic = topic(&servers::kafka_brokers(), 1).await;
     let ca = std::fs::read_to_string(servers::named("TEST_KAFKA_CA")).unwrap();
-    let trusting = Tls {
+    let trusting = KafkaTls {
         ca: Some(SecretString::from(ca)),
-        ..Tls::default()
+        ..KafkaTls::default()
     };
-    let careless = Tls {
+    let careless = KafkaTls {
         skip_verification: true,
-        ..Tls::default()
+        ..KafkaTls::default()
     };
     let tls = servers::named("TEST_KAFKA_SSL_BROKERS");
-    let over = |settings: &Tls| {
+    let over = |settings: &KafkaTls| {
         with(&spec(&tls, &unique("group"), &topic), |group| {
             group.cluster.tls = Some(settings.clone());
         })
     };
     assert_eq!(lag(&over(&trusting)).await, 1.0);
     assert_eq!(lag(&over(&careless)).await, 1.0);
-    let error = read_error(&over(&Tls::default())).await;
+    let error = read_error(&over(&KafkaTls::default())).await;
     assert_eq!(error.reason(), "Unreachable", "{error}");
     assert!(error.to_string().contains("certificate"), "{error}");
     let both = with(
@@ -76,12 +76,12 @@ async fn certificates_are_verified_unless_told_otherwise() {
 #[tokio::test]
 async fn a_key_that_is_none_is_refused_without_being_shown() {
     let broken = with(&spec("127.0.0.1:9", "group", "orders"), |group| {
-        group.cluster.tls = Some(Tls {
+        group.cluster.tls = Some(KafkaTls {
             client: Some((
                 SecretString::from("canary-cert"),
                 SecretString::from("canary-key"),
             )),
-            ..Tls::default()
+            ..KafkaTls::default()
         });
     });
     let error = read_error(&broken).await;
@@ -95,10 +95,10 @@ fn what_cannot_work_is_refused_when_connecting() {
         group.cluster.sasl = Sasl::Gssapi;
     });
     let msk = with(&spec("kafka.example:9098", "group", "orders"), |group| {
-        group.cluster.tls = Some(Tls::default());
+        group.cluster.tls = Some(KafkaTls::default());
         group.cluster.sasl = Sasl::MskIam {
             region: "eu-west-1".to_owned(),
-            identity: Identity::Own,
+            identity: AwsIdentity::Own,
         };
     });
     let pool = Pool::new(Settings::default());

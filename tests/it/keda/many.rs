@@ -75,10 +75,10 @@ fn descriptors() -> usize {
 async fn of_ten_thousand_streams_those_of_dead_clients_come_back() {
     let before = descriptors();
     let choice = Choice {
-        limits: Limits {
+        limits: RpcLimits {
             ping_every: Duration::from_secs(2),
             ping_timeout: Duration::from_secs(10),
-            ..Limits::default()
+            ..RpcLimits::default()
         },
         ..Choice::default()
     };
@@ -132,9 +132,9 @@ async fn a_stop_ends_every_stream_with_ok_and_answers_what_is_under_way() {
 #[tokio::test]
 async fn an_old_connection_is_asked_to_go_and_its_client_finds_the_next_one() {
     let choice = Choice {
-        limits: Limits {
+        limits: RpcLimits {
             age: Duration::from_secs(1),
-            ..Limits::default()
+            ..RpcLimits::default()
         },
         ..Choice::default()
     };
@@ -171,10 +171,10 @@ async fn an_old_connection_is_asked_to_go_and_its_client_finds_the_next_one() {
 #[tokio::test]
 async fn who_says_nothing_and_who_is_one_too_many_is_let_go() {
     let choice = Choice {
-        limits: Limits {
+        limits: RpcLimits {
             connections: 3,
             handshake: Duration::from_millis(500),
-            ..Limits::default()
+            ..RpcLimits::default()
         },
         ..Choice::default()
     };
@@ -201,9 +201,9 @@ async fn who_says_nothing_and_who_is_one_too_many_is_let_go() {
 #[tokio::test]
 async fn a_connection_has_so_many_streams_and_its_calls_still_have_room() {
     let choice = Choice {
-        limits: Limits {
+        limits: RpcLimits {
             streams: 10,
-            ..Limits::default()
+            ..RpcLimits::default()
         },
         ..Choice::default()
     };

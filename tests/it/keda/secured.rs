@@ -9,7 +9,7 @@ use rcgen::{
 use slipway::externalscaler::IsActiveResponse;
 use slipway::lookup::files::Files as Objects;
 use slipway::resource::document;
-use slipway::serve::keda::server::tls::Files;
+use slipway::serve::keda::server::tls::TlsFiles;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::*;
@@ -88,8 +88,8 @@ impl Folder {
         self.0.join(name)
     }
 
-    pub(super) fn files(&self) -> Files {
-        Files {
+    pub(super) fn files(&self) -> TlsFiles {
+        TlsFiles {
             certificate: self.path("tls.crt"),
             key: self.path("tls.key"),
             client_ca: Some(self.path("client-ca.pem")),
@@ -139,7 +139,7 @@ async fn code(
 async fn a_certificate_proves_a_namespace_and_nothing_else_does() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let folder = Folder::new(&ours.server(), &ours);
-    let tls = Arc::new(Tls::read(folder.files()).unwrap());
+    let tls = Arc::new(ServerTls::read(folder.files()).unwrap());
     let (documents, misread) = document::read(
         "{apiVersion: keda.sh/v1alpha1, kind: TriggerAuthentication, metadata: {name: role, namespace: orders}, \
           spec: {podIdentity: {provider: aws, roleArn: 'arn:aws:iam::1:role/orders'}}}",
@@ -234,7 +234,7 @@ async fn a_certificate_proves_a_namespace_and_nothing_else_does() {
 async fn new_certificates_come_into_force_under_an_open_stream() {
     let (old, new) = (Authority::new("old"), Authority::new("new"));
     let folder = Folder::new(&old.server(), &old);
-    let tls = Arc::new(Tls::read(folder.files()).unwrap());
+    let tls = Arc::new(ServerTls::read(folder.files()).unwrap());
     let choice = Choice {
         tls: Some(tls.clone()),
         ages: Ages {
@@ -286,10 +286,10 @@ async fn a_peer_that_says_nothing_of_tls_is_let_go() {
     let ours = Authority::new("ours");
     let folder = Folder::new(&ours.server(), &ours);
     let choice = Choice {
-        tls: Some(Arc::new(Tls::read(folder.files()).unwrap())),
-        limits: Limits {
+        tls: Some(Arc::new(ServerTls::read(folder.files()).unwrap())),
+        limits: RpcLimits {
             handshake: Duration::from_millis(200),
-            ..Limits::default()
+            ..RpcLimits::default()
         },
         ..Choice::default()
     };

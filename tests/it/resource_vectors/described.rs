@@ -6,7 +6,7 @@
 
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
-use slipway::resource::aws::Identity;
+use slipway::resource::aws::AwsIdentity;
 use slipway::resource::kafka::{Group, OffsetReset, Sasl, Topics};
 use slipway::resource::{SourceSpec, Trigger};
 
@@ -29,19 +29,19 @@ pub(super) fn described_queue(trigger: &Trigger) -> Map<String, Value> {
 }
 
 /// In the words of KEDA's `AuthorizationMetadata`.
-pub(super) fn described_identity(identity: &Identity) -> Map<String, Value> {
+pub(super) fn described_identity(identity: &AwsIdentity) -> Map<String, Value> {
     object(match identity {
-        Identity::Own => json!({
+        AwsIdentity::Own => json!({
             "podIdentityOwner": false, "awsRoleArn": "",
             "awsAccessKeyID": "", "awsSecretAccessKey": "",
         }),
-        Identity::Role {
+        AwsIdentity::Role {
             arn, web_identity, ..
         } => json!({
             "usingPodIdentity": web_identity, "podIdentityOwner": !web_identity, "awsRoleArn": arn,
             "awsAccessKeyID": "", "awsSecretAccessKey": "",
         }),
-        Identity::Keys {
+        AwsIdentity::Keys {
             access_key_id,
             secret_access_key,
             ..

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use slipway::resource::SourceSpec;
-use slipway::resource::aws::Identity;
+use slipway::resource::aws::AwsIdentity;
 use slipway::source::pool::{Live, Pool, Settings};
 use tokio::net::TcpListener;
 
@@ -35,7 +35,7 @@ async fn another_identity_is_another_poll() {
 
 #[test]
 fn our_own_identity_is_shown_only_to_sqs() {
-    let role = Identity::Role {
+    let role = AwsIdentity::Role {
         arn: "arn:aws:iam::123456789012:role/reader".to_owned(),
         external_id: None,
         web_identity: true,
@@ -56,7 +56,7 @@ fn our_own_identity_is_shown_only_to_sqs() {
             false,
         ),
     ] {
-        for identity in [Identity::Own, role.clone()] {
+        for identity in [AwsIdentity::Own, role.clone()] {
             let spec = with(&queue("https://sqs/1/orders", ""), |queue| {
                 queue.endpoint = endpoint.map(str::to_owned);
                 queue.identity = identity.clone();
@@ -129,7 +129,7 @@ async fn having_no_identity_of_our_own_is_said() {
     }
     let own = with(
         &queue("http://sqs/1/orders", &servers::moto_endpoint()),
-        |queue| queue.identity = Identity::Own,
+        |queue| queue.identity = AwsIdentity::Own,
     );
     let source = role_pool(None).connect(&own).unwrap();
     let error = source.read(NOW).await.unwrap_err();
@@ -194,7 +194,7 @@ fn role_pool(web_identity_token_file: Option<PathBuf>) -> Pool {
 
 fn as_role(queue_url: &str, web_identity: bool) -> SourceSpec {
     with(&queue(queue_url, &servers::moto_endpoint()), |queue| {
-        queue.identity = Identity::Role {
+        queue.identity = AwsIdentity::Role {
             arn: "arn:aws:iam::123456789012:role/reader".to_owned(),
             external_id: Some("slipway-test".to_owned()),
             web_identity,

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use url::Url;
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::intake::auth::Verdict;
+use crate::intake::auth::SenderVerdict;
 use crate::intake::fetch::Fetch;
 use crate::intake::fetch::trust::Trust;
 
@@ -45,13 +45,13 @@ static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
 ];
 
 /// What came of the last read of an address, and when that was.
-type Known = (Instant, Result<Certificate, String>);
+type CertificateRead = (Instant, Result<Certificate, String>);
 
 /// Certificates by address.
 pub(super) struct Certificates {
     fetch: Arc<dyn Fetch>,
     trust: Trust,
-    known: Mutex<HashMap<Url, Known>>,
+    known: Mutex<HashMap<Url, CertificateRead>>,
     calls: Semaphore,
 }
 
@@ -134,24 +134,24 @@ impl Certificates {
 
 impl Certificate {
     /// Whether this certificate is SNS's at this time, and signed the message.
-    pub(super) fn verdict(&self, message: &Message, now: Timestamp) -> Verdict {
+    pub(super) fn verdict(&self, message: &Message, now: Timestamp) -> SenderVerdict {
         let Some((own, given)) = self.chain.split_first() else {
-            return Verdict::Refused;
+            return SenderVerdict::Refused;
         };
         let Ok(certificate) = EndEntityCert::try_from(own) else {
-            return Verdict::Refused;
+            return SenderVerdict::Refused;
         };
         if !self.is_named(&certificate) || !has_signed(&certificate, message) {
-            return Verdict::Refused;
+            return SenderVerdict::Refused;
         }
         match self.believe(&certificate, given, now) {
-            Ok(()) => Verdict::Passed,
+            Ok(()) => SenderVerdict::Passed,
             // Ours to mend, whatever it is: the operator must hear of it, and nobody gets in.
-            Err(webpki::Error::UnknownIssuer) => Verdict::Unavailable(format!(
+            Err(webpki::Error::UnknownIssuer) => SenderVerdict::Unavailable(format!(
                 "no authority that this machine believes has signed SNS's certificate ({})",
                 self.names.join(" or ")
             )),
-            Err(_) => Verdict::Refused,
+            Err(_) => SenderVerdict::Refused,
         }
     }
 

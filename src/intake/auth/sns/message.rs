@@ -33,7 +33,7 @@ pub(super) struct Message {
 /// Fields that come twice are refused: others may read the other one.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Wire {
+struct MessageFields {
     r#type: String,
     message_id: String,
     topic_arn: String,
@@ -52,7 +52,7 @@ struct Wire {
 impl Message {
     /// Takes a body apart. `None` when SNS would not send it so, or not sign it with version 2.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
-        let wire: Wire = serde_json::from_slice(body).ok()?;
+        let wire: MessageFields = serde_json::from_slice(body).ok()?;
         if !is_kind(&wire.r#type) || wire.signature_version != "2" {
             return None;
         }
@@ -67,7 +67,7 @@ impl Message {
     }
 }
 
-impl Wire {
+impl MessageFields {
     /// Names and values, a line each.
     fn signed(&self) -> Option<String> {
         let mut fields = vec![("Message", &self.message), ("MessageId", &self.message_id)];

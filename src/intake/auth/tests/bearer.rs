@@ -17,7 +17,7 @@ use crate::resource::event_job::Auth;
 const KEYS: &str = "https://issuer.example/keys";
 const SHARED: &[u8] = b"a key that is published by mistake";
 
-pub(super) struct Issuer {
+pub(super) struct TestIssuer {
     curves: Curves,
 }
 
@@ -81,7 +81,7 @@ pub(super) fn bearer(token: &str) -> Sender {
     Sender::new("").header("authorization", format!("Bearer {token}"))
 }
 
-impl Issuer {
+impl TestIssuer {
     pub(super) fn new() -> Self {
         Self {
             curves: Curves::generate(),

@@ -6,16 +6,16 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::json;
 
-use super::bearer::{Issuer, bearer, publish, right, silence, way};
+use super::bearer::{TestIssuer, bearer, publish, right, silence, way};
 use super::world::{Pages, decide, now, rsa_jwk, secrets};
-use super::{Authenticator, Fetch, Trust, Verdict};
+use super::{Authenticator, Fetch, SenderVerdict, Trust};
 
-struct Asked {
+struct IssuerBench {
     pages: Arc<Pages>,
     authenticator: Authenticator,
 }
 
-impl Asked {
+impl IssuerBench {
     fn new() -> Self {
         let pages = Arc::new(Pages::default());
         let fetch = Arc::clone(&pages) as Arc<dyn Fetch>;
@@ -26,20 +26,20 @@ impl Asked {
         }
     }
 
-    async fn verdict(&self) -> Verdict {
+    async fn verdict(&self) -> SenderVerdict {
         decide(&self.authenticator, &[way()], &bearer(&right())).await
     }
 
     /// One request, and how often it made us ask.
-    async fn asks(&self, expected: &Verdict, times: usize) {
+    async fn asks(&self, expected: &SenderVerdict, times: usize) {
         let before = self.pages.asked();
         assert_eq!(self.verdict().await, *expected);
         assert_eq!(self.pages.asked() - before, times);
     }
 }
 
-fn silent() -> Verdict {
-    Verdict::Unavailable(String::from(
+fn silent() -> SenderVerdict {
+    SenderVerdict::Unavailable(String::from(
         "the issuer's keys cannot be read: issuer.example: answered 500",
     ))
 }
@@ -50,72 +50,72 @@ async fn pass(time: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_fetched_once_and_again_after_ten_minutes() {
-    let asked = Asked::new();
-    Issuer::new().publish(&asked.pages);
+    let asked = IssuerBench::new();
+    TestIssuer::new().publish(&asked.pages);
     let many = join_all((0..100).map(|_| asked.verdict())).await;
-    assert!(many.iter().all(|verdict| *verdict == Verdict::Passed));
+    assert!(many.iter().all(|verdict| *verdict == SenderVerdict::Passed));
     assert_eq!(asked.pages.asked(), 1);
     pass(Duration::from_secs(599)).await;
-    asked.asks(&Verdict::Passed, 0).await;
+    asked.asks(&SenderVerdict::Passed, 0).await;
     pass(Duration::from_secs(2)).await;
-    asked.asks(&Verdict::Passed, 1).await;
-    asked.asks(&Verdict::Passed, 0).await;
+    asked.asks(&SenderVerdict::Passed, 1).await;
+    asked.asks(&SenderVerdict::Passed, 0).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn old_keys_serve_for_a_day_while_their_issuer_is_silent() {
-    let asked = Asked::new();
-    Issuer::new().publish(&asked.pages);
-    asked.asks(&Verdict::Passed, 1).await;
+    let asked = IssuerBench::new();
+    TestIssuer::new().publish(&asked.pages);
+    asked.asks(&SenderVerdict::Passed, 1).await;
     silence(&asked.pages);
     pass(Duration::from_mins(11)).await;
-    asked.asks(&Verdict::Passed, 1).await;
-    asked.asks(&Verdict::Passed, 0).await;
+    asked.asks(&SenderVerdict::Passed, 1).await;
+    asked.asks(&SenderVerdict::Passed, 0).await;
     pass(Duration::from_secs(30)).await;
-    asked.asks(&Verdict::Passed, 1).await;
+    asked.asks(&SenderVerdict::Passed, 1).await;
     pass(Duration::from_hours(24)).await;
     asked.asks(&silent(), 1).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_issuer_is_asked_again_after_five_seconds() {
-    let asked = Asked::new();
+    let asked = IssuerBench::new();
     silence(&asked.pages);
     asked.asks(&silent(), 1).await;
     asked.asks(&silent(), 0).await;
     pass(Duration::from_secs(5)).await;
-    Issuer::new().publish(&asked.pages);
-    asked.asks(&Verdict::Passed, 1).await;
+    TestIssuer::new().publish(&asked.pages);
+    asked.asks(&SenderVerdict::Passed, 1).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_key_is_found_and_unknown_ones_do_not_hammer() {
-    let asked = Asked::new();
+    let asked = IssuerBench::new();
     publish(&asked.pages, &[rsa_jwk(true, "before")]);
-    asked.asks(&Verdict::Refused, 1).await;
+    asked.asks(&SenderVerdict::Refused, 1).await;
     // The issuer signs with a new key a moment after we asked; strangers ask for others all the time.
     publish(
         &asked.pages,
         &[rsa_jwk(true, "before"), rsa_jwk(false, "rs")],
     );
-    asked.asks(&Verdict::Refused, 0).await;
+    asked.asks(&SenderVerdict::Refused, 0).await;
     pass(Duration::from_secs(30)).await;
-    asked.asks(&Verdict::Passed, 1).await;
-    asked.asks(&Verdict::Passed, 0).await;
+    asked.asks(&SenderVerdict::Passed, 1).await;
+    asked.asks(&SenderVerdict::Passed, 0).await;
     // And the key before is gone as soon as its issuer takes it back.
     publish(&asked.pages, &[rsa_jwk(true, "after")]);
     pass(Duration::from_mins(11)).await;
-    asked.asks(&Verdict::Refused, 1).await;
+    asked.asks(&SenderVerdict::Refused, 1).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_key_of_a_silent_issuer_cannot_be_judged() {
-    let asked = Asked::new();
+    let asked = IssuerBench::new();
     publish(&asked.pages, &[rsa_jwk(true, "before")]);
-    asked.asks(&Verdict::Refused, 1).await;
+    asked.asks(&SenderVerdict::Refused, 1).await;
     silence(&asked.pages);
     pass(Duration::from_secs(30)).await;
-    let verdict = Verdict::Unavailable(String::from(
+    let verdict = SenderVerdict::Unavailable(String::from(
         "the issuer's newest keys cannot be read: issuer.example: answered 500",
     ));
     asked.asks(&verdict, 1).await;
@@ -124,7 +124,7 @@ async fn an_unknown_key_of_a_silent_issuer_cannot_be_judged() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_set_of_keys_is_the_issuers_trouble() {
-    let asked = Asked::new();
+    let asked = IssuerBench::new();
     for (keys, why) in [
         (
             vec![],
@@ -137,15 +137,15 @@ async fn what_is_no_set_of_keys_is_the_issuers_trouble() {
     ] {
         publish(&asked.pages, &keys);
         let told = format!("the issuer's keys cannot be read: issuer.example: {why}");
-        asked.asks(&Verdict::Unavailable(told), 1).await;
+        asked.asks(&SenderVerdict::Unavailable(told), 1).await;
         pass(Duration::from_secs(5)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_goes_away_does_not_keep_the_keys_from_others() {
-    let asked = Asked::new();
-    Issuer::new().publish(&asked.pages);
+    let asked = IssuerBench::new();
+    TestIssuer::new().publish(&asked.pages);
     let auth = [way()];
     let sender = bearer(&right());
     {
@@ -153,5 +153,5 @@ async fn a_sender_that_goes_away_does_not_keep_the_keys_from_others() {
         assert!(futures::poll!(&mut gone).is_pending());
     }
     assert_eq!(asked.pages.asked(), 1);
-    asked.asks(&Verdict::Passed, 0).await;
+    asked.asks(&SenderVerdict::Passed, 0).await;
 }

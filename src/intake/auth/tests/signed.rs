@@ -19,7 +19,7 @@ use jiff::Timestamp;
 pub(super) const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:orders";
 const HOST: &str = "https://sns.eu-west-1.amazonaws.com";
 
-pub(super) struct World {
+pub(super) struct SignedWorld {
     pub(super) pages: Pages,
     pub(super) trust: Trust,
 }
@@ -50,7 +50,7 @@ fn certificate(
     params.signed_by(&key, issuer).unwrap().pem()
 }
 
-pub(super) fn world() -> World {
+pub(super) fn world() -> SignedWorld {
     let authority = authority("believed");
     let stranger = self::authority("unknown");
     let pages = Pages::default();
@@ -113,7 +113,7 @@ pub(super) fn world() -> World {
     };
     let linked = certificate(&link, "sns.amazonaws.com", false, keep);
     put("linked", format!("{linked}{}", link.pem()));
-    World {
+    SignedWorld {
         pages,
         trust: Trust::only([authority.der().to_vec()]),
     }
@@ -223,7 +223,7 @@ fn after(field: &str, value: Value) -> Sender {
     post(&message)
 }
 
-impl World {
+impl SignedWorld {
     pub(super) fn good() -> Vec<Row> {
         let way = &way();
         let signed = |message: &Value| post(&sign(message));

@@ -8,7 +8,7 @@ use super::signed::{
     TOPIC, but, certificate_url, notification, post, sign, subscribe_url, way, world,
 };
 use super::world::{Pages, decide, now, secrets};
-use super::{Authenticator, Fetch, Trust, Verdict, authenticator};
+use super::{Authenticator, Fetch, SenderVerdict, Trust, authenticator};
 use crate::resource::event_job::Auth;
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn a_certificate_that_cannot_be_judged_is_our_trouble() {
     ] {
         let message = sign(&but("SigningCertURL", json!(certificate_url(name))));
         let verdict = decide(&authenticator, &[way()], &post(&message)).await;
-        let Verdict::Unavailable(told) = verdict else {
+        let SenderVerdict::Unavailable(told) = verdict else {
             panic!("{name}: {verdict:?}");
         };
         assert!(told.starts_with(why), "{told}");
@@ -82,7 +82,7 @@ async fn only_listed_topics_are_confirmed_and_only_at_sns() {
         async |auth: &[Auth], topic: &str, url: &str| authenticator.confirm(auth, topic, url).await;
     assert_eq!(
         confirm(&listed, TOPIC, &subscribe_url(TOPIC)).await,
-        Verdict::Passed
+        SenderVerdict::Passed
     );
     for (auth, topic, url) in [
         (&listed[..], unlisted, subscribe_url(unlisted)),
@@ -101,7 +101,7 @@ async fn only_listed_topics_are_confirmed_and_only_at_sns() {
     ] {
         assert_eq!(
             confirm(auth, topic, &url).await,
-            Verdict::Refused,
+            SenderVerdict::Refused,
             "{topic} {url}"
         );
     }
@@ -109,7 +109,7 @@ async fn only_listed_topics_are_confirmed_and_only_at_sns() {
     let verdict = confirm(&listed, TOPIC, &other_token).await;
     assert_eq!(
         verdict,
-        Verdict::Unavailable(String::from(
+        SenderVerdict::Unavailable(String::from(
             "the subscription is not confirmed: issuer.example: answered 404"
         ))
     );

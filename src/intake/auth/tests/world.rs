@@ -139,16 +139,16 @@ pub(super) async fn decide(
     authenticator: &Authenticator,
     auth: &[Auth],
     sender: &Sender,
-) -> Verdict {
+) -> SenderVerdict {
     let first = authenticator
         .with_headers("production", auth, &sender.headers)
         .await;
-    if first != Verdict::NeedsBody {
+    if first != SenderVerdict::NeedsBody {
         return first;
     }
     let second = authenticator.with_body("production", auth, &sender.headers, &sender.body);
     let second = second.await;
-    assert_ne!(second, Verdict::NeedsBody);
+    assert_ne!(second, SenderVerdict::NeedsBody);
     second
 }
 

@@ -235,7 +235,7 @@ async fn addresses_inside_are_not_read_however_they_are_written() {
         assert!(error.contains("--allow-address"), "{host}: {error}");
     }
     // A name that only turns out to lead inside when it is looked up, at the moment of connecting.
-    let found = Guarded(Rules::default()).resolve("localhost").await;
+    let found = FetchResolver(Rules::default()).resolve("localhost").await;
     assert!(
         found
             .unwrap_err()

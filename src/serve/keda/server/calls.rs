@@ -18,7 +18,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::Service as _;
 
-use super::{Caller, Shared};
+use super::{Peer, ServerState};
 use crate::externalscaler::DESCRIPTORS;
 use crate::externalscaler::external_scaler_server::ExternalScalerServer;
 use crate::serve::keda::Session;
@@ -68,12 +68,12 @@ pub(super) fn services() -> (HealthReporter, Services) {
 
 /// What answers the calls of one connection.
 pub(super) struct Calls {
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     scaler: ExternalScalerServer<Session>,
 }
 
 impl Calls {
-    pub(super) fn new(shared: Arc<Shared>, caller: Caller, stop: CancellationToken) -> Self {
+    pub(super) fn new(shared: Arc<ServerState>, caller: Peer, stop: CancellationToken) -> Self {
         let session = Session {
             keda: Arc::clone(&shared.keda),
             caller,

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::calls::Calls;
-use super::{Caller, Shared};
+use super::{Peer, ServerState};
 
 /// HTTP/2's preface and an empty SETTINGS frame. Unit: bytes. Source: RFC 9113, sections 3.4 and 6.5.
 const FIRST_WORDS: usize = 24 + 9;
@@ -26,12 +26,12 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 const SEND_BUFFER: usize = 16 << 10;
 
 /// Serves a connection until it ends, is too old, or the program stops.
-pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+pub(super) async fn serve(stream: TcpStream, shared: Arc<ServerState>) {
     let _counted = shared.keda.metrics.connection();
     // A call is one small packet each way.
     drop(stream.set_nodelay(true));
     let Some(tls) = &shared.tls else {
-        return drive(stream, Caller::default(), &shared).await;
+        return drive(stream, Peer::default(), &shared).await;
     };
     match timeout(shared.limits.handshake, tls.accept(stream)).await {
         Ok(Ok((stream, caller))) => drive(stream, caller, &shared).await,
@@ -43,13 +43,13 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-async fn drive<S>(stream: S, caller: Caller, shared: &Arc<Shared>)
+async fn drive<S>(stream: S, caller: Peer, shared: &Arc<ServerState>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = shared.limits;
     let heard = Arc::new(AtomicUsize::new(0));
-    let stream = Heard {
+    let stream = CountedReads {
         inner: stream,
         heard: Arc::clone(&heard),
     };
@@ -104,12 +104,12 @@ fn jittered(age: Duration) -> Duration {
 }
 
 /// Counts what is heard.
-struct Heard<S> {
+struct CountedReads<S> {
     inner: S,
     heard: Arc<AtomicUsize>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CountedReads<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -123,7 +123,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CountedReads<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

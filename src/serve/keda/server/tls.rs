@@ -17,11 +17,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::Caller;
+use super::Peer;
 
 /// Where the certificates lie, as PEM.
 #[derive(Debug, Clone)]
-pub struct Files {
+pub struct TlsFiles {
     /// `--grpc-tls-cert`: our chain.
     pub certificate: PathBuf,
     /// `--grpc-tls-key`: its key.
@@ -60,33 +60,33 @@ pub enum Error {
 }
 
 /// The certificates in force.
-pub struct Tls {
-    files: Files,
+pub struct ServerTls {
+    files: TlsFiles,
     in_force: RwLock<InForce>,
 }
 
 struct InForce {
     /// What the files held when they were last looked at, right or wrong.
-    seen: Contents,
+    seen: PemContents,
     config: Arc<ServerConfig>,
 }
 
 /// The bytes of the files.
 #[derive(PartialEq, Eq)]
-struct Contents {
+struct PemContents {
     certificate: Vec<u8>,
     key: Vec<u8>,
     client_ca: Option<Vec<u8>>,
 }
 
-impl Tls {
+impl ServerTls {
     /// Reads the files.
     ///
     /// # Errors
     ///
     /// [`Error`] with the file that cannot be used.
-    pub fn read(files: Files) -> Result<Self, Error> {
-        let seen = Contents::read(&files)?;
+    pub fn read(files: TlsFiles) -> Result<Self, Error> {
+        let seen = PemContents::read(&files)?;
         let config = seen.config(&files)?;
         Ok(Self {
             files,
@@ -101,7 +101,7 @@ impl Tls {
     /// [`Error`] when the files have changed to something that cannot be used, once for each such change; or cannot
     /// be read. What was in force stays so.
     pub fn look_again(&self) -> Result<bool, Error> {
-        let contents = Contents::read(&self.files)?;
+        let contents = PemContents::read(&self.files)?;
         let is_known = self
             .in_force
             .read()
@@ -125,7 +125,7 @@ impl Tls {
     pub(super) async fn accept(
         &self,
         stream: TcpStream,
-    ) -> io::Result<(TlsStream<TcpStream>, Caller)> {
+    ) -> io::Result<(TlsStream<TcpStream>, Peer)> {
         let config = {
             let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(&in_force.config)
@@ -133,20 +133,20 @@ impl Tls {
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let (_, session) = stream.get_ref();
         let certificate = session.peer_certificates().and_then(<[_]>::first);
-        let caller = certificate.map_or_else(Caller::default, Caller::of_certificate);
+        let caller = certificate.map_or_else(Peer::default, Peer::of_certificate);
         Ok((stream, caller))
     }
 }
 
-impl fmt::Debug for Tls {
+impl fmt::Debug for ServerTls {
     /// Where, and nothing of what.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Tls").field(&self.files).finish()
     }
 }
 
-impl Contents {
-    fn read(files: &Files) -> Result<Self, Error> {
+impl PemContents {
+    fn read(files: &TlsFiles) -> Result<Self, Error> {
         let client_ca = files.client_ca.as_deref().map(read).transpose()?;
         Ok(Self {
             certificate: read(&files.certificate)?,
@@ -155,7 +155,7 @@ impl Contents {
         })
     }
 
-    fn config(&self, files: &Files) -> Result<Arc<ServerConfig>, Error> {
+    fn config(&self, files: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {
         let chain = certificates(&self.certificate, &files.certificate)?;
         let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| Error::Empty {
             file: files.key.display().to_string(),

@@ -10,7 +10,7 @@ use aws_sigv4::sign::v4;
 use aws_smithy_types::base64;
 use url::Url;
 
-use super::{Error, refused};
+use super::{NoToken, refused};
 use crate::source::aws::{Login, RoleError, cause, root_cause};
 
 /// What a presigned token lives at most. Source: AWS MSK IAM SASL signer.
@@ -19,7 +19,7 @@ const MSK_LIFETIME: Duration = Duration::from_mins(15);
 /// A token for MSK: the address of a presigned call, in unpadded base64url.
 ///
 /// Source: aws-msk-iam-sasl-signer, `constructAuthToken`.
-pub(super) async fn presign(region: &str, login: &Login) -> Result<(String, Duration), Error> {
+pub(super) async fn presign(region: &str, login: &Login) -> Result<(String, Duration), NoToken> {
     let config = login.config().await;
     let provider = config
         .credentials_provider()
@@ -29,7 +29,7 @@ pub(super) async fn presign(region: &str, login: &Login) -> Result<(String, Dura
             .provide_credentials()
             .await
             .map_err(|error| match cause::<RoleError>(&error) {
-                Some(role) => Error {
+                Some(role) => NoToken {
                     refused: role.refused,
                     detail: role.detail.clone(),
                 },
@@ -88,12 +88,12 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
-    use crate::resource::aws::Identity;
+    use crate::resource::aws::AwsIdentity;
     use crate::source::aws::{RoleSettings, http};
 
     #[tokio::test]
     async fn a_token_for_msk_is_a_presigned_call() {
-        let keys = Identity::Keys {
+        let keys = AwsIdentity::Keys {
             access_key_id: SecretString::from("AKIDEXAMPLE"),
             secret_access_key: SecretString::from("canary-secret"),
             session_token: Some(SecretString::from("a/session+token=")),

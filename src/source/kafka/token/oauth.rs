@@ -13,10 +13,10 @@ use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-use super::{Error, FETCH, refused, unreachable};
+use super::{FETCH, NoToken, refused, unreachable};
 use crate::address::Rules;
 use crate::resource::kafka::Credentials;
-use crate::source::aws::resolver::Guarded;
+use crate::source::aws::resolver::SdkResolver;
 use crate::source::aws::root_cause;
 
 /// What a token without `expires_in` is taken to live.
@@ -53,7 +53,7 @@ impl OAuth {
         let connector = Connector::builder()
             .connector_settings(limits)
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_with_resolver(Guarded::new(rules.clone()));
+            .build_with_resolver(SdkResolver::new(rules.clone()));
         Self {
             endpoint: endpoint.to_owned(),
             credentials: credentials.clone(),
@@ -63,14 +63,14 @@ impl OAuth {
     }
 
     /// With the credentials in the header, as RFC 6749 §2.3.1 prefers, then in the body: as Go's client, and so KEDA, finds out.
-    pub(super) async fn fetch(&self) -> Result<(String, Duration), Error> {
+    pub(super) async fn fetch(&self) -> Result<(String, Duration), NoToken> {
         match self.post(true).await {
             Err(error) if error.refused => self.post(false).await,
             result => result,
         }
     }
 
-    async fn post(&self, in_header: bool) -> Result<(String, Duration), Error> {
+    async fn post(&self, in_header: bool) -> Result<(String, Duration), NoToken> {
         let name = self.credentials.username.expose_secret();
         let secret = self.credentials.password.expose_secret();
         let mut form = Serializer::new(String::new());
@@ -119,7 +119,7 @@ impl OAuth {
     }
 }
 
-async fn read(mut body: ByteStream) -> Result<Vec<u8>, Error> {
+async fn read(mut body: ByteStream) -> Result<Vec<u8>, NoToken> {
     let mut bytes = Vec::new();
     while let Some(chunk) = body.next().await {
         let chunk =
