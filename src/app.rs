@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -77,6 +77,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         candidate.lead(),
         &config,
         lookup.clone(),
+        metrics.panics(),
         &mut registry,
     );
     let pool = Pool::new(pool::Settings {
@@ -112,8 +113,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut tasks = Tasks::new(stop.clone());
     let (sender, changes) = mpsc::channel(WAITING_CHANGES);
-    let (synced, complete) = (metrics.clone(), events.catalog());
-    let ready = move || synced.is_synced() && complete.is_complete();
+    let (synced, startup) = (metrics.clone(), events.startup());
+    let ready = move || {
+        is_synced(&synced)?;
+        startup.is_done()
+    };
     tasks.spawn(
         "health",
         serve_health(listener, registry, ready, stop.clone()),
@@ -154,18 +158,27 @@ async fn listen(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> 
         .with_context(|| format!("cannot listen on {flag} {address}"))
 }
 
-/// The health door, ready once every object has been read and until the stop.
+/// Whether every ScaledJob there was at the start has been read.
+fn is_synced(metrics: &Metrics) -> Result<(), &'static str> {
+    let is_synced = metrics.is_synced();
+    is_synced
+        .then_some(())
+        .ok_or("the objects have not been read yet")
+}
+
+/// The health door: ready while `is_ready` says so, and until the stop.
 async fn serve_health(
     listener: TcpListener,
     registry: Registry,
-    is_synced: impl Fn() -> bool + Send + Sync + 'static,
+    is_ready: impl Fn() -> Result<(), &'static str> + Send + Sync + 'static,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let stopping = stop.clone();
-    let ready = move || match (stopping.is_cancelled(), is_synced()) {
-        (true, _) => Err("stopping"),
-        (false, false) => Err("the objects have not been read yet"),
-        (false, true) => Ok(()),
+    let ready = move || {
+        if stopping.is_cancelled() {
+            return Err("stopping");
+        }
+        is_ready()
     };
     let health = Health {
         registry: Arc::new(registry),
@@ -180,9 +193,8 @@ async fn run_turns(
     changes: mpsc::Receiver<Change>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    controller::run(shared, changes, stop)
-        .await
-        .map_err(|text| anyhow!(text))
+    controller::run(shared, changes, stop).await;
+    Ok(())
 }
 
 /// Tells the loop about Jobs that finished or went away.

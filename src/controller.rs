@@ -1,23 +1,22 @@
 //! The loop: objects → turns → reports.
 //!
-//! Every object has a task of its own, so that a broken or slow one disturbs no
-//! other. Changes of objects, finished Jobs and timers start turns; what a turn
-//! saw and did goes to a [`Reporter`]. Only who leads takes turns; the others
-//! know the objects and stand by. Where objects come from (`watch`, files) and
-//! what Jobs are (`launch`) are left to others.
+//! Every object has a task of its own (`workers`), so that a broken or slow one
+//! disturbs no other. Changes of objects, finished Jobs and timers start turns;
+//! what a turn saw and did goes to a [`Reporter`]. Only the leader takes turns;
+//! the other replicas know the objects and stand by. Where objects come from
+//! (`watch`, files) and what Jobs are (`launch`) are left to others.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc, watch as latest};
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, info_span};
 
+use self::workers::{ObjectTask, Reconciler, Workers};
 use crate::controller::lead::Lead;
-use crate::controller::status::Report;
+use crate::controller::status::{Report, Turn};
 use crate::launch::Launcher;
 use crate::lookup::Lookup;
 use crate::resource::{Api, Fault, ObjectId, ScaledJob};
@@ -26,14 +25,17 @@ use crate::source::Connect;
 pub mod admission;
 mod announce;
 pub mod cleanup;
+mod event_job;
 pub mod event_jobs;
 pub mod lead;
 pub mod lease;
 pub mod metrics;
 pub mod object;
 mod report;
+mod requeue;
 pub mod status;
 pub mod watch;
+mod workers;
 
 /// What happened to the objects that are ours to act on.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +49,16 @@ pub enum Change {
         /// Which API it came through.
         api: Api,
     },
-    /// Every object there was at the start has been read, or refused with a line in the log. Comes once.
+    /// An object is being deleted: nothing is done for it any more. It is removed later.
+    Deleting {
+        /// Namespace and name.
+        id: ObjectId,
+        /// Which API it came through.
+        api: Api,
+    },
+    /// Every object that this namespace had at the start has been read; `None`: that all namespaces had.
+    Listed(Option<String>),
+    /// Every object there was at the start has been read. Comes once.
     Synced,
     /// Something that triggers refer to changed in a namespace; `None`: something of the whole cluster.
     ReferencesChanged(Option<String>),
@@ -112,178 +123,78 @@ pub struct Shared {
 
 /// Runs a turn for every object whenever one is due, until `stop` or the end of `changes`.
 ///
-/// Turns under way when `stop` comes are finished first.
-///
-/// # Errors
-///
-/// A message when an object's task panicked: a bug, after which nothing here can be trusted.
-pub async fn run(
-    shared: Shared,
-    mut changes: mpsc::Receiver<Change>,
-    stop: CancellationToken,
-) -> Result<(), String> {
-    let lead = Arc::clone(&shared.lead);
-    let mut leads = lead.is_held();
-    let mut lead_changed = lead.changed(leads);
-    let mut objects = Objects {
-        shared,
-        stop: stop.clone(),
-        tasks: JoinSet::new(),
-        handles: HashMap::new(),
-    };
+/// Nothing here waits for a call: that is done in the tasks of objects. Turns under way when `stop` comes are
+/// finished first.
+pub async fn run(shared: Shared, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
+    let (lookup, metrics) = (Arc::clone(&shared.lookup), shared.metrics.clone());
+    let mut workers = Workers::new(shared, metrics.panics(), stop.clone());
     loop {
         let change = tokio::select! {
             () = stop.cancelled() => break,
-            Some(ended) = objects.tasks.join_next() => {
-                objects.ended(ended)?;
-                continue;
-            }
-            () = &mut lead_changed => {
-                leads = !leads;
-                lead_changed = lead.changed(leads);
-                objects.wake(|_| true);
-                continue;
-            }
+            () = workers.ended() => continue,
             change = changes.recv() => match change {
                 Some(change) => change,
                 None => break,
             },
         };
-        objects.take(change);
-    }
-    objects.drain().await
-}
-
-/// Which object: two of one name may come through two APIs.
-type Key = (ObjectId, Api);
-
-/// Every object that is ours, with its task.
-struct Objects {
-    shared: Shared,
-    stop: CancellationToken,
-    tasks: JoinSet<Key>,
-    handles: HashMap<Key, Handle>,
-}
-
-/// How the loop reaches an object's task.
-struct Handle {
-    desired: latest::Sender<Desired>,
-    job_finished: Arc<Notify>,
-    removed: CancellationToken,
-    /// Another object of the same name, to begin when this one's last turn has ended.
-    successor: Option<Desired>,
-}
-
-impl Objects {
-    fn take(&mut self, change: Change) {
         match change {
-            Change::Applied(value) => self.apply(desired(&value)),
-            Change::Removed { id, api } => {
-                if let Some(handle) = self.handles.get_mut(&(id, api)) {
-                    handle.removed.cancel();
-                    handle.successor = None;
-                }
-            }
+            Change::Applied(value) => workers.apply(desired(&value)),
+            // A controller stops at the deletionTimestamp: what it made later would keep the object from going.
+            Change::Deleting { id, api } => workers.remove(&(id, api), true),
+            Change::Removed { id, api } => workers.remove(&(id, api), false),
             Change::ReferencesChanged(namespace) => {
-                self.shared.lookup.forget(namespace.as_deref());
-                self.wake(|id| {
-                    namespace
-                        .as_ref()
-                        .is_none_or(|namespace| id.namespace == *namespace)
-                });
+                lookup.forget(namespace.as_deref());
+                let is_concerned =
+                    |id: &ObjectId| namespace.iter().all(|name| id.namespace == *name);
+                workers.wake(is_concerned);
             }
             Change::JobFinished(id) => {
                 for api in [Api::Slipway, Api::Keda] {
-                    if let Some(handle) = self.handles.get(&(id.clone(), api)) {
-                        handle.job_finished.notify_one();
-                    }
+                    workers.jobs_changed(&(id.clone(), api));
                 }
             }
-            Change::Synced => self.shared.metrics.synced(),
+            Change::Listed(_) => {}
+            Change::Synced => metrics.synced(),
         }
     }
+    workers.drain().await;
+}
 
-    /// Starts turns of these objects, as if they had been edited.
-    fn wake(&self, is_concerned: impl Fn(&ObjectId) -> bool) {
-        for ((id, _), handle) in &self.handles {
-            if is_concerned(id) {
-                handle.desired.send_modify(|_| ());
+impl Reconciler for Shared {
+    type Object = Desired;
+
+    fn identity(desired: &Desired) -> &Arc<Identity> {
+        &desired.identity
+    }
+
+    fn asks_the_same(left: &Desired, right: &Desired) -> bool {
+        same_wish(left, right)
+    }
+
+    fn run(&self, task: ObjectTask<Desired>) -> BoxFuture<'static, ()> {
+        object::run(self.clone(), task).boxed()
+    }
+
+    fn panicked<'a>(&'a self, desired: &'a Desired) -> BoxFuture<'a, ()> {
+        async {
+            if !self.lead.is_held() {
+                return;
             }
+            let report = Report {
+                generation: desired.identity.generation,
+                now: (self.clock)(),
+                turn: Turn::Broken,
+            };
+            self.reporter.report(&desired.identity, report).await;
         }
+        .boxed()
     }
 
-    fn apply(&mut self, desired: Desired) {
-        let key = (desired.identity.id.clone(), desired.identity.api);
-        let Some(handle) = self.handles.get_mut(&key) else {
-            self.begin(key, desired);
-            return;
-        };
-        // Deleted and made again, whether the deletion was seen or not: nothing of the old one holds for it.
-        let is_another = handle.desired.borrow().identity.uid != desired.identity.uid;
-        if is_another || handle.removed.is_cancelled() {
-            handle.removed.cancel();
-            handle.successor = Some(desired);
-            return;
-        }
-        // Our own status writes come back as changes; only what a person wrote starts a turn.
-        handle.desired.send_if_modified(|current| {
-            let edited = !same_wish(current, &desired);
-            *current = desired;
-            edited
-        });
-    }
-
-    fn begin(&mut self, key: Key, desired: Desired) {
-        let removed = CancellationToken::new();
-        let job_finished = Arc::new(Notify::new());
-        let span = info_span!(
-            "object",
-            object.namespace = key.0.namespace,
-            object.name = key.0.name
-        );
-        let (sender, receiver) = latest::channel(desired);
-        let task = object::run(
-            self.shared.clone(),
-            receiver,
-            Arc::clone(&job_finished),
-            removed.clone(),
-            self.stop.clone(),
-        );
-        let handle = Handle {
-            desired: sender,
-            job_finished,
-            removed,
-            successor: None,
-        };
-        self.handles.insert(key.clone(), handle);
-        let task = async move {
-            task.await;
-            key
-        };
-        self.tasks.spawn(task.instrument(span));
-    }
-
-    /// An object's task ended: nothing is left of it, and another of its name may begin.
-    fn ended(&mut self, ended: Result<Key, JoinError>) -> Result<(), String> {
-        let key =
-            ended.map_err(|error| format!("the task of an object ended unexpectedly: {error}"))?;
-        let successor = self
-            .handles
-            .remove(&key)
-            .and_then(|handle| handle.successor);
-        if let Some(desired) = successor {
-            self.begin(key, desired);
-        }
-        Ok(())
-    }
-
-    /// Waits for the turns under way.
-    async fn drain(mut self) -> Result<(), String> {
-        self.handles.clear();
-        while let Some(ended) = self.tasks.join_next().await {
-            self.ended(ended)?;
-        }
-        Ok(())
+    fn forget(&self, desired: &Desired) {
+        let identity = &desired.identity;
+        self.metrics.forget(&identity.id, identity.api);
+        self.reporter.forget(identity);
+        self.launcher.forget(&identity.uid);
     }
 }
 

@@ -1,7 +1,6 @@
 //! What takes events in a cluster: the door, the EventJobs behind it, the Jobs they become.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -14,12 +13,13 @@ use crate::app::{Tasks, clock};
 use crate::catalog::Catalog;
 use crate::cluster::{Cluster, Scope};
 use crate::config::{self, Config};
-use crate::controller::event_jobs::journal::Journal;
 use crate::controller::event_jobs::look::Looker;
 use crate::controller::event_jobs::metrics::Metrics;
+use crate::controller::event_jobs::outcomes::Outcomes;
 use crate::controller::event_jobs::writer::Writer;
-use crate::controller::event_jobs::{self, Desk};
+use crate::controller::event_jobs::{self, EventJobs, Startup};
 use crate::controller::lead::Lead;
+use crate::controller::metrics::Panics;
 use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{WAITING_CHANGES, admission};
 use crate::intake::auth::Authenticator;
@@ -36,12 +36,8 @@ pub(super) struct Events {
     cluster: Cluster,
     scope: Scope,
     launcher: Arc<Delivered>,
-    grace: Duration,
-    catalog: Arc<Catalog>,
-    journal: Arc<Journal>,
+    event_jobs: EventJobs,
     webhook: Arc<Webhook>,
-    lead: Arc<dyn Lead>,
-    metrics: Metrics,
 }
 
 impl Events {
@@ -52,6 +48,7 @@ impl Events {
         lead: Arc<dyn Lead>,
         config: &Config,
         lookup: Arc<dyn Lookup>,
+        panics: Panics,
         registry: &mut Registry,
     ) -> Self {
         let launcher = Arc::new(Delivered::new(
@@ -60,7 +57,7 @@ impl Events {
             config.ledger_grace,
         ));
         let catalog = Arc::new(Catalog::default());
-        let journal = Arc::new(Journal::new(clock));
+        let outcomes = Arc::new(Outcomes::new(clock));
         let event_jobs_metrics = Metrics::default();
         event_jobs_metrics.register(registry.sub_registry_with_prefix("event_jobs"));
         let metrics = webhook::metrics::Metrics::default();
@@ -81,95 +78,76 @@ impl Events {
             deliveries,
             Arc::new(Looker::new(cluster.clone(), scope.clone())),
             metrics,
-            journal.clone(),
+            outcomes.clone(),
         );
+        let ports = admission::Ports {
+            holder: launcher.holder().to_owned(),
+            grace: config.ledger_grace,
+            jobs: launcher.clone(),
+            gates: launcher.clone(),
+            ledger: launcher.clone(),
+        };
         Self {
             cluster: cluster.clone(),
             scope: scope.clone(),
+            event_jobs: EventJobs {
+                launcher: launcher.clone(),
+                ports: Arc::new(ports),
+                catalog,
+                outcomes,
+                writer: Arc::new(Writer::new(cluster.clone(), config::instance())),
+                metrics: event_jobs_metrics,
+                panics,
+                lead,
+                startup: Arc::default(),
+                clock,
+            },
             launcher,
-            grace: config.ledger_grace,
-            catalog,
-            journal,
             webhook: Arc::new(webhook),
-            lead,
-            metrics: event_jobs_metrics,
         }
     }
 
-    /// Which EventJobs there are.
-    pub(super) fn catalog(&self) -> Arc<Catalog> {
-        self.catalog.clone()
+    /// Whether the EventJobs that were there at the start are served.
+    pub(super) fn startup(&self) -> Arc<Startup> {
+        self.event_jobs.startup.clone()
     }
 
     /// The Jobs of EventJobs, counted.
     pub(super) fn occurrences(&self) -> Arc<dyn Occurrences> {
         Arc::new(Seen {
             jobs: self.launcher.clone(),
-            grace: self.grace,
-            catalog: self.catalog.clone(),
+            grace: self.event_jobs.ports.grace,
+            catalog: self.event_jobs.catalog.clone(),
             clock,
         })
     }
 
     /// Starts its tasks.
     pub(super) fn spawn(self, tasks: &mut Tasks, door: TcpListener, stop: &CancellationToken) {
-        let is_leader: Arc<dyn Fn() -> bool + Send + Sync> = {
-            let lead = self.lead;
-            Arc::new(move || lead.is_held())
-        };
         tasks.spawn("events", {
             let (webhook, stop) = (self.webhook.clone(), stop.clone());
             async move { Ok(events::serve(door, webhook, DoorLimits::of_this_process(), stop).await?) }
         });
         tasks.spawn("jobs of events", {
-            let (launcher, stop) = (self.launcher.clone(), stop.clone());
+            let (launcher, stop) = (self.launcher, stop.clone());
             async move {
                 launcher.run(stop.cancelled()).await;
                 Ok(())
             }
         });
         let (sender, changes) = mpsc::channel(WAITING_CHANGES);
-        tasks.spawn("event jobs", {
-            let cluster = self.cluster.clone();
-            let watch = Watch::new(Kinds::EventJobs, cluster, self.scope.clone(), sender);
+        tasks.spawn("watch of event jobs", {
+            let watch = Watch::new(Kinds::EventJobs, self.cluster, self.scope, sender);
             let stop = stop.clone();
             async move {
                 watch.run(stop.cancelled()).await;
                 Ok(())
             }
         });
-        let desk = Desk {
-            launcher: self.launcher.clone(),
-            jobs: self.launcher.clone(),
-            catalog: self.catalog.clone(),
-            journal: self.journal.clone(),
-            writer: Writer::new(self.cluster, config::instance()),
-            metrics: self.metrics,
-            is_leader: is_leader.clone(),
-            clock,
-        };
-        tasks.spawn("statuses of event jobs", {
-            let stop = stop.clone();
-            async move {
-                event_jobs::run(desk, changes, stop).await;
-                Ok(())
-            }
-        });
-        tasks.spawn("admission", {
-            let (launcher, catalog, stop) = (self.launcher, self.catalog, stop.clone());
-            let (journal, grace) = (self.journal, self.grace);
-            async move {
-                let looked_after = |id: &_| journal.touch(id);
-                let ports = admission::Ports {
-                    holder: launcher.holder().to_owned(),
-                    grace,
-                    jobs: launcher.clone(),
-                    gates: launcher.clone(),
-                    ledger: launcher,
-                };
-                admission::run(ports, catalog, move || is_leader(), looked_after, stop).await;
-                Ok(())
-            }
+        let stop = stop.clone();
+        tasks.spawn("event jobs", async move {
+            event_jobs::run(self.event_jobs, changes, stop).await;
+            Ok(())
         });
     }
 }

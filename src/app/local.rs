@@ -15,12 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address::Rules;
 use crate::app::occurrences::Seen;
-use crate::app::{Signals, Tasks, clock, listen, run_turns, serve_health};
+use crate::app::{Signals, Tasks, clock, is_synced, listen, run_turns, serve_health};
 use crate::catalog::Catalog;
-use crate::controller::admission;
 use crate::controller::lead::Always;
 use crate::controller::metrics::Metrics;
-use crate::controller::{Change, Shared, WAITING_CHANGES};
+use crate::controller::{Change, Shared, WAITING_CHANGES, admission};
 use crate::intake::auth::Authenticator;
 use crate::intake::fetch::https::Https;
 use crate::intake::fetch::trust::Trust;
@@ -169,8 +168,8 @@ where
     let mut tasks = Tasks::new(stop.clone());
     if let Some(address) = settings.health {
         let listener = listen("--health", address).await?;
-        let is_synced = move || metrics.is_synced();
-        let health = serve_health(listener, registry, is_synced, stop.clone());
+        let is_ready = move || is_synced(&metrics);
+        let health = serve_health(listener, registry, is_ready, stop.clone());
         tasks.spawn("health", health);
     }
     let facts = local.facts();
@@ -227,7 +226,7 @@ fn spawn_jobs(tasks: &mut Tasks, local: &Local, catalog: Arc<Catalog>, stop: &Ca
             ledger: local,
         };
         // The state folder is ours alone.
-        admission::run(ports, catalog, || true, |_| {}, stop).await;
+        admission::run(ports, catalog, Arc::new(Always), stop).await;
         Ok(())
     });
 }

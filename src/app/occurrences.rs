@@ -25,7 +25,7 @@ pub(super) struct Seen {
 impl Occurrences for Seen {
     fn count(&self, event_job: &ObjectId, value: EventJobMeasure) -> Result<f64, Unknown> {
         if self.catalog.get(event_job).is_none() {
-            return Err(if self.catalog.is_complete() {
+            return Err(if self.catalog.is_complete(&event_job.namespace) {
                 Unknown::NoEventJob
             } else {
                 Unknown::NotSeen("the EventJobs have not been read yet".to_owned())

@@ -1,36 +1,34 @@
-//! The loop over the Jobs of EventJobs: whose turn it is, which keys are missing in the ledger, which Jobs may go.
+//! The passes over the Jobs of an EventJob: whose turn it is, which keys are missing in the ledger, which Jobs may go.
 //!
 //! What to do is decided by pure functions (`launch::admission`, `launch::retention`);
 //! here is when: soon after something changed, and all of it again now and then.
-//! Each EventJob has its own pass, so that a slow or broken one holds up no other,
-//! and never two at once.
+//! Each EventJob has its own passes, one after the other, so that a slow or broken one holds up no other.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
+use futures::future::BoxFuture;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use self::pass::{Ended, Notes, Pass};
+use super::lead::Lead;
+use super::requeue::{Requeue, spread};
 use crate::catalog::{Catalog, Listed};
 use crate::launch;
-use crate::launch::event_launcher::{DeliveredJobs, Gates, Remember};
+use crate::launch::event_launcher::{DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::resource::ObjectId;
 use crate::resource::event_job::Concurrency;
 
-use self::pass::{Ended, Notes, Pass};
-
 mod pass;
 
-/// EventJobs that are looked after at once. Each has a handful of calls under way at most.
-const AT_ONCE: usize = 16;
-/// How soon a change of leader, and the end of a pause, is noticed.
-const BEAT: Duration = Duration::from_secs(1);
 /// Every EventJob is looked at again this often: keys come of age, and what a crash left out is nobody's change.
-const ROUND: Duration = Duration::from_secs(10);
+const RESYNC: Duration = Duration::from_secs(10);
 /// Where nothing waits for a turn a pass only tidies up, and looks at every Job for it: that is not done for each event.
 const TIDY: Duration = Duration::from_secs(2);
 /// A pass is cut off after this; what it had under way is settled by versions and names.
@@ -40,7 +38,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// The ports of the loop.
+/// What passes need.
 pub struct Ports {
     /// Which Jobs there are.
     pub jobs: Arc<dyn DeliveredJobs>,
@@ -54,199 +52,169 @@ pub struct Ports {
     pub grace: Duration,
 }
 
-/// Looks after the Jobs of every EventJob of the catalog while `is_leader` says so, until `stop`.
-/// `looked_after` hears of each that was.
-///
-/// Two that both believe to lead do no harm: the launcher's versions and names see to that.
+/// The passes over one EventJob. Two processes that both believe to lead do no harm: versions and names see to that.
+pub(super) struct Passes<'a> {
+    pub(super) ports: &'a Ports,
+    pub(super) catalog: &'a Catalog,
+    pub(super) lead: &'a dyn Lead,
+    pub(super) event_job: &'a ObjectId,
+    /// One of its Jobs changed.
+    pub(super) jobs_changed: &'a Notify,
+    /// Told after each pass.
+    pub(super) news: &'a Notify,
+    /// How many EventJobs there are.
+    pub(super) objects: &'a AtomicUsize,
+}
+
+impl Passes<'_> {
+    /// Looks after the Jobs whenever something is to be done and this process leads, for ever.
+    pub(super) async fn run(self) {
+        // Kept over a change of leader: what this process sent may still be applied.
+        let mut notes = Notes::default();
+        loop {
+            if self.lead.is_held() {
+                self.lead_passes(&mut notes).await;
+            }
+            self.lead.changed(false).await;
+        }
+    }
+
+    async fn lead_passes(&self, notes: &mut Notes) {
+        let mut requeue = Requeue::default();
+        requeue.at(Instant::now() + self.first_pass());
+        // A change makes the next pass come early; not after a failure.
+        let mut is_early = true;
+        loop {
+            tokio::select! {
+                () = requeue.wait() => {}
+                () = self.jobs_changed.notified(), if is_early => {
+                    // What came in between is one pass.
+                    if !self.is_gated() {
+                        let soon = Instant::now() + TIDY;
+                        requeue.hasten(requeue.due().map_or(soon, |due| due.min(soon)));
+                        is_early = false;
+                        continue;
+                    }
+                }
+                () = self.lead.changed(true) => return,
+            }
+            let result = self.pass(notes).await;
+            self.news.notify_one();
+            is_early = result.is_ok();
+            match result {
+                Ok(Ended::Done) => requeue.after(RESYNC),
+                Ok(Ended::Again) => requeue.at(Instant::now()),
+                Err(error) => {
+                    let id = self.event_job;
+                    if requeue.failures() == 0 {
+                        warn!(
+                            error = &error as &dyn std::error::Error,
+                            reason = error.reason(),
+                            "the Jobs of EventJob {id} cannot be looked after now; trying again"
+                        );
+                    } else {
+                        debug!("the Jobs of EventJob {id} still cannot be looked after: {error}");
+                    }
+                    requeue.back_off(FIRST_PAUSE, LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// How long the first pass waits: Jobs that wait for their turn come first.
+    fn first_pass(&self) -> Duration {
+        let jobs = self.ports.jobs.seen(self.event_job);
+        if jobs.is_ok_and(|jobs| jobs.iter().any(DeliveredJob::is_waiting)) {
+            return Duration::ZERO;
+        }
+        let name = self.event_job.to_string();
+        spread(&name, self.objects.load(Ordering::Relaxed), RESYNC)
+    }
+
+    /// Whether Jobs may wait for their turn.
+    fn is_gated(&self) -> bool {
+        matches!(
+            self.catalog.get(self.event_job),
+            Some(Listed::Valid(entry)) if entry.event_job.concurrency != Concurrency::Allow
+        )
+    }
+
+    async fn pass(&self, notes: &mut Notes) -> Result<Ended, launch::Error> {
+        // One that is not valid any more is left as it stands: nobody knows its limits.
+        let Some(Listed::Valid(entry)) = self.catalog.get(self.event_job) else {
+            return Ok(Ended::Done);
+        };
+        let pass = Pass {
+            ports: self.ports,
+            event_job: &entry.event_job,
+            is_leader: &|| self.lead.is_held(),
+        };
+        let result = tokio::time::timeout(LONGEST, pass.run(notes)).await;
+        result.unwrap_or_else(|_| {
+            Err(launch::Error::Unknown {
+                object: format!("EventJob {}", self.event_job),
+                detail: format!("its Jobs were not looked after within {LONGEST:?}"),
+            })
+        })
+    }
+}
+
+/// Looks after the Jobs of every EventJob of a catalog until `stop`: all that EventJobs need where statuses are not
+/// written, and templates not proved, by tasks of their own.
 pub async fn run(
     ports: Ports,
     catalog: Arc<Catalog>,
-    is_leader: impl Fn() -> bool + Send + Sync,
-    looked_after: impl Fn(&ObjectId),
+    lead: Arc<dyn Lead>,
     stop: CancellationToken,
 ) {
-    let mut desk = Desk::default();
-    let mut passes = FuturesUnordered::new();
-    let mut beats = tokio::time::interval(BEAT);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last_round: Option<Instant> = None;
-    let mut last_tidied = Instant::now();
-    // Kept over the turns of this loop: nothing that it heard is lost with it.
-    let mut changed = ports.jobs.changed();
+    let ports = Arc::new(ports);
+    let jobs = Arc::clone(&ports.jobs);
+    let mut tasks: JoinSet<()> = JoinSet::new();
+    let mut known: HashMap<ObjectId, (Arc<Notify>, CancellationToken)> = HashMap::new();
+    let mut ticks = tokio::time::interval(TIDY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut jobs_changed: BoxFuture<'_, _> = jobs.changed();
     loop {
-        if is_leader() {
-            while passes.len() < AT_ONCE
-                && let Some(id) = desk.take(Instant::now())
-            {
-                passes.push(look_after(&ports, &catalog, &is_leader, &mut desk, id));
-            }
-        } else {
-            // Whoever leads next, we too, begins with all of them.
-            desk.wait_for_office();
-            last_round = None;
-        }
-        tokio::select! {
+        let changed = tokio::select! {
             () = stop.cancelled() => return,
-            ids = &mut changed => {
-                let (gated, free): (Vec<_>, Vec<_>) =
-                    ids.into_iter().partition(|id| is_gated(&catalog, id));
-                desk.add(gated);
-                desk.untidy.extend(free);
-                changed = ports.jobs.changed();
+            ids = &mut jobs_changed => {
+                jobs_changed = jobs.changed();
+                ids
             }
-            Some((id, notes, result)) = passes.next() => {
-                looked_after(&id);
-                desk.settle(id, notes, result);
-            }
-            _ = beats.tick() => {
-                if last_tidied.elapsed() >= TIDY {
-                    last_tidied = Instant::now();
-                    let untidy = std::mem::take(&mut desk.untidy);
-                    desk.add(untidy);
-                }
-                if last_round.is_none_or(|last| last.elapsed() >= ROUND) {
-                    last_round = Some(Instant::now());
-                    let all = catalog.all();
-                    desk.keep_only(&all);
-                    desk.add(all);
-                }
-            }
-        }
-    }
-}
-
-/// Whether Jobs of the EventJob may wait for their turn.
-fn is_gated(catalog: &Catalog, id: &ObjectId) -> bool {
-    matches!(
-        catalog.get(id),
-        Some(Listed::Valid(entry)) if entry.event_job.concurrency != Concurrency::Allow
-    )
-}
-
-type Looked = (ObjectId, Notes, Result<Ended, launch::Error>);
-
-/// One pass, with what its EventJob's last one left for it.
-fn look_after<'a>(
-    ports: &'a Ports,
-    catalog: &'a Catalog,
-    is_leader: &'a (dyn Fn() -> bool + Send + Sync),
-    desk: &mut Desk,
-    id: ObjectId,
-) -> impl Future<Output = Looked> + use<'a> {
-    let mut notes = desk.notes.remove(&id).unwrap_or_default();
-    async move {
-        // One that is not valid any more is left as it stands: nobody knows its limits.
-        let Some(Listed::Valid(entry)) = catalog.get(&id) else {
-            return (id, notes, Ok(Ended::Done));
+            _ = ticks.tick() => catalog.all().into_iter().filter(|id| !known.contains_key(id)).collect(),
         };
-        let pass = Pass {
-            ports,
-            event_job: &entry.event_job,
-            is_leader,
-        };
-        let result = tokio::time::timeout(LONGEST, pass.run(&mut notes))
-            .await
-            .unwrap_or_else(|_| {
-                Err(launch::Error::Unknown {
-                    object: format!("EventJob {id}"),
-                    detail: format!("its Jobs were not looked after within {LONGEST:?}"),
-                })
-            });
-        (id, notes, result)
-    }
-}
-
-/// Who is to be looked after, in the order in which it was asked for.
-#[derive(Default)]
-struct Desk {
-    queue: VecDeque<ObjectId>,
-    queued: BTreeSet<ObjectId>,
-    /// Under way.
-    busy: BTreeSet<ObjectId>,
-    pauses: BTreeMap<ObjectId, Pause>,
-    /// Changed, with nobody waiting for a turn.
-    untidy: BTreeSet<ObjectId>,
-    /// What passes leave for the next one.
-    notes: BTreeMap<ObjectId, Notes>,
-}
-
-/// After a failure.
-#[derive(Clone, Copy)]
-struct Pause {
-    until: Instant,
-    failures: u32,
-}
-
-impl Desk {
-    fn add(&mut self, ids: impl IntoIterator<Item = ObjectId>) {
-        for id in ids {
-            if self.queued.insert(id.clone()) {
-                self.queue.push_back(id);
+        known.retain(|id, (_, removed)| {
+            let is_there = catalog.get(id).is_some();
+            if !is_there {
+                removed.cancel();
             }
-        }
-    }
-
-    /// The next that is neither under way nor paused.
-    fn take(&mut self, now: Instant) -> Option<ObjectId> {
-        let waits = |id: &ObjectId| {
-            self.busy.contains(id) || self.pauses.get(id).is_some_and(|pause| pause.until > now)
-        };
-        let position = self.queue.iter().position(|id| !waits(id))?;
-        let id = self.queue.remove(position)?;
-        self.queued.remove(&id);
-        self.busy.insert(id.clone());
-        Some(id)
-    }
-
-    fn settle(&mut self, id: ObjectId, notes: Notes, result: Result<Ended, launch::Error>) {
-        self.busy.remove(&id);
-        if notes != Notes::default() {
-            self.notes.insert(id.clone(), notes);
-        }
-        match result {
-            Ok(ended) => {
-                self.pauses.remove(&id);
-                if ended == Ended::Again {
-                    self.add([id]);
-                }
+            is_there
+        });
+        for id in changed {
+            if let Some((jobs_changed, _)) = known.get(&id) {
+                jobs_changed.notify_one();
+                continue;
             }
-            Err(error) => {
-                let failures = self.pauses.get(&id).map_or(0, |pause| pause.failures);
-                if failures == 0 {
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        reason = error.reason(),
-                        "the Jobs of EventJob {id} cannot be looked after now; trying again"
-                    );
-                } else {
-                    debug!("the Jobs of EventJob {id} still cannot be looked after: {error}");
-                }
-                let pause = FIRST_PAUSE
-                    .saturating_mul(2_u32.saturating_pow(failures))
-                    .min(LONGEST_PAUSE);
-                let pause = Pause {
-                    until: Instant::now() + pause,
-                    failures: failures.saturating_add(1),
+            let (jobs_changed, removed) = (Arc::new(Notify::new()), CancellationToken::new());
+            known.insert(id.clone(), (Arc::clone(&jobs_changed), removed.clone()));
+            let (ports, catalog, lead) = (ports.clone(), catalog.clone(), lead.clone());
+            tasks.spawn(async move {
+                let passes = Passes {
+                    ports: &ports,
+                    catalog: &catalog,
+                    lead: &*lead,
+                    event_job: &id,
+                    jobs_changed: &jobs_changed,
+                    news: &Notify::new(),
+                    objects: &AtomicUsize::new(1),
                 };
-                self.pauses.insert(id.clone(), pause);
-                self.add([id]);
-            }
+                tokio::select! {
+                    () = removed.cancelled() => {}
+                    () = passes.run() => {}
+                }
+            });
         }
-    }
-
-    /// Forgets what was asked for. What is under way stays, and so do notes: what we sent when we led may still be applied.
-    fn wait_for_office(&mut self) {
-        self.queue.clear();
-        self.queued.clear();
-        self.untidy.clear();
-        self.pauses.clear();
-    }
-
-    /// Forgets those that are gone.
-    fn keep_only(&mut self, all: &[ObjectId]) {
-        let all: BTreeSet<&ObjectId> = all.iter().collect();
-        self.pauses.retain(|id, _| all.contains(id));
-        self.notes.retain(|id, _| all.contains(id));
+        while tasks.try_join_next().is_some() {}
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -30,9 +30,21 @@ pub struct Metrics {
     pending: Family<OfObject, Gauge>,
     finished: Family<Ended, Counter>,
     job_seconds: Family<Ended, Histogram>,
+    panics: Panics,
     known: Arc<Mutex<HashMap<OfObject, Known>>>,
     is_synced: Arc<AtomicBool>,
     started: Instant,
+}
+
+/// Counts tasks of objects that ended by a bug. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Panics(Counter);
+
+impl Panics {
+    /// Another one did.
+    pub(super) fn count(&self) {
+        self.0.inc();
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -122,6 +134,7 @@ impl Metrics {
             pending: Family::default(),
             finished: Family::default(),
             job_seconds: Family::new_with_constructor(job_seconds as fn() -> Histogram),
+            panics: Panics::default(),
             known: Arc::default(),
             is_synced: Arc::default(),
             started: Instant::now(),
@@ -185,7 +198,17 @@ impl Metrics {
             Unit::Seconds,
             metrics.job_seconds.clone(),
         );
+        registry.register(
+            "controller_panics",
+            "Tasks of objects that ended by a bug, and are tried again",
+            metrics.panics.0.clone(),
+        );
         metrics
+    }
+
+    /// Where tasks of objects that panic are counted.
+    pub fn panics(&self) -> Panics {
+        self.panics.clone()
     }
 
     /// Starts the clock of a turn; a turn that is dropped unfinished counts as aborted.
@@ -228,7 +251,7 @@ impl Metrics {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<OfObject, Known>> {
-        self.known.lock().expect("no panic while held")
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn record(&self, scaled_job: &ScaledJob, outcome: &Outcome) {

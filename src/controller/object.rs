@@ -1,18 +1,19 @@
 //! The task of one object: when its turns come, and what they are told.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use tokio::sync::{Notify, watch as latest};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use self::pushes::Pushes;
 use self::wanted::WhileWanted;
+use crate::controller::requeue::{self, Requeue, jitter};
 use crate::controller::status::{Report, Turn};
+use crate::controller::workers::ObjectTask;
 use crate::controller::{Desired, Identity, Shared, cleanup, report};
 use crate::cycle::{self, Carried, Connected, Failure, Outcome, TriggerOutcome};
-use crate::launch::Launcher as _;
 use crate::lookup;
 use crate::resource::{self, ScaledJob, Trigger, TriggerEntry};
 use crate::source::Source;
@@ -36,16 +37,18 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// are waited for a minute, and the wait after that minute comes on top.
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
-/// Runs the object's turns until `stop`, or until it is `removed`.
+/// Runs the object's turns until everything stops, or until it is removed.
 ///
 /// A turn under way is finished on `stop`; after `removed` it launches nothing more.
-pub(crate) async fn run(
-    shared: Shared,
-    mut desired: latest::Receiver<Desired>,
-    job_finished: Arc<Notify>,
-    removed: CancellationToken,
-    stop: CancellationToken,
-) {
+pub(super) async fn run(shared: Shared, task: ObjectTask<Desired>) {
+    let ObjectTask {
+        object: mut desired,
+        jobs_changed,
+        removed,
+        stop,
+        objects,
+    } = task;
+    let lead = Arc::clone(&shared.lead);
     let launcher = WhileWanted::new(
         Arc::clone(&shared.launcher),
         removed.clone(),
@@ -57,15 +60,23 @@ pub(crate) async fn run(
         memory: Carried::default(),
         connections: Vec::new(),
         troubles: Vec::new(),
-        failures: 0,
+        requeue: Requeue::default(),
         owes_a_look: true,
-        due: None,
     };
     let mut pushes = Pushes::default();
-    let mut wake = Wake::Edited;
+    let mut wake = Wake::Began;
     loop {
+        let leads = lead.is_held();
         let now = desired.borrow_and_update().clone();
-        object.wake(&now, wake, &mut pushes).await;
+        let delay = match wake {
+            Wake::Began if leads => first_turn(&now, objects.load(Ordering::Relaxed)),
+            _ => Duration::ZERO,
+        };
+        if delay.is_zero() {
+            object.wake(&now, wake, &mut pushes).await;
+        } else {
+            object.requeue.at(Instant::now() + delay);
+        }
         // One that rests or stands by holds no source, and listens to none.
         pushes.listen_to(object.sources());
         let refillable = object.memory.holds_back();
@@ -77,23 +88,34 @@ pub(crate) async fn run(
                 Ok(()) => Wake::Edited,
                 Err(_) => break,
             },
-            () = job_finished.notified(), if refillable => Wake::JobFinished,
+            () = lead.changed(leads) => Wake::Began,
+            () = jobs_changed.notified(), if refillable => Wake::JobFinished,
             () = pushes.next() => Wake::Pushed,
-            () = sleep_until(object.due) => Wake::Timer,
+            () = object.requeue.wait() => Wake::Timer,
         };
     }
-    if removed.is_cancelled() {
-        let identity = desired.borrow().identity.clone();
-        object.shared.metrics.forget(&identity.id, identity.api);
-        object.shared.reporter.forget(&identity);
-        object.launcher.forget(&identity.uid);
+}
+
+/// How long the first turn after a start or a change of leader waits: many objects do not begin at once, and those
+/// that were in the middle of something come first.
+fn first_turn(desired: &Desired, objects: usize) -> Duration {
+    let uid = &desired.identity.uid;
+    match &desired.scaled_job {
+        Ok(scaled_job) if scaled_job.round.as_ref().is_some_and(|record| record.open) => {
+            Duration::ZERO
+        }
+        Ok(scaled_job) => requeue::spread(uid, objects, scaled_job.polling_interval),
+        // Nothing is read for one that is not valid, but its status may be written.
+        Err(_) => requeue::spread(uid, objects, LONGEST_BACKOFF),
     }
 }
 
 /// What starts a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wake {
-    /// The object appeared, or was edited.
+    /// The object appeared, or the lead changed.
+    Began,
+    /// The object, or something it refers to, was edited.
     Edited,
     /// The polling interval is over.
     Timer,
@@ -110,12 +132,10 @@ struct Object {
     connections: Vec<Connection>,
     /// What was said about triggers that cannot be read, by their index.
     troubles: Vec<Option<String>>,
-    /// Turns that failed in a row.
-    failures: u32,
+    /// When the timer starts the next turn; never when only an edit can help.
+    requeue: Requeue,
     /// The last turn acted on no reading: whatever reading is there has not been used up.
     owes_a_look: bool,
-    /// When the timer starts the next turn; none when only an edit can help.
-    due: Option<Instant>,
 }
 
 /// A trigger's source, kept for as long as the trigger asks for the same.
@@ -160,7 +180,7 @@ impl Object {
             let memory = &mut self.memory;
             let outcome =
                 cycle::turn(scaled_job, &triggers, freshness, memory, &self.launcher).await;
-            self.due = Some(self.next_turn(scaled_job, wake, &outcome));
+            self.set_next_turn(scaled_job, wake, &outcome);
             outcome
         };
         if !self.launcher.is_wanted() {
@@ -193,7 +213,8 @@ impl Object {
     fn stand_by(&mut self, identity: &Identity) {
         self.troubles.clear();
         self.memory = Carried::default();
-        (self.failures, self.owes_a_look) = (0, true);
+        self.owes_a_look = true;
+        self.shared.reporter.forget(identity);
         self.let_go(identity);
     }
 
@@ -206,7 +227,7 @@ impl Object {
     /// No source is held, no turn is due, nothing is shown.
     fn let_go(&mut self, identity: &Identity) {
         self.connections.clear();
-        self.due = None;
+        self.requeue.forget();
         self.shared.metrics.forget(&identity.id, identity.api);
     }
 
@@ -220,7 +241,10 @@ impl Object {
         if wake != Wake::Timer || self.owes_a_look {
             return interval;
         }
-        let late = self.due.map_or(Duration::ZERO, |due| now() - due);
+        let late = self
+            .requeue
+            .due()
+            .map_or(Duration::ZERO, |due| due.elapsed());
         self.shared.metrics.late(late);
         // Whoever is late takes the reading of those who were in time, and is one of them again.
         (TIMER_FRESHNESS.min(interval / 2) + late).min(interval)
@@ -264,16 +288,17 @@ impl Object {
     /// When to look again: a polling interval after the poll, so that objects on
     /// one source come to ask at the same moment and share one call; later, with
     /// jitter, after failures.
-    fn next_turn(&mut self, scaled_job: &ScaledJob, wake: Wake, outcome: &Outcome) -> Instant {
-        let now = now();
+    fn set_next_turn(&mut self, scaled_job: &ScaledJob, wake: Wake, outcome: &Outcome) {
+        let now = Instant::now();
         let interval = scaled_job.polling_interval;
         self.owes_a_look = outcome.polled_at.is_none() || !outcome.acted;
         if let Some(polled_at) = outcome.polled_at
             && outcome.acted
             && outcome.errors.is_empty()
         {
-            self.failures = 0;
-            return (polled_at + interval).max(now);
+            self.requeue
+                .at((Instant::from_std(polled_at) + interval).max(now));
+            return;
         }
         let (first, longest) = if outcome.polled_at.is_some() && !outcome.acted {
             (FIRST_RETRY.min(interval), LONGEST_RETRY)
@@ -282,13 +307,12 @@ impl Object {
         };
         // However often a source pushes while it cannot be read, the timer comes no later for it.
         if wake == Wake::Pushed
-            && let Some(due) = self.due
+            && let Some(due) = self.requeue.due()
         {
-            return due.min(now + jitter(first)).max(now);
+            self.requeue.hasten(due.min(now + jitter(first)).max(now));
+            return;
         }
-        let doubled = first.saturating_mul(1 << self.failures.min(9));
-        self.failures = self.failures.saturating_add(1);
-        now + jitter(doubled.min(longest.max(interval)))
+        self.requeue.back_off(first, longest.max(interval));
     }
 
     /// Sources for the object's triggers: those at hand where the trigger still asks for the same.
@@ -360,26 +384,6 @@ impl Object {
 /// Whether the source refused the credentials.
 fn is_refused(trigger: &TriggerOutcome) -> bool {
     matches!(&trigger.result, Err(failure) if failure.reason == "Forbidden")
-}
-
-/// Sleeps until the moment; for ever when there is none.
-async fn sleep_until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// By the runtime's clock, which readings carry too.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
-
-/// The duration, less up to a fifth: objects that failed together do not come back together.
-fn jitter(duration: Duration) -> Duration {
-    use std::hash::{BuildHasher as _, RandomState};
-    let random = RandomState::new().hash_one(0_u8) % 1000;
-    duration.mul_f64(1.0 - f64::from(u32::try_from(random).unwrap_or_default()) / 5000.0)
 }
 
 fn log(outcome: &Outcome) {

@@ -40,6 +40,8 @@ pub enum Turn {
     Paused,
     /// The object cannot be used as it is. Not empty.
     Invalid(Vec<Fault>),
+    /// A bug ended the object's task; it is tried again later.
+    Broken,
     /// The sources may have been read, but nothing could be decided: Jobs not counted, round not opened.
     Failed(Failure),
     /// A decision was made.
@@ -123,7 +125,7 @@ pub fn wanted(api: Api, previous: &Value, report: &Report) -> Value {
     match &report.turn {
         Turn::Polled(poll) => record(&mut status, previous, poll, report.now),
         Turn::ToppedUp(top_up) => record_top_up(&mut status, top_up, report.now),
-        Turn::Accepted | Turn::Paused | Turn::Invalid(_) | Turn::Failed(_) => {}
+        Turn::Accepted | Turn::Paused | Turn::Invalid(_) | Turn::Broken | Turn::Failed(_) => {}
     }
     match api {
         Api::Slipway => {
@@ -134,6 +136,9 @@ pub fn wanted(api: Api, previous: &Value, report: &Report) -> Value {
     }
     Value::Object(status)
 }
+
+/// What the owner of an object is told after a panic. What it said stands in the log.
+pub(super) const INTERNAL_ERROR: &str = "a bug in Slipway ended the work on this object; it is tried again when the object changes, or after 10 minutes";
 
 /// Fields that this program writes in KEDA's status.
 const KEDA_FIELDS: [&str; 3] = ["conditions", "lastActiveTime", "triggersActivity"];
@@ -190,6 +195,7 @@ fn judge(conditions: &mut Conditions, report: &Report) {
             let message = "ScaledJob check failed";
             conditions.set("Active", State::Unknown, "UnknownState", message);
         }
+        Turn::Broken => conditions.set("Ready", State::False, "InternalError", INTERNAL_ERROR),
         // Whether it is active was not found out, so that stays as it was.
         Turn::Failed(failure) => {
             conditions.set("Ready", State::Unknown, failure.reason, &failure.text);

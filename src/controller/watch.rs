@@ -15,6 +15,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::mpsc;
 
 use self::feed::{Feed, Health, Next};
+use self::references::References;
 use super::Change;
 use crate::cluster::{Cluster, Scope};
 use crate::resource::{Api, ObjectId};
@@ -23,6 +24,7 @@ use crate::resource::{Api, ObjectId};
 const WATCH_SECONDS: u32 = 110;
 
 mod feed;
+mod references;
 
 /// What is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +42,8 @@ pub struct Watch {
     cluster: Cluster,
     scope: Scope,
     changes: mpsc::Sender<Change>,
-    /// Watches of objects that have had no answer yet.
-    unanswered: AtomicUsize,
+    /// Watches of objects whose first list is not done.
+    unlisted: AtomicUsize,
 }
 
 impl Watch {
@@ -56,13 +58,13 @@ impl Watch {
             Kinds::ScaledJobs => 2,
             Kinds::EventJobs => 1,
         };
-        let unanswered = AtomicUsize::new(apis * scope.parts().len());
+        let unlisted = AtomicUsize::new(apis * scope.parts().len());
         Self {
             kinds,
             cluster,
             scope,
             changes,
-            unanswered,
+            unlisted,
         }
     }
 
@@ -121,7 +123,7 @@ impl Watch {
 
     async fn objects(&self, feed: Feed) {
         let mut ours: HashSet<ObjectId> = HashSet::new();
-        let mut answered = false;
+        let mut listed_once = false;
         let mut health = Health::default();
         loop {
             let objects: kube::Api<DynamicObject> = self.of(&feed);
@@ -132,7 +134,11 @@ impl Watch {
                 && let Some(event) = events.next().await
             {
                 let mut changes = Vec::new();
-                let is_answer = matches!(event, Ok(watcher::Event::InitDone) | Err(_));
+                // A list that failed is no list: what it would have shown is not known.
+                let is_listed = match &event {
+                    Ok(event) => matches!(event, watcher::Event::InitDone),
+                    Err(error) => feed.has_none(error),
+                };
                 match event {
                     Ok(event) => {
                         health.works(&feed, &event);
@@ -143,8 +149,11 @@ impl Watch {
                 if next != Next::GoOn {
                     changes.extend(ours.drain().map(|id| feed.removed(id)));
                 }
-                if is_answer && !std::mem::replace(&mut answered, true) && self.was_last() {
-                    changes.push(Change::Synced);
+                if is_listed && !std::mem::replace(&mut listed_once, true) {
+                    changes.push(Change::Listed(feed.scope.clone()));
+                    if self.was_last() {
+                        changes.push(Change::Synced);
+                    }
                 }
                 for change in changes {
                     if self.changes.send(change).await.is_err() {
@@ -157,6 +166,7 @@ impl Watch {
     }
 
     async fn references(&self, feed: Feed) {
+        let mut references = References::default();
         let mut health = Health::default();
         loop {
             let objects: kube::Api<PartialObjectMeta<DynamicObject>> = self.of(&feed);
@@ -168,14 +178,11 @@ impl Watch {
                 match event {
                     Ok(event) => {
                         health.works(&feed, &event);
-                        let (watcher::Event::Apply(object) | watcher::Event::Delete(object)) =
-                            event
-                        else {
-                            continue;
-                        };
-                        let change = Change::ReferencesChanged(object.metadata.namespace);
-                        if self.changes.send(change).await.is_err() {
-                            return;
+                        for namespace in references.take(event) {
+                            let change = Change::ReferencesChanged(namespace);
+                            if self.changes.send(change).await.is_err() {
+                                return;
+                            }
                         }
                     }
                     Err(error) => next = health.fails(&feed, &error),
@@ -197,7 +204,7 @@ impl Watch {
     }
 
     fn was_last(&self) -> bool {
-        self.unanswered.fetch_sub(1, Ordering::Relaxed) == 1
+        self.unlisted.fetch_sub(1, Ordering::Relaxed) == 1
     }
 }
 

@@ -136,6 +136,9 @@ impl Webhook {
                     format!("EventJob {id} is not valid; its status says why"),
                 );
             }
+            Some(Listed::Deleting) => {
+                return Answer::error(Reason::NotReady, format!("EventJob {id} is being deleted"));
+            }
             None => return self.unknown(self.look.exists(id), &clock).await,
         };
         let webhook = &entry.event_job.webhook;
@@ -192,9 +195,13 @@ impl Webhook {
     async fn answer_shared(&self, request: Request<'_>, body: &mut dyn Body) -> Answer {
         let mut clock = Clock::start();
         let namespace = request.namespace;
-        let Some(shared) = self.catalog.shared(namespace) else {
+        let Some(shared) = self.catalog.shared(namespace).await else {
             return self.unknown(self.look.any_shared(namespace), &clock).await;
         };
+        // One that was not read yet may match too, and a 2xx says that every Job exists.
+        if !self.catalog.is_complete(namespace) {
+            return not_synced();
+        }
         let mut senders = Senders::of(&shared);
         for (auth, verdict) in &mut senders.verdicts {
             let asked = self
@@ -383,21 +390,15 @@ impl Webhook {
 
     /// A name that the catalog does not know: nowhere, or not read yet.
     async fn unknown(&self, exists: BoxFuture<'_, Result<bool, String>>, clock: &Clock) -> Answer {
-        let not_yet = || {
-            Answer::error(
-                Reason::NotSynced,
-                "the EventJobs have not all been read yet",
-            )
-        };
         let Ok(_turn) = self.looks.try_acquire() else {
-            return not_yet();
+            return not_synced();
         };
         match tokio::time::timeout(clock.left(), exists).await {
             Ok(Ok(false)) => Answer::error(
                 Reason::NotFound,
                 "there is no EventJob at this path: POST /events/{namespace}/{name}, or /events/{namespace} for shared ones",
             ),
-            Ok(Ok(true)) => not_yet(),
+            Ok(Ok(true)) => not_synced(),
             Ok(Err(why)) => {
                 warn!("an EventJob that was asked for cannot be looked up: {why}");
                 Answer::error(
@@ -411,6 +412,13 @@ impl Webhook {
             ),
         }
     }
+}
+
+fn not_synced() -> Answer {
+    Answer::error(
+        Reason::NotSynced,
+        "the EventJobs have not all been read yet",
+    )
 }
 
 async fn read(

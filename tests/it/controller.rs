@@ -12,7 +12,7 @@ use crate::support::queue::Queue;
 use crate::support::servers;
 
 mod edits;
-mod faults;
+pub(crate) mod faults;
 mod identity;
 mod in_place;
 mod manifest;

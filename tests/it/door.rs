@@ -100,6 +100,7 @@ impl Behind {
             return Answer::error(Reason::BadRequest, "body: is no JSON object");
         };
         let id = event["id"].as_str().unwrap_or_default().to_owned();
+        assert_ne!(id, "bug", "a bug");
         let is_new = self.launched.lock().unwrap().insert(id.clone());
         Report::of_delivery(Ok(Outcome::Job(JobOfEvent {
             name: format!("job-{id}"),
@@ -403,4 +404,19 @@ async fn a_sender_that_shuts_its_side_down_still_has_its_answer() {
     let replies = peer.rest().await;
     assert_eq!(replies.len(), 1);
     assert_eq!(replies[0].short(), (200, "Created"));
+}
+
+#[tokio::test]
+async fn a_request_that_meets_a_bug_is_503_and_the_connection_goes_on() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    for (id, told) in [
+        ("a", (200, "Created")),
+        ("bug", (503, "Unavailable")),
+        ("b", (200, "Created")),
+    ] {
+        peer.send(post(id)).await;
+        assert_eq!(peer.reply().await.unwrap().short(), told, "{id}");
+    }
+    assert_eq!(door.behind.turned_away(), [503], "counted");
 }

@@ -14,6 +14,7 @@ use crate::support::process::Slipway;
 use crate::support::servers;
 
 mod answers;
+mod apart;
 mod faults;
 mod once;
 mod policies;

@@ -100,7 +100,7 @@ impl EventJobs {
         for (place, event_job) in written.valid {
             faults.extend(self.apply(place, event_job).await);
         }
-        self.catalog.complete();
+        self.catalog.complete(None);
         if !self.applied.is_empty() {
             self.door.open().await?;
         }
@@ -215,11 +215,11 @@ fn standing(entry: &Entry, address: SocketAddr) -> String {
 pub(super) struct OnlyFiles(pub(super) Arc<Catalog>);
 
 impl Look for OnlyFiles {
-    fn exists<'a>(&'a self, _id: &'a ObjectId) -> BoxFuture<'a, Result<bool, String>> {
-        Box::pin(std::future::ready(Ok(!self.0.is_complete())))
+    fn exists<'a>(&'a self, id: &'a ObjectId) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(std::future::ready(Ok(!self.0.is_complete(&id.namespace))))
     }
 
-    fn any_shared<'a>(&'a self, _namespace: &'a str) -> BoxFuture<'a, Result<bool, String>> {
-        Box::pin(std::future::ready(Ok(!self.0.is_complete())))
+    fn any_shared<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<bool, String>> {
+        Box::pin(std::future::ready(Ok(!self.0.is_complete(namespace))))
     }
 }

@@ -143,6 +143,7 @@ fn is_stuck(report: &Report) -> bool {
 fn trouble(report: &Report) -> Option<String> {
     let texts: Vec<&str> = match &report.turn {
         Turn::Paused => return Some("paused".to_owned()),
+        Turn::Broken => return Some("a bug ended the work on it".to_owned()),
         Turn::Failed(failure) => vec![&failure.text],
         Turn::Polled(poll) => poll
             .triggers
@@ -192,6 +193,7 @@ fn standing(id: &ObjectId, report: &Report) -> Standing {
                 .join("; "),
         ),
         Turn::Paused => (None, "paused".to_owned()),
+        Turn::Broken => (None, "a bug ended the work on it".to_owned()),
         Turn::Accepted => (None, "not read yet".to_owned()),
     };
     Standing {

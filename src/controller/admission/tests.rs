@@ -1,11 +1,11 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Mutex;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -225,9 +225,23 @@ fn job(event_job: &str, number: i64, gate: Option<Gate>, ended: bool) -> Deliver
     }
 }
 
+/// The lead, given and taken by a test.
+struct Switch(watch::Sender<bool>);
+
+impl Lead for Switch {
+    fn is_held(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    fn changed(&self, known: bool) -> BoxFuture<'_, ()> {
+        let mut held = self.0.subscribe();
+        Box::pin(async move { drop(held.wait_for(|held| *held != known).await) })
+    }
+}
+
 struct Bench {
     launcher: Arc<Fake>,
-    leads: Arc<std::sync::atomic::AtomicBool>,
+    leads: Arc<Switch>,
     tasks: JoinSet<()>,
 }
 
@@ -244,9 +258,8 @@ impl Bench {
             catalog.set(id, Listed::Valid(entry));
         }
         let launcher = Arc::new(Fake::default());
-        let leads = Arc::new(std::sync::atomic::AtomicBool::new(leads));
+        let leads = Arc::new(Switch(watch::Sender::new(leads)));
         let mut tasks = JoinSet::new();
-        let is_leader = leads.clone();
         let ports = Ports {
             jobs: launcher.clone(),
             gates: launcher.clone(),
@@ -254,13 +267,8 @@ impl Bench {
             holder: "us".to_owned(),
             grace: Duration::from_mins(1),
         };
-        tasks.spawn(run(
-            ports,
-            catalog,
-            move || is_leader.load(std::sync::atomic::Ordering::Relaxed),
-            |_| {},
-            CancellationToken::new(),
-        ));
+        let lead = leads.clone();
+        tasks.spawn(run(ports, catalog, lead, CancellationToken::new()));
         Self {
             launcher,
             leads,
@@ -296,9 +304,7 @@ async fn who_does_not_lead_does_nothing_and_begins_with_all_when_it_does() {
     bench.launcher.put(job("a", 1, None, true));
     bench.pass(60 * SECOND).await;
     assert!(bench.launcher.state().keys.is_empty());
-    bench
-        .leads
-        .store(true, std::sync::atomic::Ordering::Relaxed);
+    bench.leads.0.send_replace(true);
     bench.pass(30 * SECOND).await;
     assert_eq!(bench.launcher.state().keys.len(), 1);
 }

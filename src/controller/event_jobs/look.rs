@@ -72,7 +72,10 @@ impl Look for Looker {
             };
             let list: Value = answer.json().map_err(|error| error.detail)?;
             let mut items = list["items"].as_array().into_iter().flatten();
-            Ok(items.any(|item| item["spec"]["source"]["webhook"]["shared"] == true))
+            Ok(items.any(|item| {
+                item["spec"]["source"]["webhook"]["shared"] == true
+                    && item["metadata"].get("deletionTimestamp").is_none()
+            }))
         })
     }
 }

@@ -40,7 +40,7 @@ impl Metrics {
     }
 
     /// Shows an EventJob's numbers.
-    pub(super) fn show(&self, event_job: &ObjectId, active: usize, waiting: usize) {
+    pub(in crate::controller) fn show(&self, event_job: &ObjectId, active: usize, waiting: usize) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let labels = labels(event_job);
         self.active.get_or_create(&labels).set(number(active));
@@ -49,18 +49,10 @@ impl Metrics {
     }
 
     /// Series go when their object goes.
-    pub(super) fn forget(&self, event_job: &ObjectId) {
+    pub(in crate::controller) fn forget(&self, event_job: &ObjectId) {
         if self.lock().remove(event_job) {
             self.active.remove(&labels(event_job));
             self.waiting.remove(&labels(event_job));
-        }
-    }
-
-    /// Somebody else leads, and shows them.
-    pub(super) fn forget_all(&self) {
-        let shown: Vec<ObjectId> = self.lock().iter().cloned().collect();
-        for event_job in shown {
-            self.forget(&event_job);
         }
     }
 

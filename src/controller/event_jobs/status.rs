@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::journal::Latest;
+use super::outcomes::Latest;
 use crate::launch::Outcome;
 use crate::launch::delivered::Gate;
 use crate::launch::event_launcher::DeliveredJob;
@@ -19,6 +19,8 @@ pub struct Facts {
     pub generation: i64,
     /// Whether it takes events.
     pub standing: Standing,
+    /// The generation whose template the API server has taken in a dry run, when that is the one that takes events.
+    pub proof: Option<i64>,
     /// `spec.suspend`.
     pub suspended: bool,
     /// Its Jobs; `None` when they have not been seen.
@@ -38,6 +40,18 @@ pub enum Standing {
     Invalid(Vec<Fault>),
     /// Not now, and why.
     NotReady(String),
+    /// A bug ended the work on it.
+    Broken(&'static str),
+}
+
+/// Whether a status says that this program has proved this generation.
+pub fn is_proved(status: &Value, generation: i64) -> bool {
+    status["proof"] == proof(generation)
+}
+
+/// Another version of this program may make another Job of the same template.
+fn proof(generation: i64) -> Value {
+    json!({"generation": generation, "version": env!("CARGO_PKG_VERSION")})
 }
 
 /// The status, with what `before` says where nothing is known.
@@ -57,6 +71,9 @@ pub fn wanted(id: &ObjectId, before: &Value, facts: &Facts) -> Value {
         if let Some(value) = before.get(field) {
             status[field] = value.clone();
         }
+    }
+    if let Some(generation) = facts.proof {
+        status["proof"] = proof(generation);
     }
     if let Some(jobs) = &facts.jobs {
         jobs_in(&mut status, jobs);
@@ -131,6 +148,7 @@ fn conditions(before: &Value, facts: &Facts) -> Value {
             (false, "Invalid", texts.join("; "))
         }
         Standing::NotReady(why) => (false, "NotReady", why.clone()),
+        Standing::Broken(why) => (false, "InternalError", (*why).to_owned()),
     };
     let trouble = facts
         .latest

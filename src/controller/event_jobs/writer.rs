@@ -43,7 +43,7 @@ impl Writer {
     }
 
     /// Brings the object's status up to date. Whether it is.
-    pub(super) async fn write(&self, object: &Identity, facts: &Facts) -> bool {
+    pub(in crate::controller) async fn write(&self, object: &Identity, facts: &Facts) -> bool {
         let mut written = self
             .written()
             .get(&object.uid)
@@ -82,7 +82,12 @@ impl Writer {
     }
 
     /// Makes an Event about the object.
-    pub(super) async fn announce(&self, object: &Identity, note: &Note, now: Timestamp) {
+    pub(in crate::controller) async fn announce(
+        &self,
+        object: &Identity,
+        note: &Note,
+        now: Timestamp,
+    ) {
         let regarding = Regarding {
             api_version: "slipway.dev/v1alpha1",
             kind: "EventJob",
@@ -93,7 +98,7 @@ impl Writer {
     }
 
     /// Drops what is kept for an object that is gone.
-    pub(super) fn forget(&self, object: &Identity) {
+    pub(in crate::controller) fn forget(&self, object: &Identity) {
         self.written().remove(&object.uid);
     }
 

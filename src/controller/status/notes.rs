@@ -41,7 +41,7 @@ impl Notes {
         let mut notes = Self::default();
         notes.compare(&Conditions::of(previous), &Conditions::of(wanted));
         match &report.turn {
-            Turn::Accepted | Turn::Paused => {}
+            Turn::Accepted | Turn::Paused | Turn::Broken => {}
             Turn::Invalid(faults) => {
                 let text = texts(faults);
                 notes.trouble("ScaledJobCheckFailed", &text.clone(), text);

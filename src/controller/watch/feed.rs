@@ -71,7 +71,10 @@ impl Feed {
         changes: &mut Vec<Change>,
     ) {
         let id = id_of(&object.metadata);
-        if self.is_ours(&object.metadata) {
+        if object.metadata.deletion_timestamp.is_some() && self.is_ours(&object.metadata) {
+            ours.insert(id.clone());
+            changes.push(Change::Deleting { id, api: self.api });
+        } else if self.is_ours(&object.metadata) {
             object.metadata.managed_fields = None;
             // A list's items carry no type of their own.
             let resource = self.resource();
@@ -99,6 +102,12 @@ impl Feed {
 
     pub(super) fn removed(&self, id: ObjectId) -> Change {
         Change::Removed { id, api: self.api }
+    }
+
+    /// Whether the error means that there are no objects here for us: who wants nothing of KEDA's need not have
+    /// its CRDs, nor grant anything on them.
+    pub(super) fn has_none(&self, error: &watcher::Error) -> bool {
+        self.api == Api::Keda && (is_not_found(error) || is_forbidden(error))
     }
 
     /// A CRD of ours is about to be applied, one of KEDA's may never be.
@@ -155,7 +164,6 @@ impl Health {
         }
         let was_failing = std::mem::replace(&mut self.failing, true);
         if feed.api == Api::Keda && is_forbidden(error) {
-            // Who wants nothing of KEDA's grants nothing on it.
             if !was_failing {
                 info!(
                     "no rights on {resource}.{group} in {place}: none of KEDA's are managed in place"
@@ -189,7 +197,7 @@ fn code(error: &watcher::Error) -> Option<u16> {
     }
 }
 
-fn id_of(metadata: &ObjectMeta) -> ObjectId {
+pub(super) fn id_of(metadata: &ObjectMeta) -> ObjectId {
     ObjectId::new(
         metadata.namespace.clone().unwrap_or_default(),
         metadata.name.clone().unwrap_or_default(),

@@ -1,9 +1,13 @@
 //! From a request to an answer on the wire: which path is meant, and what every answer carries.
 
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use tracing::error;
 
 use super::body::RequestBody;
 use super::progress::Progress;
@@ -40,7 +44,13 @@ pub(super) async fn answer<D: Door>(
                 name: target.name.as_deref(),
                 headers: &head.headers,
             };
-            shared.door.answer(request, &mut body).await
+            let answer = AssertUnwindSafe(shared.door.answer(request, &mut body));
+            answer.catch_unwind().await.unwrap_or_else(|_| {
+                // What it panicked with stands in the log. Nothing of the request does.
+                error!("a bug ended a request to /events/{}", target.namespace);
+                shared.door.turned_away(503);
+                Answer::error(Reason::Unavailable, "an internal error")
+            })
         }
         Err(answer) => {
             shared.door.turned_away(answer.status());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use super::{cluster, scaled_job, slipway};
@@ -160,5 +160,38 @@ async fn an_object_made_anew_while_the_watch_was_away_begins_its_rounds_at_one()
     cluster.await_jobs(1).await;
     let status = cluster.status("orders").await;
     assert_eq!(status["round"]["number"], 1, "{status}");
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn foreground_deletion_ends_while_there_is_a_backlog() {
+    let cluster = cluster("foreground").await;
+    let queue = Queue::new("foreground").await;
+    queue.send(200).await;
+    let proxy = ApiProxy::start().await;
+    let kubeconfig = super::faults::File::new(&cluster, &proxy.kubeconfig());
+    let changes = json!({"spec": {"maxReplicaCount": 3}});
+    cluster
+        .create(scaled_job("going", &queue.url, &changes))
+        .await;
+    let _slipway = Slipway::run(kubeconfig.path(), &cluster.namespace, &[], &[]).await;
+    cluster.await_jobs_of("going", 3).await;
+    let foreground = DeleteParams::foreground();
+    cluster
+        .scaled_jobs()
+        .delete("going", &foreground)
+        .await
+        .unwrap();
+    await_until(
+        "it is gone with its Jobs",
+        Duration::from_secs(30),
+        async || {
+            let is_gone = cluster.scaled_jobs().get_opt("going").await.ok()?.is_none();
+            (is_gone && cluster.jobs().await.is_empty()).then_some(())
+        },
+    )
+    .await;
+    // The garbage collector deleted Jobs one by one, and none was replaced.
+    assert_eq!(proxy.calls("POST", "/jobs"), 3);
     cluster.remove().await;
 }

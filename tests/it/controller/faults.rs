@@ -18,16 +18,16 @@ use crate::support::queue::Queue;
 use crate::support::servers;
 
 /// A kubeconfig on disk for as long as a test runs.
-pub(super) struct File(PathBuf);
+pub(crate) struct File(PathBuf);
 
 impl File {
-    pub(super) fn new(cluster: &Cluster, kubeconfig: &str) -> Self {
+    pub(crate) fn new(cluster: &Cluster, kubeconfig: &str) -> Self {
         let path = std::env::temp_dir().join(format!("{}.kubeconfig", cluster.namespace));
         std::fs::write(&path, kubeconfig).unwrap();
         Self(path)
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.0.to_str().unwrap()
     }
 }

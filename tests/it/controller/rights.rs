@@ -241,7 +241,8 @@ async fn check(verb: &str, resource: &str, place: Where) {
     cluster
         .create(scaled_job("orders", &queue.url, &demanding()))
         .await;
-    let slipway = slipway(&cluster).await;
+    let kubeconfig = servers::named("KUBECONFIG_LIMITED");
+    let slipway = Slipway::start(&kubeconfig, &cluster.namespace, &[], &[]);
     let words = format!("cannot {verb} resource \"{resource}\"");
     let what = format!("{words} is said");
     await_until(&what, Duration::from_secs(30), async || {
@@ -255,6 +256,13 @@ async fn check(verb: &str, resource: &str, place: Where) {
         said.contains(&words).then_some(())
     })
     .await;
+    if (verb, resource) == ("list", "scaledjobs") {
+        let ready = slipway.get("/readyz").await.unwrap();
+        assert!(
+            ready.starts_with("not ready"),
+            "what cannot be listed is not known: {ready}"
+        );
+    }
     cluster.remove().await;
 }
 

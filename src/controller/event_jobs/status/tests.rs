@@ -31,6 +31,7 @@ fn facts() -> Facts {
     Facts {
         generation: 3,
         standing: Standing::Ready,
+        proof: None,
         suspended: false,
         jobs: Some(Vec::new()),
         latest: None,

@@ -178,6 +178,7 @@ impl World {
         let (documents, misread) = document::read(secret);
         assert!(misread.is_empty());
         let (catalog, kept) = (Arc::new(Catalog::default()), Arc::new(kept));
+        catalog.complete(None);
         let launcher = Arc::new(Once::default());
         let lookup = Arc::new(Files::new(&documents));
         let webhook = Webhook::new(

@@ -1,12 +1,13 @@
 //! What became of events lately, by EventJob: for statuses and Events.
 //!
-//! Holds one line for each EventJob, however many events come.
+//! Each replica tells of what it did itself. Holds one line for each EventJob, however many events come.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use crate::controller::announce::Note;
 use crate::cycle::delivery::{Error, Outcome};
@@ -21,20 +22,16 @@ const TROUBLE_QUIET: Duration = Duration::from_mins(5);
 
 /// What became of events.
 #[derive(Debug)]
-pub struct Journal {
+pub struct Outcomes {
     clock: fn() -> Timestamp,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    lines: HashMap<ObjectId, Line>,
-    touched: BTreeSet<ObjectId>,
+    lines: Mutex<HashMap<ObjectId, Line>>,
 }
 
 /// What is known of the events of one EventJob.
 #[derive(Debug, Clone, Default)]
 struct Line {
+    /// Told when something about the EventJob may be new.
+    news: Arc<Notify>,
     latest: Option<Latest>,
     /// Why the last launch did not come about; none since one did.
     trouble: Option<Trouble>,
@@ -70,56 +67,55 @@ pub struct Trouble {
     pub text: String,
 }
 
-impl Journal {
+impl Outcomes {
     /// An empty one.
     pub fn new(clock: fn() -> Timestamp) -> Self {
         Self {
             clock,
-            state: Mutex::default(),
+            lines: Mutex::default(),
         }
     }
 
-    /// Something about an EventJob may be new.
-    pub fn touch(&self, event_job: &ObjectId) {
-        self.lock().touched.insert(event_job.clone());
-    }
-
-    /// EventJobs that something may be new about since the last call.
-    pub fn touched(&self) -> BTreeSet<ObjectId> {
-        std::mem::take(&mut self.lock().touched)
+    /// Begins to listen to the events of an EventJob. Told when something about it may be new.
+    pub(in crate::controller) fn of(&self, event_job: &ObjectId) -> Arc<Notify> {
+        let mut lines = self.lock();
+        let line = lines.entry(event_job.clone()).or_default();
+        Arc::clone(&line.news)
     }
 
     /// What became of an EventJob's last event here.
-    pub fn latest(&self, event_job: &ObjectId) -> Option<Latest> {
-        let state = self.lock();
-        let line = state.lines.get(event_job)?;
+    pub(in crate::controller) fn latest(&self, event_job: &ObjectId) -> Option<Latest> {
+        let lines = self.lock();
+        let line = lines.get(event_job)?;
         let mut latest = line.latest.clone()?;
         latest.trouble.clone_from(&line.trouble);
         Some(latest)
     }
 
     /// Drops what is kept for an EventJob that is gone.
-    pub fn forget(&self, event_job: &ObjectId) {
-        let mut state = self.lock();
-        state.lines.remove(event_job);
-        state.touched.remove(event_job);
+    pub(super) fn forget(&self, event_job: &ObjectId) {
+        self.lock().remove(event_job);
     }
 
     /// What is worth an Event now; taken as told. Asks to be looked at again while something is held back.
-    pub(super) fn take_news(&self, event_job: &ObjectId, now: Timestamp) -> Vec<Note> {
-        let mut state = self.lock();
-        let Some(line) = state.lines.get_mut(event_job) else {
+    pub(in crate::controller) fn take_news(
+        &self,
+        event_job: &ObjectId,
+        now: Timestamp,
+    ) -> Vec<Note> {
+        let mut lines = self.lock();
+        let Some(line) = lines.get_mut(event_job) else {
             return Vec::new();
         };
         let notes = line.take_news(now);
         if line.created > 0 {
-            state.touched.insert(event_job.clone());
+            line.news.notify_one();
         }
         notes
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectId, Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -220,12 +216,13 @@ impl Trouble {
     }
 }
 
-impl Record for Journal {
+impl Record for Outcomes {
     fn told(&self, event_job: &ObjectId, outcome: &Result<Outcome, Error>) {
         let now = (self.clock)();
-        let mut state = self.lock();
-        let line = state.lines.entry(event_job.clone()).or_default();
-        line.told(outcome, now);
-        state.touched.insert(event_job.clone());
+        // One that nobody looks after is gone.
+        if let Some(line) = self.lock().get_mut(event_job) {
+            line.told(outcome, now);
+            line.news.notify_one();
+        }
     }
 }

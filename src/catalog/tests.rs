@@ -1,0 +1,83 @@
+use serde_json::json;
+
+use super::*;
+use crate::resource::event_job;
+
+fn event_job(name: &str, shared: bool, pattern: bool) -> Arc<EventJob> {
+    let mut object = json!({
+        "apiVersion": "slipway.dev/v1alpha1",
+        "kind": "EventJob",
+        "metadata": {"namespace": "n", "name": name, "uid": name, "generation": 1},
+        "spec": {
+            "source": {"webhook": {"shared": shared, "auth": [{"none": {}}]}},
+            "jobTemplate": {"spec": {"template": {"spec": {
+                "restartPolicy": "Never",
+                "containers": [{"name": "main", "image": "example.com/worker:1"}],
+            }}}},
+        },
+    });
+    if pattern {
+        object["spec"]["pattern"] = json!({"source": ["billing"]});
+    }
+    Arc::new(event_job::parse(&object).unwrap())
+}
+
+fn set(catalog: &Catalog, event_job: &Arc<EventJob>, not_ready: Option<&str>) {
+    let entry = Entry {
+        event_job: Arc::clone(event_job),
+        not_ready: not_ready.map(str::to_owned),
+    };
+    catalog.set(event_job.id.clone(), Listed::Valid(entry));
+}
+
+#[tokio::test]
+async fn proving_an_object_compiles_no_pattern_anew() {
+    let catalog = Catalog::default();
+    let (a, b) = (event_job("a", true, true), event_job("b", true, false));
+    set(&catalog, &a, Some("its template is being proved"));
+    set(&catalog, &b, None);
+    let before = catalog.shared("n").await.unwrap();
+    assert!(before.every.iter().eq([&b.id]));
+    set(&catalog, &a, None);
+    let proved = catalog.shared("n").await.unwrap();
+    assert!(proved.entries[&a.id].not_ready.is_none());
+    assert!(Arc::ptr_eq(&before.matcher, &proved.matcher));
+    // What is not shared is no business of the shared door.
+    set(&catalog, &event_job("c", false, true), None);
+    assert!(Arc::ptr_eq(&proved, &catalog.shared("n").await.unwrap()));
+    set(&catalog, &event_job("a", true, true), None);
+    let edited = catalog.shared("n").await.unwrap();
+    assert!(!Arc::ptr_eq(&edited.matcher, &proved.matcher));
+}
+
+#[tokio::test]
+async fn the_shared_door_leaves_out_what_is_being_deleted() {
+    let catalog = Catalog::default();
+    let (a, b) = (event_job("a", true, true), event_job("b", true, false));
+    set(&catalog, &a, None);
+    set(&catalog, &b, None);
+    catalog.set(b.id.clone(), Listed::Deleting);
+    assert!(
+        catalog
+            .shared("n")
+            .await
+            .unwrap()
+            .entries
+            .keys()
+            .eq([&a.id])
+    );
+    assert!(catalog.all().iter().eq([&a.id]));
+    catalog.remove(&a.id);
+    assert!(catalog.shared("n").await.is_none());
+    catalog.remove(&b.id);
+    assert!(catalog.get(&b.id).is_none());
+}
+
+#[test]
+fn a_namespace_is_complete_on_its_own() {
+    let catalog = Catalog::default();
+    catalog.complete(Some("n"));
+    assert!(catalog.is_complete("n") && !catalog.is_complete("m"));
+    catalog.complete(None);
+    assert!(catalog.is_complete("m"));
+}

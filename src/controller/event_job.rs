@@ -1,0 +1,81 @@
+//! The task of one EventJob: its template is proved, events find it, its Jobs are looked after, its status is written.
+//!
+//! The three go on beside each other, each at its own pace (`proving`, `admission`, `telling`): a dry run that hangs
+//! holds up no Job that waits for its turn.
+
+use std::sync::Arc;
+
+use futures::future::join3;
+use tokio::sync::Notify;
+
+use super::admission::Passes;
+use super::event_jobs::status::{Facts, Standing};
+use super::event_jobs::{DesiredEventJob, EventJobs};
+use super::status::INTERNAL_ERROR;
+use super::workers::ObjectTask;
+use crate::catalog::{Entry, Listed};
+use crate::resource::event_job::EventJob;
+
+mod proving;
+mod telling;
+
+/// Looks after an EventJob until it is removed, or until everything stops. Calls under way are dropped then: names and
+/// versions make that safe.
+pub(super) async fn run(event_jobs: EventJobs, task: ObjectTask<DesiredEventJob>) {
+    let id = task.object.borrow().identity.id.clone();
+    // Something about it may be new.
+    let news: Arc<Notify> = event_jobs.outcomes.of(&id);
+    let passes = Passes {
+        ports: &event_jobs.ports,
+        catalog: &event_jobs.catalog,
+        lead: &*event_jobs.lead,
+        event_job: &id,
+        jobs_changed: &task.jobs_changed,
+        news: &news,
+        objects: &task.objects,
+    };
+    let work = join3(
+        Box::pin(proving::run(&event_jobs, &task, &news)),
+        Box::pin(passes.run()),
+        Box::pin(telling::run(&event_jobs, &task, &news)),
+    );
+    tokio::select! {
+        biased;
+        () = task.removed.cancelled() => {}
+        () = task.stop.cancelled() => {}
+        _ = work => {}
+    }
+}
+
+/// Takes no events for an EventJob whose task ended by a bug, and says so in its status.
+pub(super) async fn panicked(event_jobs: &EventJobs, desired: &DesiredEventJob) {
+    let id = &desired.identity.id;
+    event_jobs.startup.known(id);
+    let Ok(event_job) = &desired.event_job else {
+        return;
+    };
+    serve(event_jobs, event_job, Some("an internal error".to_owned()));
+    if !event_jobs.lead.is_held() {
+        return;
+    }
+    let facts = Facts {
+        generation: desired.identity.generation,
+        standing: Standing::Broken(INTERNAL_ERROR),
+        proof: None,
+        suspended: event_job.suspend,
+        jobs: None,
+        latest: None,
+        now: (event_jobs.clock)(),
+    };
+    event_jobs.writer.write(&desired.identity, &facts).await;
+}
+
+/// Lets events find this version, as one that takes them or as one that does not.
+fn serve(event_jobs: &EventJobs, event_job: &Arc<EventJob>, not_ready: Option<String>) {
+    let entry = Entry {
+        event_job: Arc::clone(event_job),
+        not_ready,
+    };
+    let id = event_job.id.clone();
+    event_jobs.catalog.set(id, Listed::Valid(entry));
+}

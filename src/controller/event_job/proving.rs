@@ -1,0 +1,145 @@
+//! Whether the API server takes an EventJob's template: events find the EventJob when it does.
+//!
+//! An edit takes over when it is proved; until then events find what was there before. A proof stands in the status,
+//! so that a restart serves at once and proves again behind it. A proof that is wrong costs a 503, never a 4xx.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::serve;
+use crate::catalog::{Entry, Listed};
+use crate::controller::event_jobs::status::is_proved;
+use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
+use crate::controller::requeue::{Requeue, spread};
+use crate::controller::workers::ObjectTask;
+use crate::resource::event_job::EventJob;
+
+/// A proof that could not be had is asked for again after this; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// A template that was refused may be taken later: a quota, an admission webhook, a RuntimeClass.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// What a status says was proved is proved again this long after a start, so that the start is over.
+const PROVED_AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// The proofs of many are spread over this much more.
+const PROVED_AGAIN_WITHIN: Duration = Duration::from_mins(10);
+
+/// Proves each version of the object, for ever.
+pub(super) async fn run(
+    event_jobs: &EventJobs,
+    task: &ObjectTask<DesiredEventJob>,
+    news: &Arc<Notify>,
+) {
+    let mut object = task.object.clone();
+    loop {
+        let desired = object.borrow_and_update().clone();
+        let id = &desired.identity.id;
+        match &desired.event_job {
+            Err(faults) => {
+                let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                warn!("EventJob {id} is not valid: {}", texts.join("; "));
+                event_jobs.catalog.set(id.clone(), Listed::Invalid);
+                event_jobs.startup.known(id);
+                news.notify_one();
+            }
+            Ok(event_job) => {
+                let proving = Proving {
+                    event_jobs,
+                    event_job,
+                    news,
+                };
+                let objects = task.objects.load(Ordering::Relaxed);
+                tokio::select! {
+                    () = proving.prove(&desired.identity.status, objects) => {}
+                    changed = object.changed() => match changed {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    },
+                }
+            }
+        }
+        if object.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The proof of one version.
+struct Proving<'a> {
+    event_jobs: &'a EventJobs,
+    event_job: &'a Arc<EventJob>,
+    news: &'a Notify,
+}
+
+impl Proving<'_> {
+    /// Asks until the template is proved. It may be refused now and taken later.
+    async fn prove(&self, status: &Value, objects: usize) {
+        let id = &self.event_job.id;
+        let mut requeue = Requeue::default();
+        if is_proved(status, self.event_job.generation) && self.served().is_none() {
+            self.serve(None);
+            self.event_jobs.startup.known(id);
+            let delay =
+                PROVED_AGAIN_AFTER + spread(&self.event_job.uid, objects, PROVED_AGAIN_WITHIN);
+            requeue.at(Instant::now() + delay);
+            requeue.wait().await;
+        } else if self.served().is_none() {
+            self.serve(Some("its template is being proved".to_owned()));
+        }
+        loop {
+            match self.event_jobs.launcher.prove(self.event_job).await {
+                Ok(()) => {
+                    if !self.is_served() {
+                        info!("EventJob {id} takes events");
+                    }
+                    self.serve(None);
+                    self.event_jobs.startup.known(id);
+                    return;
+                }
+                Err(error) => {
+                    if requeue.failures() == 0 {
+                        warn!(
+                            error = &error as &dyn std::error::Error,
+                            reason = error.reason(),
+                            "the template of EventJob {id} is not proved"
+                        );
+                    }
+                    // A passing trouble takes nothing from those who are served.
+                    let takes_events = self.served().is_some_and(|entry| entry.not_ready.is_none());
+                    if !error.is_transient() || !takes_events {
+                        self.serve(Some(error.to_string()));
+                    }
+                    self.event_jobs.startup.known(id);
+                }
+            }
+            requeue.back_off(FIRST_PAUSE, LONGEST_PAUSE);
+            requeue.wait().await;
+        }
+    }
+
+    fn serve(&self, not_ready: Option<String>) {
+        serve(self.event_jobs, self.event_job, not_ready);
+        self.news.notify_one();
+    }
+
+    /// What events find now, of this object: this version or one before.
+    fn served(&self) -> Option<Entry> {
+        match self.event_jobs.catalog.get(&self.event_job.id) {
+            Some(Listed::Valid(entry)) if entry.event_job.uid == self.event_job.uid => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// Whether events find this version, and are taken.
+    fn is_served(&self) -> bool {
+        let is_this = |entry: Entry| {
+            entry.not_ready.is_none() && entry.event_job.generation == self.event_job.generation
+        };
+        self.served().is_some_and(is_this)
+    }
+}

@@ -1,0 +1,146 @@
+//! What the owner of an EventJob is told: its status, by the leader; Kubernetes Events, by each replica of what it did.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+use crate::catalog::Listed;
+use crate::controller::announce::Note;
+use crate::controller::event_jobs::status::{self, Facts, Standing};
+use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
+use crate::controller::requeue::{Requeue, jitter};
+use crate::controller::workers::ObjectTask;
+use crate::launch::delivered::Gate;
+use crate::launch::event_launcher::DeliveredJob;
+
+/// A status is written at most this often.
+const PACE: Duration = Duration::from_secs(1);
+/// A status that could not be written is written again after this; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// Tells what is new, for ever.
+pub(super) async fn run(
+    event_jobs: &EventJobs,
+    task: &ObjectTask<DesiredEventJob>,
+    news: &Arc<Notify>,
+) {
+    let mut telling = Telling {
+        event_jobs,
+        task,
+        dropped: None,
+    };
+    let mut requeue = Requeue::default();
+    let mut led = false;
+    loop {
+        let leads = event_jobs.lead.is_held();
+        if std::mem::replace(&mut led, leads) && !leads {
+            telling.stand_by();
+        }
+        tokio::select! {
+            () = news.notified() => {}
+            () = requeue.wait() => {}
+            // Whoever leads now tells after its first pass over the Jobs.
+            () = event_jobs.lead.changed(leads) => continue,
+        }
+        requeue.forget();
+        if !telling.tell(leads).await {
+            requeue.back_off(FIRST_PAUSE, LONGEST_PAUSE);
+        }
+        tokio::time::sleep(jitter(PACE)).await;
+    }
+}
+
+struct Telling<'a> {
+    event_jobs: &'a EventJobs,
+    task: &'a ObjectTask<DesiredEventJob>,
+    /// Dropped Jobs that were told of, by name; `None` before the first look.
+    dropped: Option<BTreeSet<String>>,
+}
+
+impl Telling<'_> {
+    /// Another process writes the status: what this one wrote is forgotten.
+    fn stand_by(&mut self) {
+        let identity = self.task.object.borrow().identity.clone();
+        self.dropped = None;
+        self.event_jobs.metrics.forget(&identity.id);
+        self.event_jobs.writer.forget(&identity);
+    }
+
+    /// Tells what is new. Whether the status is up to date.
+    async fn tell(&mut self, leads: bool) -> bool {
+        let desired = self.task.object.borrow().clone();
+        let id = &desired.identity.id;
+        let now = (self.event_jobs.clock)();
+        let mut notes = self.event_jobs.outcomes.take_news(id, now);
+        let mut is_written = true;
+        if leads && let Some(facts) = self.facts(&desired, now) {
+            is_written = self
+                .event_jobs
+                .writer
+                .write(&desired.identity, &facts)
+                .await;
+            if let Some(jobs) = &facts.jobs {
+                let (active, waiting) = status::counts(jobs);
+                self.event_jobs.metrics.show(id, active, waiting);
+                notes.extend(self.newly_dropped(jobs));
+            }
+        }
+        for note in notes {
+            self.event_jobs
+                .writer
+                .announce(&desired.identity, &note, now)
+                .await;
+        }
+        is_written
+    }
+
+    fn facts(&self, desired: &DesiredEventJob, now: Timestamp) -> Option<Facts> {
+        let id = &desired.identity.id;
+        let (standing, proof) = match (&desired.event_job, self.event_jobs.catalog.get(id)) {
+            (Err(faults), _) => (Standing::Invalid(faults.clone()), None),
+            (Ok(_), Some(Listed::Valid(entry))) => match entry.not_ready {
+                Some(why) => (Standing::NotReady(why), None),
+                None => (Standing::Ready, Some(entry.event_job.generation)),
+            },
+            (Ok(_), _) => return None,
+        };
+        Some(Facts {
+            generation: desired.identity.generation,
+            standing,
+            proof,
+            suspended: desired.event_job.as_ref().is_ok_and(|job| job.suspend),
+            jobs: self.event_jobs.ports.jobs.seen(id).ok(),
+            latest: self.event_jobs.outcomes.latest(id),
+            now,
+        })
+    }
+
+    /// What there is to tell of Jobs that were dropped since the last look.
+    fn newly_dropped(&mut self, jobs: &[DeliveredJob]) -> Option<Note> {
+        let is_dropped = |job: &&DeliveredJob| job.gate == Some(Gate::Dropped);
+        let now: BTreeSet<String> = jobs
+            .iter()
+            .filter(is_dropped)
+            .map(|job| job.id.name.clone())
+            .collect();
+        let before = self.dropped.replace(now.clone())?;
+        let mut new = now.difference(&before);
+        let first = new.next()?;
+        let more = match new.count() {
+            0 => String::new(),
+            count => format!(" and {count} more"),
+        };
+        Some(Note {
+            kind: "Normal",
+            reason: "JobAlreadyActive",
+            text: format!(
+                "Not running job {first}{more}: others have their place, by concurrencyPolicy"
+            ),
+        })
+    }
+}

@@ -1,0 +1,239 @@
+//! A task for each object of one kind: begun when it appears, told of its changes, ended when it goes.
+//!
+//! What one of them does, or fails to do, disturbs no other. A panic in one is a bug that its own object shows; it is
+//! tried again when the object changes, or after a while. What a task does is left to a [`Reconciler`].
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::{Notify, watch as latest};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, error, info_span};
+
+use super::Identity;
+use super::metrics::Panics;
+use crate::resource::{Api, ObjectId};
+
+/// A task that panicked is begun again after this, if its object does not change before.
+const AFTER_A_PANIC: Duration = Duration::from_mins(10);
+
+/// Which object: two of one name may come through two APIs.
+pub(super) type ObjectKey = (ObjectId, Api);
+
+/// What is done about the objects of one kind.
+pub(super) trait Reconciler: Clone + Send + Sync + 'static {
+    /// An object, valid or not.
+    type Object: Clone + Send + Sync + 'static;
+
+    /// Whose object it is.
+    fn identity(object: &Self::Object) -> &Arc<Identity>;
+
+    /// Whether two readings of one object ask for the same: a status does not count.
+    fn asks_the_same(left: &Self::Object, right: &Self::Object) -> bool;
+
+    /// Looks after an object until it is removed, or until everything stops.
+    fn run(&self, task: ObjectTask<Self::Object>) -> BoxFuture<'static, ()>;
+
+    /// Shows on an object that its task ended by a bug.
+    fn panicked<'a>(&'a self, object: &'a Self::Object) -> BoxFuture<'a, ()>;
+
+    /// Drops what is kept for an object whose task has ended because it went, or began to.
+    fn forget(&self, object: &Self::Object);
+
+    /// What is left of a name whose task has ended: an object that is being deleted, or none.
+    fn is_left(&self, _id: &ObjectId, _is_deleting: bool) {}
+}
+
+/// What a task knows of its object.
+#[derive(Clone)]
+pub(super) struct ObjectTask<Object> {
+    /// The object as it was last read. Changes when it asks for something else.
+    pub(super) object: latest::Receiver<Object>,
+    /// Something happened to its Jobs.
+    pub(super) jobs_changed: Arc<Notify>,
+    /// It is gone, or being deleted.
+    pub(super) removed: CancellationToken,
+    /// Everything stops.
+    pub(super) stop: CancellationToken,
+    /// How many objects of its kind there are.
+    pub(super) objects: Arc<AtomicUsize>,
+}
+
+/// The tasks of one kind of object.
+pub(super) struct Workers<R: Reconciler> {
+    reconciler: R,
+    panics: Panics,
+    stop: CancellationToken,
+    tasks: JoinSet<ObjectKey>,
+    handles: HashMap<ObjectKey, Handle<R::Object>>,
+    objects: Arc<AtomicUsize>,
+}
+
+/// How an object's task is reached.
+struct Handle<Object> {
+    object: latest::Sender<Object>,
+    jobs_changed: Arc<Notify>,
+    removed: CancellationToken,
+    is_deleting: bool,
+    /// Another object of the same name, to begin when this one's task has ended.
+    successor: Option<Object>,
+}
+
+impl<R: Reconciler> Workers<R> {
+    pub(super) fn new(reconciler: R, panics: Panics, stop: CancellationToken) -> Self {
+        Self {
+            reconciler,
+            panics,
+            stop,
+            tasks: JoinSet::new(),
+            handles: HashMap::new(),
+            objects: Arc::default(),
+        }
+    }
+
+    /// Takes note of an object: a new one has a task from now on, a known one's task is told.
+    pub(super) fn apply(&mut self, object: R::Object) {
+        let identity = R::identity(&object);
+        let key = (identity.id.clone(), identity.api);
+        let Some(handle) = self.handles.get_mut(&key) else {
+            self.begin(key, object);
+            return;
+        };
+        // Deleted and made again, whether the deletion was seen or not: nothing of the old one holds for it.
+        let is_another = R::identity(&handle.object.borrow()).uid != identity.uid;
+        if is_another || handle.removed.is_cancelled() {
+            handle.removed.cancel();
+            handle.successor = Some(object);
+            return;
+        }
+        // Our own status writes come back as changes; only what a person wrote wakes the task.
+        handle.object.send_if_modified(|current| {
+            let edited = !R::asks_the_same(current, &object);
+            *current = object;
+            edited
+        });
+    }
+
+    /// Ends an object's task: the object is gone, or it is being deleted.
+    pub(super) fn remove(&mut self, key: &ObjectKey, is_deleting: bool) {
+        match self.handles.get_mut(key) {
+            Some(handle) => {
+                handle.removed.cancel();
+                handle.is_deleting = is_deleting;
+                handle.successor = None;
+            }
+            None => self.reconciler.is_left(&key.0, is_deleting),
+        }
+    }
+
+    /// Wakes the tasks of these objects, as if they had been edited.
+    pub(super) fn wake(&self, is_concerned: impl Fn(&ObjectId) -> bool) {
+        for ((id, _), handle) in &self.handles {
+            if is_concerned(id) {
+                handle.object.send_modify(|_| ());
+            }
+        }
+    }
+
+    /// Tells an object's task that something happened to its Jobs.
+    pub(super) fn jobs_changed(&self, key: &ObjectKey) {
+        if let Some(handle) = self.handles.get(key) {
+            handle.jobs_changed.notify_one();
+        }
+    }
+
+    /// Waits for the end of a task; there must be none. Another object of its name begins then. May be dropped.
+    pub(super) async fn ended(&mut self) {
+        let Some(ended) = self.tasks.join_next().await else {
+            return std::future::pending().await;
+        };
+        // Tasks catch what they panic with, and nobody aborts them.
+        let Ok(key) = ended else { return };
+        let Some(handle) = self.handles.remove(&key) else {
+            return;
+        };
+        self.count();
+        if !handle.removed.is_cancelled() {
+            return;
+        }
+        self.reconciler.forget(&handle.object.borrow());
+        match handle.successor {
+            Some(object) => self.begin(key, object),
+            None => self.reconciler.is_left(&key.0, handle.is_deleting),
+        }
+    }
+
+    /// Waits for what is under way.
+    pub(super) async fn drain(mut self) {
+        self.handles.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn begin(&mut self, key: ObjectKey, object: R::Object) {
+        let span = info_span!(
+            "object",
+            object.namespace = key.0.namespace,
+            object.name = key.0.name
+        );
+        let (sender, receiver) = latest::channel(object);
+        let task = ObjectTask {
+            object: receiver,
+            jobs_changed: Arc::default(),
+            removed: CancellationToken::new(),
+            stop: self.stop.clone(),
+            objects: Arc::clone(&self.objects),
+        };
+        let handle = Handle {
+            object: sender,
+            jobs_changed: Arc::clone(&task.jobs_changed),
+            removed: task.removed.clone(),
+            is_deleting: false,
+            successor: None,
+        };
+        self.handles.insert(key.clone(), handle);
+        self.count();
+        let (reconciler, panics) = (self.reconciler.clone(), self.panics.clone());
+        let task = async move {
+            run(&reconciler, &panics, task).await;
+            key
+        };
+        self.tasks.spawn(task.instrument(span));
+    }
+
+    fn count(&self) {
+        self.objects.store(self.handles.len(), Ordering::Relaxed);
+    }
+}
+
+/// An object's task, begun again after each panic.
+async fn run<R: Reconciler>(reconciler: &R, panics: &Panics, mut task: ObjectTask<R::Object>) {
+    loop {
+        let run = async { reconciler.run(task.clone()).await };
+        if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
+            return;
+        }
+        panics.count();
+        let object = task.object.borrow_and_update().clone();
+        error!(
+            "a bug ended the task of {}; it is tried again when the object changes, or after {} s",
+            R::identity(&object).id,
+            AFTER_A_PANIC.as_secs()
+        );
+        let shown = AssertUnwindSafe(reconciler.panicked(&object)).catch_unwind();
+        if shown.await.is_err() {
+            panics.count();
+        }
+        tokio::select! {
+            () = task.stop.cancelled() => return,
+            () = task.removed.cancelled() => return,
+            changed = task.object.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(AFTER_A_PANIC) => {}
+        }
+    }
+}
