@@ -213,3 +213,6 @@ impl Reconciler for EventJobs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

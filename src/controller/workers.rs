@@ -225,15 +225,18 @@ async fn run<R: Reconciler>(reconciler: &R, panics: &Panics, mut task: ObjectTas
             R::identity(&object).id,
             AFTER_A_PANIC.as_secs()
         );
-        let shown = AssertUnwindSafe(reconciler.panicked(&object)).catch_unwind();
-        if shown.await.is_err() {
-            panics.count();
-        }
+        let pause = async {
+            let shown = AssertUnwindSafe(reconciler.panicked(&object)).catch_unwind();
+            if shown.await.is_err() {
+                panics.count();
+            }
+            tokio::time::sleep(AFTER_A_PANIC).await;
+        };
         tokio::select! {
             () = task.stop.cancelled() => return,
             () = task.removed.cancelled() => return,
             changed = task.object.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(AFTER_A_PANIC) => {}
+            () = pause => {}
         }
     }
 }
