@@ -31,7 +31,6 @@ pub mod lead;
 pub mod lease;
 pub mod metrics;
 pub mod object;
-mod report;
 mod requeue;
 pub mod status;
 pub mod watch;

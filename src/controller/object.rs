@@ -10,9 +10,9 @@ use tracing::{debug, info, warn};
 use self::pushes::Pushes;
 use self::wanted::WhileWanted;
 use crate::controller::requeue::{self, Requeue, jitter};
-use crate::controller::status::{Report, Turn};
+use crate::controller::status::{Observed, Report};
 use crate::controller::workers::ObjectTask;
-use crate::controller::{Desired, Identity, Shared, cleanup, report};
+use crate::controller::{Desired, Identity, Shared, cleanup};
 use crate::cycle::{self, Carried, Connected, Failure, Outcome, TriggerOutcome};
 use crate::lookup;
 use crate::resource::{self, ScaledJob, Trigger, TriggerEntry};
@@ -160,12 +160,12 @@ impl Object {
                     faults = texts.join("; "),
                     "{} is not valid; nothing is launched for it", identity.id
                 );
-                self.rest(identity, Turn::Invalid(faults.clone())).await;
+                self.rest(identity, Observed::Invalid(faults.clone())).await;
                 return;
             }
         };
         if scaled_job.paused {
-            self.rest(identity, Turn::Paused).await;
+            self.rest(identity, Observed::Paused).await;
             return;
         }
         let timer = self.shared.metrics.turn();
@@ -199,9 +199,7 @@ impl Object {
         log(&outcome);
         cleanup::run(scaled_job, &outcome, &self.launcher).await;
         timer.done(scaled_job, &outcome);
-        if let Some(turn) = report::of(outcome) {
-            self.report(identity, turn).await;
-        }
+        self.report(identity, Observed::Turn(outcome)).await;
     }
 
     /// The sources at hand.
@@ -219,9 +217,9 @@ impl Object {
     }
 
     /// Nothing is read or launched until somebody edits the object.
-    async fn rest(&mut self, identity: &Identity, turn: Turn) {
+    async fn rest(&mut self, identity: &Identity, observed: Observed) {
         self.let_go(identity);
-        self.report(identity, turn).await;
+        self.report(identity, observed).await;
     }
 
     /// No source is held, no turn is due, nothing is shown.
@@ -276,11 +274,11 @@ impl Object {
         }
     }
 
-    async fn report(&self, identity: &Identity, turn: Turn) {
+    async fn report(&self, identity: &Identity, observed: Observed) {
         let report = Report {
             generation: identity.generation,
             now: (self.shared.clock)(),
-            turn,
+            observed,
         };
         self.shared.reporter.report(identity, report).await;
     }

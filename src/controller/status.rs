@@ -6,14 +6,14 @@
 //! beside them. `notes` says which changes are worth an Event; `writer` is the
 //! one file here that talks to the cluster.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use self::conditions::{Conditions, State};
+use crate::cycle::{Outcome, TriggerOutcome, Verdict};
+use crate::launch;
 use crate::resource::{Api, Fault};
-use crate::scaling::{Decision, JobCounts};
+use crate::scaling::Decision;
 
 mod conditions;
 mod notes;
@@ -21,94 +21,43 @@ pub(super) mod patch;
 pub mod writer;
 
 /// What there is to say about an object now.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Report {
     /// `metadata.generation` of the object that was looked at.
     pub generation: i64,
     /// When.
     pub now: Timestamp,
-    /// What happened.
-    pub turn: Turn,
+    /// What was found out.
+    pub observed: Observed,
 }
 
-/// How far a turn came.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Turn {
-    /// The object is valid; nothing has been read yet.
-    Accepted,
-    /// The object is paused.
+/// What was found out about an object.
+#[derive(Debug)]
+pub enum Observed {
+    /// It is paused.
     Paused,
-    /// The object cannot be used as it is. Not empty.
+    /// It cannot be used as it is. Not empty.
     Invalid(Vec<Fault>),
     /// A bug ended the object's task; it is tried again later.
     Broken,
-    /// The sources may have been read, but nothing could be decided: Jobs not counted, round not opened.
-    Failed(Failure),
-    /// A decision was made.
-    Polled(Poll),
-    /// A Job finished, and what the cap had kept back was launched in its place.
-    ToppedUp(TopUp),
+    /// What a turn saw and did.
+    Turn(Outcome),
 }
 
-/// The outcome of a turn that read no source.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TopUp {
-    /// The Jobs there were.
-    pub counts: JobCounts,
-    /// Jobs to start.
-    pub launch: u32,
-    /// Jobs that the cap still keeps back.
-    pub held_back: u32,
-    /// The reason, in words and numbers.
-    pub reason: String,
-    /// Jobs that are known to exist because of this turn.
-    pub launched: u32,
-    /// Launches that failed.
-    pub launch_errors: Vec<Failure>,
+/// Why a turn came to nothing: its Jobs could not be counted, or another process opened the round.
+pub(crate) fn failure(outcome: &Outcome) -> Option<&launch::Error> {
+    let is_conflict = |error: &&launch::Error| matches!(error, launch::Error::Conflict { .. });
+    let conflict = outcome.errors.iter().find(is_conflict);
+    let conflict = conflict.filter(|_| outcome.launched == 0);
+    outcome.jobs.as_ref().err().or(conflict)
 }
 
-/// The outcome of a turn that ended in a decision.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Poll {
-    /// Every trigger, in the object's order.
-    pub triggers: Vec<TriggerReport>,
-    /// The one trigger that a push was about; the others' activity is then left as it was.
-    pub pushed: Option<String>,
-    /// The Jobs that the decision counted with.
-    pub counts: JobCounts,
-    /// What was decided.
-    pub decision: Decision,
-    /// Jobs that are known to exist because of this decision.
-    pub launched: u32,
-    /// Launches that failed.
-    pub launch_errors: Vec<Failure>,
-}
-
-/// One trigger's part.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TriggerReport {
-    /// KEDA's metric name, `s0-…`.
-    pub metric_name: String,
-    /// What was read, or why not.
-    pub result: Result<Measured, Failure>,
-}
-
-/// What a trigger read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measured {
-    /// Units of work, 0 and up.
-    pub waiting: f64,
-    /// Above its activation threshold.
-    pub active: bool,
-}
-
-/// An error as it is shown: no secret, no payload.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Failure {
-    /// One word from the closed list of the room it comes from.
-    pub reason: &'static str,
-    /// What happened.
-    pub text: String,
+/// What a turn decided from new readings; `None` when it failed, or only launched what had been kept back.
+pub(crate) fn decision(outcome: &Outcome) -> Option<&Decision> {
+    match &outcome.verdict {
+        Some(Verdict::Decided(decision)) if failure(outcome).is_none() => Some(decision),
+        _ => None,
+    }
 }
 
 /// The status that an object should have, from the one it has. Fields of others
@@ -122,10 +71,8 @@ pub fn wanted(api: Api, previous: &Value, report: &Report) -> Value {
         "conditions".into(),
         conditions.into_value(previous, transition.as_deref()),
     );
-    match &report.turn {
-        Turn::Polled(poll) => record(&mut status, previous, poll, report.now),
-        Turn::ToppedUp(top_up) => record_top_up(&mut status, top_up, report.now),
-        Turn::Accepted | Turn::Paused | Turn::Invalid(_) | Turn::Broken | Turn::Failed(_) => {}
+    if let Observed::Turn(outcome) = &report.observed {
+        record(&mut status, outcome, report.now);
     }
     match api {
         Api::Slipway => {
@@ -163,12 +110,9 @@ pub(crate) fn ours(status: &Value) -> Map<String, Value> {
         .collect()
 }
 
-const READY_FOR_SCALING: &str = "ScaledJob is defined correctly and is ready for scaling";
-/// KEDA's reconciler says "to" where its poll says "for".
-const READY_TO_SCALING: &str = "ScaledJob is defined correctly and is ready to scaling";
-
+const READY: &str = "ScaledJob is defined correctly and is ready for scaling";
 fn judge(conditions: &mut Conditions, report: &Report) {
-    if report.turn == Turn::Paused {
+    if matches!(report.observed, Observed::Paused) {
         let message = "ScaledJob is paused, skipping reconcile loop";
         conditions.set("Ready", State::True, "ScaledJobReady", message);
         conditions.set(
@@ -183,32 +127,32 @@ fn judge(conditions: &mut Conditions, report: &Report) {
         let message = "ScaledJob is unpaused";
         conditions.set("Paused", State::False, "ScaledJobUnpaused", message);
     }
-    match &report.turn {
-        // No source was read: what was found out about them stays.
-        Turn::Paused | Turn::ToppedUp(_) => {}
-        Turn::Accepted => {
-            conditions.set("Ready", State::True, "ScaledJobReady", READY_TO_SCALING);
-        }
-        Turn::Invalid(faults) => {
+    match &report.observed {
+        Observed::Paused => {}
+        Observed::Invalid(faults) => {
             let message = texts(faults);
             conditions.set("Ready", State::False, "ScaledJobCheckFailed", &message);
             let message = "ScaledJob check failed";
             conditions.set("Active", State::Unknown, "UnknownState", message);
         }
-        Turn::Broken => conditions.set("Ready", State::False, "InternalError", INTERNAL_ERROR),
-        // Whether it is active was not found out, so that stays as it was.
-        Turn::Failed(failure) => {
-            conditions.set("Ready", State::Unknown, failure.reason, &failure.text);
+        Observed::Broken => {
+            conditions.set("Ready", State::False, "InternalError", INTERNAL_ERROR);
         }
-        Turn::Polled(poll) => judge_poll(conditions, poll),
+        Observed::Turn(outcome) => {
+            if let Some(error) = failure(outcome) {
+                // Whether it is active was not found out, so that stays as it was.
+                conditions.set("Ready", State::Unknown, error.reason(), &error.to_string());
+            } else if let Some(decision) = decision(outcome) {
+                judge_triggers(conditions, &outcome.triggers, decision.active);
+            }
+        }
     }
 }
 
-fn judge_poll(conditions: &mut Conditions, poll: &Poll) {
-    let failed = poll.triggers.iter().any(|trigger| trigger.result.is_err());
-    let active = poll.decision.active;
+fn judge_triggers(conditions: &mut Conditions, triggers: &[TriggerOutcome], active: bool) {
+    let failed = triggers.iter().any(|trigger| trigger.result.is_err());
     let (state, reason, message) = match (active, failed) {
-        (_, false) => (State::True, "ScaledJobReady", READY_FOR_SCALING),
+        (_, false) => (State::True, "ScaledJobReady", READY),
         (false, true) => (
             State::False,
             "TriggerError",
@@ -228,107 +172,110 @@ fn judge_poll(conditions: &mut Conditions, poll: &Poll) {
     }
 }
 
-fn record(status: &mut Map<String, Value>, previous: &Value, poll: &Poll, now: Timestamp) {
-    let time = Value::from(stamp(now));
-    if poll.decision.active {
-        status.insert("lastActiveTime".into(), time.clone());
+/// What a turn that did something leaves in the status.
+///
+/// Jobs that the cap had kept back change only what the last decision comes to:
+/// the decision stays the one that the triggers led to.
+fn record(status: &mut Map<String, Value>, outcome: &Outcome, now: Timestamp) {
+    let (None, Some(counts), Some(verdict)) = (failure(outcome), outcome.counts, &outcome.verdict)
+    else {
+        return;
+    };
+    let decision = decision(outcome);
+    if decision.is_none() && verdict.launch() == 0 {
+        return;
     }
-    if poll.launched > 0 {
+    let time = Value::from(stamp(now));
+    if outcome.launched > 0 {
         status.insert("lastLaunchTime".into(), time.clone());
     }
-    let activity = activity(&poll.triggers, poll.pushed.as_deref(), previous);
-    status.insert("triggersActivity".into(), activity);
-    match backlog(&poll.triggers).map(whole) {
+    let running = counts.unfinished.saturating_add(outcome.launched);
+    status.insert("runningJobs".into(), running.into());
+    if let Some(decision) = decision {
+        record_readings(status, outcome, decision, &time);
+    }
+    let record = status
+        .get_mut("lastDecision")
+        .and_then(Value::as_object_mut);
+    if let Some(record) = record {
+        let fields = [
+            ("time", time),
+            ("launch", verdict.launch().into()),
+            ("heldBack", verdict.held_back().into()),
+            ("launched", outcome.launched.into()),
+            ("reason", reason(outcome, verdict).into()),
+            ("unfinished", counts.unfinished.into()),
+            ("pending", counts.pending.into()),
+        ];
+        record.extend(fields.map(|(field, value)| (field.to_owned(), value)));
+    }
+}
+
+fn record_readings(
+    status: &mut Map<String, Value>,
+    outcome: &Outcome,
+    decision: &Decision,
+    time: &Value,
+) {
+    let triggers = &outcome.triggers;
+    if decision.active {
+        status.insert("lastActiveTime".into(), time.clone());
+    }
+    // A push makes every trigger be read, as a poll does: each has an entry, and no other stays.
+    let activity = triggers.iter().map(|trigger| {
+        let active = matches!(trigger.result, Ok((_, true)));
+        (trigger.metric_name.clone(), json!({"isActive": active}))
+    });
+    let activity: Map<_, _> = activity.collect();
+    status.insert("triggersActivity".into(), activity.into());
+    match backlog(triggers).map(whole) {
         Some(backlog) => status.insert("backlog".into(), backlog.into()),
         None => status.remove("backlog"),
     };
-    let running = poll.counts.unfinished.saturating_add(poll.launched);
-    status.insert("runningJobs".into(), running.into());
-    let decision = &poll.decision;
-    status.insert(
-        "lastDecision".into(),
-        json!({
-            "time": time,
-            "active": decision.active,
-            "keda": decision.keda,
-            "launch": decision.launch,
-            "heldBack": decision.held_back,
-            "launched": poll.launched,
-            "reason": decision.reason,
-            "unfinished": poll.counts.unfinished,
-            "pending": poll.counts.pending,
-            "triggers": poll.triggers.iter().map(trigger).collect::<Vec<_>>(),
-        }),
-    );
+    let record = json!({
+        "active": decision.active,
+        "keda": decision.keda,
+        "triggers": triggers.iter().map(trigger).collect::<Vec<_>>(),
+    });
+    status.insert("lastDecision".into(), record);
 }
 
-/// The decision stays the one that the triggers led to; what it still comes to changes.
-fn record_top_up(status: &mut Map<String, Value>, top_up: &TopUp, now: Timestamp) {
-    let time = Value::from(stamp(now));
-    if top_up.launched > 0 {
-        status.insert("lastLaunchTime".into(), time.clone());
-    }
-    let running = top_up.counts.unfinished.saturating_add(top_up.launched);
-    status.insert("runningJobs".into(), running.into());
-    if let Some(decision) = status
-        .get_mut("lastDecision")
-        .and_then(Value::as_object_mut)
-    {
-        decision.insert("time".into(), time);
-        decision.insert("launch".into(), top_up.launch.into());
-        decision.insert("heldBack".into(), top_up.held_back.into());
-        decision.insert("launched".into(), top_up.launched.into());
-        decision.insert("reason".into(), top_up.reason.clone().into());
-        decision.insert("unfinished".into(), top_up.counts.unfinished.into());
-        decision.insert("pending".into(), top_up.counts.pending.into());
+/// Why so many Jobs, and what became of them if some could not be made.
+fn reason(outcome: &Outcome, verdict: &Verdict) -> String {
+    let reason = verdict.reason();
+    let (launched, launch) = (outcome.launched, verdict.launch());
+    match outcome.errors.first() {
+        None => reason.to_owned(),
+        Some(error) => format!("{reason}; launched {launched} of {launch}: {error}"),
     }
 }
 
-fn trigger(trigger: &TriggerReport) -> Value {
+fn trigger(trigger: &TriggerOutcome) -> Value {
     let name = &trigger.metric_name;
     match &trigger.result {
-        Ok(measured) => {
-            json!({"name": name, "backlog": measured.waiting, "active": measured.active})
+        Ok((reading, active)) => {
+            json!({"name": name, "backlog": number(reading.waiting()), "active": active})
         }
-        Err(failure) => json!({"name": name, "error": failure.text}),
+        Err(failure) => json!({"name": name, "error": failure.message}),
     }
-}
-
-/// `triggersActivity`: whether each trigger is active, by metric name. A push
-/// touches its own entry only; otherwise entries of triggers that are gone go.
-fn activity(triggers: &[TriggerReport], pushed: Option<&str>, previous: &Value) -> Value {
-    let mut activity: BTreeMap<String, Value> = BTreeMap::new();
-    if pushed.is_some() {
-        let before = previous["triggersActivity"].as_object();
-        activity.extend(
-            before
-                .into_iter()
-                .flatten()
-                .map(|(k, v)| (k.clone(), v.clone())),
-        );
-    }
-    for trigger in triggers {
-        if pushed.is_none_or(|pushed| pushed == trigger.metric_name) {
-            let active = trigger
-                .result
-                .as_ref()
-                .is_ok_and(|measured| measured.active);
-            activity.insert(trigger.metric_name.clone(), json!({"isActive": active}));
-        }
-    }
-    activity.into_iter().collect::<Map<_, _>>().into()
 }
 
 /// The triggers' work together; `None` when one of them is not known.
-pub fn backlog(triggers: &[TriggerReport]) -> Option<f64> {
-    let waiting = |trigger: &TriggerReport| {
-        trigger
-            .result
-            .as_ref()
-            .ok()
-            .map(|measured| measured.waiting)
+pub(crate) fn backlog(triggers: &[TriggerOutcome]) -> Option<f64> {
+    let waiting = |trigger: &TriggerOutcome| {
+        let (reading, _) = trigger.result.as_ref().ok()?;
+        Some(reading.waiting())
     };
     triggers.iter().map(waiting).sum()
+}
+
+/// As the API server gives it back: whole numbers without a fraction.
+fn number(number: f64) -> Value {
+    if number.fract() == 0.0 {
+        whole(number).into()
+    } else {
+        number.into()
+    }
 }
 
 /// In whole units, as a column can show it.

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use slipway::controller::metrics::Metrics;
-use slipway::controller::status::{Report, Turn};
+use slipway::controller::status::{Observed, Report};
 use slipway::controller::{self, Change, Identity, Reporter, Shared, WAITING_CHANGES};
 use slipway::lookup::{self, Authentication, Lookup};
 use slipway::resource::{Api, ObjectId, SourceSpec};
@@ -440,7 +440,8 @@ async fn a_paused_object_launches_nothing_and_has_no_series() {
         pass(100.0).await;
         assert_eq!(world.launcher.orders().len(), 2);
         assert_eq!(world.series(), Vec::<String>::new());
-        assert_eq!(world.reports.0.lock().unwrap()["1"].turn, Turn::Paused);
+        let reports = world.reports.0.lock().unwrap();
+        assert!(matches!(reports["1"].observed, Observed::Paused));
     })
     .await;
 }
@@ -505,7 +506,7 @@ async fn a_bug_that_one_object_meets_ends_nothing_else_and_is_tried_again() {
             let reports = world.reports.0.lock().unwrap();
             reports
                 .get("1")
-                .is_some_and(|report| report.turn == Turn::Broken)
+                .is_some_and(|report| matches!(report.observed, Observed::Broken))
         };
         world.apply(object("broken", "1", &json!({}))).await;
         world.apply(object("good", "2", &json!({}))).await;

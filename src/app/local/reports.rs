@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::controller::status::{self, Failure, Report, Turn};
+use crate::controller::status::{self, Observed, Report};
 use crate::controller::{Identity, Reporter};
 use crate::resource::{Api, ObjectId};
 
@@ -25,9 +25,9 @@ pub struct News {
 /// News that a slow listener may be behind. There is one a change of an object's state.
 const WAITING_NEWS: usize = 256;
 
-/// The latest report of each object.
+/// What the latest report of each object came to.
 pub struct Reports {
-    latest: Mutex<HashMap<(ObjectId, Api), Report>>,
+    latest: Mutex<HashMap<(ObjectId, Api), Summary>>,
     event_jobs: Mutex<BTreeMap<ObjectId, String>>,
     news: broadcast::Sender<News>,
     stop: CancellationToken,
@@ -51,10 +51,12 @@ impl Reports {
     /// Never: nothing panics while the lock is held.
     pub fn all(&self) -> Vec<Standing> {
         let latest = self.latest.lock().expect("no panic while held");
-        let mut all: Vec<_> = latest
-            .iter()
-            .map(|((id, _), report)| standing(id, report))
-            .collect();
+        let standing = |((id, _), latest): (&(ObjectId, Api), &Summary)| Standing {
+            id: id.clone(),
+            backlog: latest.backlog,
+            reason: latest.reason.clone(),
+        };
+        let mut all: Vec<_> = latest.iter().map(standing).collect();
         all.sort_by(|left, right| left.id.cmp(&right.id));
         all
     }
@@ -101,64 +103,102 @@ impl Reports {
     /// Objects with a source that cannot be read before somebody does something about it.
     pub(super) fn stuck(&self) -> usize {
         let latest = self.latest.lock().expect("no panic while held");
-        latest.values().filter(|report| is_stuck(report)).count()
+        latest.values().filter(|latest| latest.is_stuck).count()
     }
 
     /// Whether an object's last turn found nothing to do, or nothing that it can do, and no Job unfinished.
     pub(super) fn is_idle(&self, id: &ObjectId, api: Api) -> bool {
         let latest = self.latest.lock().expect("no panic while held");
-        match latest.get(&(id.clone(), api)).map(|report| &report.turn) {
-            Some(Turn::Polled(poll)) => {
-                poll.counts.unfinished == 0
-                    && poll.decision.launch == 0
-                    && poll.decision.held_back == 0
-                    && poll.triggers.iter().all(|trigger| match &trigger.result {
-                        Ok(_) => true,
-                        Err(failure) => is_permanent(failure),
-                    })
+        let latest = latest.get(&(id.clone(), api));
+        latest.is_some_and(|latest| latest.is_idle)
+    }
+}
+
+/// What a report came to.
+#[derive(Debug, Default)]
+struct Summary {
+    backlog: Option<f64>,
+    /// The last decision's reason, or why there is none.
+    reason: String,
+    /// What keeps the object from launching; the faults of its text are told where it is read.
+    trouble: Option<String>,
+    /// Nothing to do, or nothing that can be done, and no Job unfinished.
+    is_idle: bool,
+    /// A source cannot be read before somebody does something about it.
+    is_stuck: bool,
+}
+
+impl Summary {
+    /// `None` when the report says nothing new.
+    fn of(report: &Report, before: Option<&Self>) -> Option<Self> {
+        let outcome = match &report.observed {
+            Observed::Paused => {
+                return Some(Self {
+                    reason: "paused".to_owned(),
+                    trouble: Some("paused".to_owned()),
+                    is_idle: true,
+                    ..Self::default()
+                });
             }
-            Some(Turn::Paused | Turn::Invalid(_)) => true,
-            _ => false,
+            Observed::Broken => {
+                let text = "a bug ended the work on it".to_owned();
+                return Some(Self {
+                    reason: text.clone(),
+                    trouble: Some(text),
+                    ..Self::default()
+                });
+            }
+            Observed::Invalid(faults) => {
+                let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                return Some(Self {
+                    reason: texts.join("; "),
+                    is_idle: true,
+                    ..Self::default()
+                });
+            }
+            Observed::Turn(outcome) => outcome,
+        };
+        if let Some(error) = status::failure(outcome) {
+            return Some(Self {
+                reason: error.to_string(),
+                trouble: Some(error.to_string()),
+                ..Self::default()
+            });
         }
+        let failures = outcome.triggers.iter();
+        let failures: Vec<_> = failures
+            .filter_map(|trigger| trigger.result.as_ref().err())
+            .collect();
+        let texts = failures.iter().map(|failure| failure.message.clone());
+        let errors = outcome.errors.iter().map(ToString::to_string);
+        let texts: Vec<String> = texts.chain(errors).collect();
+        let trouble = (!texts.is_empty()).then(|| texts.join("; "));
+        let verdict = outcome.verdict.as_ref()?;
+        let Some(decision) = status::decision(outcome) else {
+            // No source was read: what was wrong with one still is.
+            return (verdict.launch() > 0).then(|| Self {
+                reason: verdict.reason().to_owned(),
+                trouble: trouble.or_else(|| before?.trouble.clone()),
+                ..Self::default()
+            });
+        };
+        let mut permanent = failures.iter().map(|failure| is_permanent(failure.reason));
+        let reason = failures.first().map(|failure| &failure.message);
+        Some(Self {
+            backlog: status::backlog(&outcome.triggers),
+            reason: reason.unwrap_or(&decision.reason).clone(),
+            trouble,
+            is_stuck: permanent.clone().any(|permanent| permanent),
+            is_idle: permanent.all(|permanent| permanent)
+                && outcome.counts.is_some_and(|counts| counts.unfinished == 0)
+                && (decision.launch, decision.held_back) == (0, 0),
+        })
     }
 }
 
 /// Whether trying again is of no use until somebody acts. Words of `source::Error` and `lookup::Error`.
-fn is_permanent(failure: &Failure) -> bool {
-    matches!(
-        failure.reason,
-        "Forbidden" | "NotFound" | "Invalid" | "Missing"
-    )
-}
-
-fn is_stuck(report: &Report) -> bool {
-    let Turn::Polled(poll) = &report.turn else {
-        return false;
-    };
-    let failures = poll.triggers.iter().map(|trigger| trigger.result.as_ref());
-    failures.filter_map(Result::err).any(is_permanent)
-}
-
-/// What keeps an object from launching, in words; the faults of its text are told where it is read.
-fn trouble(report: &Report) -> Option<String> {
-    let texts: Vec<&str> = match &report.turn {
-        Turn::Paused => return Some("paused".to_owned()),
-        Turn::Broken => return Some("a bug ended the work on it".to_owned()),
-        Turn::Failed(failure) => vec![&failure.text],
-        Turn::Polled(poll) => poll
-            .triggers
-            .iter()
-            .filter_map(|trigger| trigger.result.as_ref().err())
-            .chain(&poll.launch_errors)
-            .map(|failure| failure.text.as_str())
-            .collect(),
-        Turn::ToppedUp(top_up) => {
-            let failures = top_up.launch_errors.iter();
-            failures.map(|failure| failure.text.as_str()).collect()
-        }
-        Turn::Accepted | Turn::Invalid(_) => Vec::new(),
-    };
-    (!texts.is_empty()).then(|| texts.join("; "))
+fn is_permanent(reason: &str) -> bool {
+    matches!(reason, "Forbidden" | "NotFound" | "Invalid" | "Missing")
 }
 
 /// How an object stands.
@@ -172,55 +212,26 @@ pub struct Standing {
     pub reason: String,
 }
 
-fn standing(id: &ObjectId, report: &Report) -> Standing {
-    let (backlog, reason) = match &report.turn {
-        Turn::Polled(poll) => {
-            let failure = poll
-                .triggers
-                .iter()
-                .find_map(|trigger| trigger.result.as_ref().err());
-            let reason = failure.map_or(&poll.decision.reason, |failure| &failure.text);
-            (status::backlog(&poll.triggers), reason.clone())
-        }
-        Turn::ToppedUp(top_up) => (None, top_up.reason.clone()),
-        Turn::Failed(failure) => (None, failure.text.clone()),
-        Turn::Invalid(faults) => (
-            None,
-            faults
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("; "),
-        ),
-        Turn::Paused => (None, "paused".to_owned()),
-        Turn::Broken => (None, "a bug ended the work on it".to_owned()),
-        Turn::Accepted => (None, "not read yet".to_owned()),
-    };
-    Standing {
-        id: id.clone(),
-        backlog,
-        reason,
-    }
-}
-
 impl Reporter for Reports {
     fn report<'a>(&'a self, object: &'a Identity, report: Report) -> BoxFuture<'a, ()> {
         let key = (object.id.clone(), object.api);
-        let now = trouble(&report);
-        let known = !matches!(report.turn, Turn::Accepted | Turn::ToppedUp(_));
-        let mut latest = self.latest.lock().expect("no panic while held");
-        let before = latest.insert(key, report);
-        drop(latest);
-        let before = before.as_ref().and_then(trouble);
-        let text = match (before, now) {
-            (before, Some(now)) => (before.as_ref() != Some(&now)).then_some(now),
-            (Some(_), None) if known => Some("reads its sources again".to_owned()),
-            (_, None) => None,
+        let mut all = self.latest.lock().expect("no panic while held");
+        let before = all.remove(&key);
+        let Some(latest) = Summary::of(&report, before.as_ref()) else {
+            all.extend(before.map(|before| (key, before)));
+            return Box::pin(std::future::ready(()));
+        };
+        let (now, before) = (latest.trouble.clone(), before.and_then(|it| it.trouble));
+        all.insert(key, latest);
+        drop(all);
+        let text = match now {
+            now if now == before => None,
+            Some(now) => Some(now),
+            None => Some("reads its sources again".to_owned()),
         };
         if let Some(text) = text {
-            let id = object.id.clone();
+            let (kind, id) = ("scaledjob", object.id.clone());
             // Nobody may be listening.
-            let kind = "scaledjob";
             drop(self.news.send(News { kind, id, text }));
         }
         Box::pin(std::future::ready(()))

@@ -11,8 +11,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::conditions::{Conditions, State};
-use super::{Failure, Report, Turn, texts};
+use super::{Observed, Report, decision, failure, texts};
 use crate::controller::announce::Note;
+use crate::cycle::Outcome;
+use crate::launch;
 
 /// Note of the event and message of the condition.
 pub(super) const ACTIVE: &str = "Scaling is performed because triggers are active";
@@ -40,36 +42,42 @@ impl Notes {
     pub(super) fn of(previous: &Value, wanted: &Value, report: &Report) -> Self {
         let mut notes = Self::default();
         notes.compare(&Conditions::of(previous), &Conditions::of(wanted));
-        match &report.turn {
-            Turn::Accepted | Turn::Paused | Turn::Broken => {}
-            Turn::Invalid(faults) => {
+        match &report.observed {
+            Observed::Paused | Observed::Broken => {}
+            Observed::Invalid(faults) => {
                 let text = texts(faults);
                 notes.trouble("ScaledJobCheckFailed", &text.clone(), text);
             }
-            Turn::Failed(failure) => {
-                notes.trouble("ScaledJobCheckFailed", failure.reason, failure.text.clone());
-            }
-            Turn::Polled(poll) => {
-                for trigger in &poll.triggers {
-                    if let Err(failure) = &trigger.result {
-                        notes.trouble("KEDAScalerFailed", &failure.text, failure.text.clone());
-                    }
+            Observed::Turn(outcome) => {
+                if let Some(error) = failure(outcome) {
+                    notes.trouble("ScaledJobCheckFailed", error.reason(), error.to_string());
+                } else {
+                    notes.turn(outcome);
                 }
-                notes.launches(poll.launched, &poll.launch_errors);
             }
-            Turn::ToppedUp(top_up) => notes.launches(top_up.launched, &top_up.launch_errors),
         }
         notes
     }
 
-    fn launches(&mut self, launched: u32, errors: &[Failure]) {
-        // One for each reason: a hundred Jobs that a quota refuses are one thing that is wrong, each round.
-        let mut reasons: BTreeMap<&str, &Failure> = BTreeMap::new();
-        for failure in errors {
-            reasons.entry(failure.reason).or_insert(failure);
+    fn turn(&mut self, outcome: &Outcome) {
+        if decision(outcome).is_some() {
+            let failures = outcome.triggers.iter();
+            for failure in failures.filter_map(|trigger| trigger.result.as_ref().err()) {
+                let text = &failure.message;
+                self.trouble("KEDAScalerFailed", text, text.clone());
+            }
         }
-        for (reason, failure) in reasons {
-            let text = format!("Failed to create job: {}", failure.text);
+        self.launches(outcome.launched, &outcome.errors);
+    }
+
+    fn launches(&mut self, launched: u32, errors: &[launch::Error]) {
+        // One for each reason: a hundred Jobs that a quota refuses are one thing that is wrong, each round.
+        let mut reasons: BTreeMap<&str, &launch::Error> = BTreeMap::new();
+        for error in errors {
+            reasons.entry(error.reason()).or_insert(error);
+        }
+        for (reason, error) in reasons {
+            let text = format!("Failed to create job: {error}");
             self.trouble("KEDAJobCreateFailed", reason, text);
         }
         if launched > 0 {
@@ -160,11 +168,11 @@ mod tests {
     #[test]
     fn a_hundred_jobs_that_a_quota_refuses_are_one_event_and_not_again_next_round() {
         let round = |number: u32| {
-            let failure = |ordinal: u32| Failure {
-                reason: "Forbidden",
-                text: format!("job orders-{number}-{ordinal}: a quota is used up"),
+            let error = |ordinal: u32| launch::Error::Quota {
+                object: format!("orders-{number}-{ordinal}"),
+                detail: "exceeded quota".to_owned(),
             };
-            let errors: Vec<Failure> = (0..100).map(failure).collect();
+            let errors: Vec<launch::Error> = (0..100).map(error).collect();
             let mut notes = Notes::default();
             notes.launches(0, &errors);
             notes

@@ -1,58 +1,70 @@
 use super::notes::{Announcer, Notes};
 use super::*;
+use crate::cycle;
+use crate::scaling::{JobCounts, Reading, TopUp};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("in range")
 }
 
-fn report(second: i64, turn: Turn) -> Report {
+fn report(second: i64, observed: Observed) -> Report {
     Report {
         generation: 3,
         now: at(second),
-        turn,
+        observed,
     }
 }
 
-fn poll(active: bool, launched: u32, error: Option<&str>) -> Turn {
-    let result = match error {
-        None => Ok(Measured {
-            waiting: 2.5,
-            active,
-        }),
-        Some(text) => Err(Failure {
-            reason: "Unreachable",
-            text: text.to_owned(),
-        }),
-    };
-    Turn::Polled(Poll {
-        triggers: vec![TriggerReport {
-            metric_name: "s0-a".into(),
-            result,
-        }],
-        pushed: None,
-        counts: JobCounts {
+fn outcome(verdict: Verdict, launched: u32) -> Outcome {
+    Outcome {
+        triggers: Vec::new(),
+        polled_at: None,
+        jobs: Ok(Vec::new()),
+        counts: Some(JobCounts {
             unfinished: 4,
             pending: 1,
-        },
-        decision: Decision {
-            active,
-            keda: launched,
-            launch: launched,
-            held_back: 0,
-            reason: "because".into(),
-        },
+        }),
+        verdict: Some(verdict),
         launched,
-        launch_errors: Vec::new(),
+        errors: Vec::new(),
+        acted: true,
+    }
+}
+
+fn decided(active: bool, launch: u32) -> Verdict {
+    Verdict::Decided(Decision {
+        active,
+        keda: launch,
+        launch,
+        held_back: 0,
+        reason: "because".into(),
     })
 }
 
+fn poll(active: bool, launched: u32, error: Option<&str>) -> Observed {
+    let mut outcome = outcome(decided(active, launched), launched);
+    let result = match error {
+        None => Ok((Reading::new(2.5), active)),
+        Some(text) => Err(cycle::Failure {
+            reason: "Unreachable",
+            message: text.to_owned(),
+            transient: true,
+        }),
+    };
+    outcome.triggers = vec![TriggerOutcome {
+        metric_name: "s0-a".into(),
+        result,
+    }];
+    Observed::Turn(outcome)
+}
+
 /// Reasons of the events of a series of turns.
-fn said(turns: &[(i64, Turn)]) -> Vec<Vec<&'static str>> {
+fn said(turns: impl IntoIterator<Item = (i64, Observed)>) -> Vec<Vec<&'static str>> {
     let mut announcer = Announcer::default();
     let mut status = Value::Null;
     let mut said = Vec::new();
-    for (second, turn) in turns {
-        let report = report(*second, turn.clone());
+    for (second, observed) in turns {
+        let report = report(second, observed);
         let next = wanted(Api::Slipway, &status, &report);
         let notes = Notes::of(&status, &next, &report);
         let due = announcer.due(notes, report.now);
@@ -107,7 +119,7 @@ fn in_place_only_fields_of_keda_are_written() {
 #[test]
 fn fields_of_others_are_not_touched() {
     let before = json!({"round": {"number": 4, "jobs": 1}, "triggersTypes": "kafka"});
-    let status = wanted(Api::Slipway, &before, &report(10, Turn::Accepted));
+    let status = wanted(Api::Slipway, &before, &report(10, Observed::Paused));
     assert_eq!(status.get("round"), None);
     assert_eq!(status.get("triggersTypes"), None);
 }
@@ -115,10 +127,12 @@ fn fields_of_others_are_not_touched() {
 #[test]
 fn a_turn_that_could_not_count_says_so_and_leaves_activity_alone() {
     let first = wanted(Api::Slipway, &Value::Null, &report(10, poll(true, 0, None)));
-    let failed = Turn::Failed(Failure {
-        reason: "Unavailable",
-        text: "jobs of a/b cannot be read".into(),
+    let mut failed = outcome(decided(true, 0), 0);
+    failed.jobs = Err(launch::Error::Unavailable {
+        object: "jobs of a/b".into(),
+        detail: "no answer".into(),
     });
+    let failed = Observed::Turn(failed);
     let second = wanted(Api::Slipway, &first, &report(20, failed));
     assert_eq!(second["conditions"][0]["status"], "Unknown");
     assert_eq!(second["conditions"][0]["reason"], "Unavailable");
@@ -154,7 +168,7 @@ fn events_come_once_per_change() {
         vec!["KEDAScalerFailed"],
         vec!["ScaledJobReady", "ScaledJobActive", "KEDAJobsCreated"],
     ];
-    assert_eq!(said(&turns), expected);
+    assert_eq!(said(turns), expected);
 }
 
 #[test]
@@ -165,4 +179,54 @@ fn times_are_whole_seconds() {
     assert_eq!(status["lastDecision"]["time"], "1970-01-01T00:00:10Z");
     let ready = &status["conditions"][0];
     assert_eq!(ready["lastTransitionTime"], "1970-01-01T00:00:10Z");
+}
+
+fn top_up(launch: u32) -> Observed {
+    let verdict = Verdict::ToppedUp(TopUp {
+        launch,
+        held_back: 7,
+        reason: "a Job finished".into(),
+    });
+    Observed::Turn(outcome(verdict, launch))
+}
+
+#[test]
+fn a_top_up_changes_what_the_decision_comes_to_and_not_what_was_read() {
+    let first = wanted(Api::Slipway, &Value::Null, &report(10, poll(true, 2, None)));
+    let idle = wanted(Api::Slipway, &first, &report(20, top_up(0)));
+    assert_eq!(idle, first);
+    let second = wanted(Api::Slipway, &first, &report(20, top_up(1)));
+    assert_eq!(second["conditions"], first["conditions"]);
+    assert_eq!(second["lastLaunchTime"], at(20).to_string());
+    let (before, after) = (&first["lastDecision"], &second["lastDecision"]);
+    assert_eq!(after["triggers"], before["triggers"]);
+    assert_eq!(
+        (&after["launch"], &after["heldBack"]),
+        (&json!(1), &json!(7))
+    );
+}
+
+#[test]
+fn an_unpaused_object_says_so_at_its_first_turn_even_if_there_is_nothing_to_launch() {
+    let paused = wanted(Api::Slipway, &Value::Null, &report(10, Observed::Paused));
+    let status = wanted(Api::Slipway, &paused, &report(20, top_up(0)));
+    assert_eq!(status["conditions"][3]["status"], "False");
+}
+
+#[test]
+fn the_last_decision_says_what_became_of_its_launch_in_the_servers_words() {
+    let mut refused = outcome(decided(true, 3), 1);
+    refused.errors = vec![
+        launch::Error::Quota {
+            object: "a/b-1".into(),
+            detail: "exceeded quota".into(),
+        };
+        2
+    ];
+    let report = report(10, Observed::Turn(refused));
+    let status = wanted(Api::Slipway, &Value::Null, &report);
+    assert_eq!(
+        status["lastDecision"]["reason"],
+        "because; launched 1 of 3: no room for a/b-1: exceeded quota"
+    );
 }

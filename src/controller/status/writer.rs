@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use super::notes::{Announcer, Notes};
-use super::{Report, Turn, ours, patch, wanted};
+use super::{Report, ours, patch, wanted};
 use crate::cluster::{Budget, Call, Cluster};
 use crate::controller::announce::{Note, Regarding, announce};
 use crate::controller::{Identity, Reporter};
@@ -35,20 +35,6 @@ struct Memory {
     wanted: Value,
     announcer: Announcer,
     failing: bool,
-    /// What was said last, with the generation it was about.
-    said: Option<(i64, Turn)>,
-}
-
-impl Memory {
-    /// Whether a report adds nothing but a later time to the one before it.
-    fn is_old_news(&self, report: &Report) -> bool {
-        let launched = matches!(&report.turn, Turn::Polled(poll) if poll.launched > 0)
-            || matches!(&report.turn, Turn::ToppedUp(_));
-        let same = |(generation, turn): &(i64, Turn)| {
-            *generation == report.generation && *turn == report.turn
-        };
-        !launched && !self.failing && self.said.as_ref().is_some_and(same)
-    }
 }
 
 impl Writer {
@@ -74,11 +60,6 @@ impl Writer {
                 ..Memory::default()
             }
         });
-        if memory.is_old_news(report) {
-            self.memories().insert(object.uid.clone(), memory);
-            return;
-        }
-        memory.said = Some((report.generation, report.turn.clone()));
         let next = wanted(object.api, &memory.wanted, report);
         let notes = Notes::of(&memory.wanted, &next, report);
         memory.wanted = next;
