@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use crate::cluster::{self, Cluster, Guard, Scope};
 use crate::config::{self, Config};
 use crate::controller::metrics::Metrics;
-use crate::controller::status::writer::Writer;
+use crate::controller::status_writer::StatusWriter;
 use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{self, Change, Shared, WAITING_CHANGES};
 use crate::launch::kubernetes::Kubernetes;
@@ -96,12 +96,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         lookup.clone(),
         &mut registry,
     )?;
+    let reporter = StatusWriter::scaled_jobs(cluster.clone(), config::instance());
     let shared = Shared {
         lead: candidate.lead(),
         launcher: launcher.clone(),
         sources: pool,
         lookup,
-        reporter: Arc::new(Writer::new(cluster.clone(), config::instance())),
+        reporter: Arc::new(reporter),
         metrics: metrics.clone(),
         clock,
     };

@@ -7,6 +7,7 @@
 //! (`watch`, files) and what Jobs are (`launch`) are left to others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::workers::{ObjectTask, Reconciler, Workers};
 use crate::controller::lead::Lead;
-use crate::controller::status::{Report, Turn};
+use crate::controller::status::{Observed, Report};
 use crate::launch::Launcher;
 use crate::lookup::Lookup;
 use crate::resource::{Api, Fault, ObjectId, ScaledJob};
@@ -33,6 +34,7 @@ pub mod metrics;
 pub mod object;
 mod requeue;
 pub mod status;
+pub mod status_writer;
 pub mod watch;
 mod workers;
 
@@ -71,9 +73,20 @@ pub const WAITING_CHANGES: usize = 512;
 /// Takes what a turn saw and did to where its user looks.
 pub trait Reporter: Send + Sync {
     /// Shows a report on the object it is about. Must not fail the turn: what cannot be shown is logged.
-    fn report<'a>(&'a self, object: &'a Identity, report: Report) -> BoxFuture<'a, ()>;
+    ///
+    /// Returns after which time to call [`flush`](Self::flush); `None` when nothing is left to show.
+    fn report<'a>(
+        &'a self,
+        object: &'a Identity,
+        report: Report,
+    ) -> BoxFuture<'a, Option<Duration>>;
 
-    /// The object is gone: drops what is kept for it.
+    /// Shows what was held back or could not be shown. Returns when to call it again, as `report` does.
+    fn flush<'a>(&'a self, _object: &'a Identity) -> BoxFuture<'a, Option<Duration>> {
+        Box::pin(std::future::ready(None))
+    }
+
+    /// The object is gone, or another process reports on it: drops what is kept for it.
     fn forget(&self, object: &Identity);
 }
 
@@ -182,7 +195,7 @@ impl Reconciler for Shared {
             let report = Report {
                 generation: desired.identity.generation,
                 now: (self.clock)(),
-                turn: Turn::Broken,
+                observed: Observed::Broken,
             };
             self.reporter.report(&desired.identity, report).await;
         }

@@ -16,10 +16,10 @@ use crate::config::{self, Config};
 use crate::controller::event_jobs::look::Looker;
 use crate::controller::event_jobs::metrics::Metrics;
 use crate::controller::event_jobs::outcomes::Outcomes;
-use crate::controller::event_jobs::writer::Writer;
 use crate::controller::event_jobs::{self, EventJobs, Startup};
 use crate::controller::lead::Lead;
 use crate::controller::metrics::Panics;
+use crate::controller::status_writer::StatusWriter;
 use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{WAITING_CHANGES, admission};
 use crate::intake::auth::Authenticator;
@@ -95,7 +95,10 @@ impl Events {
                 ports: Arc::new(ports),
                 catalog,
                 outcomes,
-                writer: Arc::new(Writer::new(cluster.clone(), config::instance())),
+                writer: Arc::new(StatusWriter::event_jobs(
+                    cluster.clone(),
+                    config::instance(),
+                )),
                 metrics: event_jobs_metrics,
                 panics,
                 lead,

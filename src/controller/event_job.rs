@@ -9,9 +9,10 @@ use futures::future::join3;
 use tokio::sync::Notify;
 
 use super::admission::Passes;
-use super::event_jobs::status::{Facts, Standing};
+use super::event_jobs::status::{Facts, Standing, wanted};
 use super::event_jobs::{DesiredEventJob, EventJobs};
 use super::status::INTERNAL_ERROR;
+use super::status_writer::notes::Notes;
 use super::workers::ObjectTask;
 use crate::catalog::{Entry, Listed};
 use crate::resource::event_job::EventJob;
@@ -67,7 +68,12 @@ pub(super) async fn panicked(event_jobs: &EventJobs, desired: &DesiredEventJob) 
         latest: None,
         now: (event_jobs.clock)(),
     };
-    event_jobs.writer.write(&desired.identity, &facts).await;
+    event_jobs
+        .writer
+        .write(&desired.identity, facts.now, |before| {
+            (wanted(id, before, &facts), Notes::default())
+        })
+        .await;
 }
 
 /// Lets events find this version, as one that takes them or as one that does not.

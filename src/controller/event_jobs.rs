@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::metrics::Metrics;
 use self::outcomes::Outcomes;
-use self::writer::Writer;
 use super::admission::Ports;
 use super::event_job;
 use super::lead::Lead;
 use super::metrics::Panics;
+use super::status_writer::StatusWriter;
 use super::workers::{ObjectTask, Reconciler, Workers};
 use crate::catalog::{Catalog, Listed};
 use crate::controller::{Change, Identity};
@@ -32,7 +32,6 @@ pub mod look;
 pub mod metrics;
 pub mod outcomes;
 pub mod status;
-pub mod writer;
 
 /// A start waits so long, after the lists are done, for EventJobs whose templates nobody can prove.
 const LONGEST_START: Duration = Duration::from_secs(30);
@@ -49,7 +48,7 @@ pub struct EventJobs {
     /// What became of events.
     pub outcomes: Arc<Outcomes>,
     /// Writes statuses and Events.
-    pub writer: Arc<Writer>,
+    pub writer: Arc<StatusWriter>,
     /// What is counted about EventJobs.
     pub metrics: Metrics,
     /// Where tasks that panic are counted.
@@ -201,7 +200,7 @@ impl Reconciler for EventJobs {
         let id = &desired.identity.id;
         self.outcomes.forget(id);
         self.metrics.forget(id);
-        self.writer.forget(&desired.identity);
+        self.writer.forget(&desired.identity.uid);
     }
 
     fn is_left(&self, id: &ObjectId, is_deleting: bool) {

@@ -61,11 +61,12 @@ pub(super) async fn run(shared: Shared, task: ObjectTask<Desired>) {
         connections: Vec::new(),
         troubles: Vec::new(),
         requeue: Requeue::default(),
+        status: Requeue::default(),
         owes_a_look: true,
     };
     let mut pushes = Pushes::default();
     let mut wake = Wake::Began;
-    loop {
+    'turns: loop {
         let leads = lead.is_held();
         let now = desired.borrow_and_update().clone();
         let delay = match wake {
@@ -80,18 +81,24 @@ pub(super) async fn run(shared: Shared, task: ObjectTask<Desired>) {
         // One that rests or stands by holds no source, and listens to none.
         pushes.listen_to(object.sources());
         let refillable = object.memory.holds_back();
-        wake = tokio::select! {
-            biased;
-            () = stop.cancelled() => break,
-            () = removed.cancelled() => break,
-            changed = desired.changed() => match changed {
-                Ok(()) => Wake::Edited,
-                Err(_) => break,
-            },
-            () = lead.changed(leads) => Wake::Began,
-            () = jobs_changed.notified(), if refillable => Wake::JobFinished,
-            () = pushes.next() => Wake::Pushed,
-            () = object.requeue.wait() => Wake::Timer,
+        wake = loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break 'turns,
+                () = removed.cancelled() => break 'turns,
+                changed = desired.changed() => match changed {
+                    Ok(()) => break Wake::Edited,
+                    Err(_) => break 'turns,
+                },
+                () = lead.changed(leads) => break Wake::Began,
+                () = jobs_changed.notified(), if refillable => break Wake::JobFinished,
+                () = pushes.next() => break Wake::Pushed,
+                () = object.requeue.wait() => break Wake::Timer,
+                () = object.status.wait() => {
+                    let identity = Arc::clone(&desired.borrow().identity);
+                    object.flush(&identity).await;
+                }
+            }
         };
     }
 }
@@ -134,6 +141,8 @@ struct Object {
     troubles: Vec<Option<String>>,
     /// When the timer starts the next turn; never when only an edit can help.
     requeue: Requeue,
+    /// When a status that was held back, or could not be written, is looked at again.
+    status: Requeue,
     /// The last turn acted on no reading: whatever reading is there has not been used up.
     owes_a_look: bool,
 }
@@ -213,6 +222,7 @@ impl Object {
         self.memory = Carried::default();
         self.owes_a_look = true;
         self.shared.reporter.forget(identity);
+        self.status.forget();
         self.let_go(identity);
     }
 
@@ -274,13 +284,31 @@ impl Object {
         }
     }
 
-    async fn report(&self, identity: &Identity, observed: Observed) {
+    async fn report(&mut self, identity: &Identity, observed: Observed) {
         let report = Report {
             generation: identity.generation,
             now: (self.shared.clock)(),
             observed,
         };
-        self.shared.reporter.report(identity, report).await;
+        let again = self.shared.reporter.report(identity, report).await;
+        self.look_at_status(again);
+    }
+
+    /// Shows what of the last report was held back or could not be shown.
+    async fn flush(&mut self, identity: &Identity) {
+        let again = if self.shared.lead.is_held() {
+            self.shared.reporter.flush(identity).await
+        } else {
+            None
+        };
+        self.look_at_status(again);
+    }
+
+    fn look_at_status(&mut self, again: Option<Duration>) {
+        self.status.forget();
+        if let Some(pause) = again {
+            self.status.after(pause);
+        }
     }
 
     /// When to look again: a polling interval after the poll, so that objects on

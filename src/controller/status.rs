@@ -15,10 +15,10 @@ use crate::launch;
 use crate::resource::{Api, Fault};
 use crate::scaling::Decision;
 
+pub(super) use self::notes::notes;
+
 mod conditions;
 mod notes;
-pub(super) mod patch;
-pub mod writer;
 
 /// What there is to say about an object now.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub(crate) fn decision(outcome: &Outcome) -> Option<&Decision> {
 /// The status that an object should have, from the one it has. Fields of others
 /// (`round`, KEDA's own) are not in it.
 pub fn wanted(api: Api, previous: &Value, report: &Report) -> Value {
-    let mut status = ours(previous);
+    let mut status = part(previous, fields(api));
     let mut conditions = Conditions::of(previous);
     judge(&mut conditions, report);
     let transition = (api == Api::Slipway).then(|| stamp(report.now));
@@ -79,7 +79,7 @@ pub fn wanted(api: Api, previous: &Value, report: &Report) -> Value {
             status.insert("observedGeneration".into(), report.generation.into());
         }
         // The CRD of keda.sh would drop the rest; what is not sent is not compared either.
-        Api::Keda => status.retain(|field, _| KEDA_FIELDS.contains(&field.as_str())),
+        Api::Keda => status.retain(|field, _| fields(api).contains(&field.as_str())),
     }
     Value::Object(status)
 }
@@ -87,27 +87,27 @@ pub fn wanted(api: Api, previous: &Value, report: &Report) -> Value {
 /// What the owner of an object is told after a panic. What it said stands in the log.
 pub(super) const INTERNAL_ERROR: &str = "a bug in Slipway ended the work on this object; it is tried again when the object changes, or after 10 minutes";
 
-/// Fields that this program writes in KEDA's status.
-const KEDA_FIELDS: [&str; 3] = ["conditions", "lastActiveTime", "triggersActivity"];
-/// Fields that this program writes in its own.
-const OUR_FIELDS: [&str; 8] = [
-    "conditions",
-    "lastActiveTime",
-    "triggersActivity",
-    "observedGeneration",
-    "backlog",
-    "runningJobs",
-    "lastLaunchTime",
-    "lastDecision",
-];
+/// The fields of a status that this program writes: of KEDA's, and of its own.
+pub(super) fn fields(api: Api) -> &'static [&'static str] {
+    match api {
+        Api::Keda => &["conditions", "lastActiveTime", "triggersActivity"],
+        Api::Slipway => &[
+            "conditions",
+            "lastActiveTime",
+            "triggersActivity",
+            "observedGeneration",
+            "backlog",
+            "runningJobs",
+            "lastLaunchTime",
+            "lastDecision",
+        ],
+    }
+}
 
-/// The part of a status that [`wanted`] answers for.
-pub(crate) fn ours(status: &Value) -> Map<String, Value> {
-    let fields = status.as_object().into_iter().flatten();
-    fields
-        .filter(|(field, _)| OUR_FIELDS.contains(&field.as_str()))
-        .map(|(field, value)| (field.clone(), value.clone()))
-        .collect()
+/// The part of a status that is in these fields.
+pub(super) fn part(status: &Value, fields: &[&str]) -> Map<String, Value> {
+    let found = |field: &&str| Some(((*field).to_owned(), status.get(*field)?.clone()));
+    fields.iter().filter_map(found).collect()
 }
 
 const READY: &str = "ScaledJob is defined correctly and is ready for scaling";

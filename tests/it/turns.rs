@@ -2,6 +2,7 @@
 //! objects does to them, and what is left when objects go.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -103,12 +104,33 @@ impl Lookup for Nothing {
 
 /// The latest report of each object that is there.
 #[derive(Default)]
-struct Reports(Mutex<BTreeMap<String, Report>>);
+struct Reports(Mutex<BTreeMap<String, Report>>, AtomicU32);
+
+impl Reports {
+    /// Lets so many attempts to show something fail.
+    fn fail(&self, times: u32) {
+        self.1.store(times, Ordering::Relaxed);
+    }
+
+    fn failures_left(&self) -> u32 {
+        self.1.load(Ordering::Relaxed)
+    }
+}
 
 impl Reporter for Reports {
-    fn report<'a>(&'a self, object: &'a Identity, report: Report) -> BoxFuture<'a, ()> {
+    fn report<'a>(
+        &'a self,
+        object: &'a Identity,
+        report: Report,
+    ) -> BoxFuture<'a, Option<Duration>> {
         self.0.lock().unwrap().insert(object.uid.clone(), report);
-        async {}.boxed()
+        let again = (self.failures_left() > 0).then_some(Duration::from_secs(10));
+        async move { again }.boxed()
+    }
+
+    fn flush<'a>(&'a self, _object: &'a Identity) -> BoxFuture<'a, Option<Duration>> {
+        let left = self.1.fetch_sub(1, Ordering::Relaxed) - 1;
+        async move { (left > 0).then_some(Duration::from_secs(10)) }.boxed()
     }
 
     fn forget(&self, object: &Identity) {
@@ -564,6 +586,27 @@ async fn an_object_that_is_being_deleted_launches_nothing_more_and_holds_nothing
         world.apply(object("orders", "2", &json!({}))).await;
         pass(1.0).await;
         assert_eq!(source.calls().len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_shown_of_an_object_that_rests_is_shown_later() {
+    running(async |world| {
+        world.reports.fail(2);
+        let mut paused = object("orders", "1", &json!({}));
+        paused["metadata"]["annotations"] = json!({"autoscaling.keda.sh/paused": "true"});
+        world.apply(paused).await;
+        pass(1.0).await;
+        assert_eq!(world.reports.failures_left(), 2);
+        pass(10.0).await;
+        assert_eq!(world.reports.failures_left(), 1);
+        world.lead.set(false);
+        pass(30.0).await;
+        assert_eq!(world.reports.failures_left(), 1, "another's to show");
+        world.lead.set(true);
+        pass(30.0).await;
+        assert_eq!(world.reports.failures_left(), 0);
     })
     .await;
 }

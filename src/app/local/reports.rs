@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::broadcast;
@@ -213,13 +214,17 @@ pub struct Standing {
 }
 
 impl Reporter for Reports {
-    fn report<'a>(&'a self, object: &'a Identity, report: Report) -> BoxFuture<'a, ()> {
+    fn report<'a>(
+        &'a self,
+        object: &'a Identity,
+        report: Report,
+    ) -> BoxFuture<'a, Option<Duration>> {
         let key = (object.id.clone(), object.api);
         let mut all = self.latest.lock().expect("no panic while held");
         let before = all.remove(&key);
         let Some(latest) = Summary::of(&report, before.as_ref()) else {
             all.extend(before.map(|before| (key, before)));
-            return Box::pin(std::future::ready(()));
+            return Box::pin(std::future::ready(None));
         };
         let (now, before) = (latest.trouble.clone(), before.and_then(|it| it.trouble));
         all.insert(key, latest);
@@ -234,7 +239,7 @@ impl Reporter for Reports {
             // Nobody may be listening.
             drop(self.news.send(News { kind, id, text }));
         }
-        Box::pin(std::future::ready(()))
+        Box::pin(std::future::ready(None))
     }
 
     fn forget(&self, object: &Identity) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::catalog::Listed;
@@ -12,16 +13,13 @@ use crate::controller::announce::Note;
 use crate::controller::event_jobs::status::{self, Facts, Standing};
 use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
 use crate::controller::requeue::{Requeue, jitter};
+use crate::controller::status_writer::notes::Notes;
 use crate::controller::workers::ObjectTask;
 use crate::launch::delivered::Gate;
 use crate::launch::event_launcher::DeliveredJob;
 
-/// A status is written at most this often.
+/// What is new is told at most this often.
 const PACE: Duration = Duration::from_secs(1);
-/// A status that could not be written is written again after this; doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Tells what is new, for ever.
 pub(super) async fn run(
@@ -48,8 +46,8 @@ pub(super) async fn run(
             () = event_jobs.lead.changed(leads) => continue,
         }
         requeue.forget();
-        if !telling.tell(leads).await {
-            requeue.back_off(FIRST_PAUSE, LONGEST_PAUSE);
+        if let Some(pause) = telling.tell(leads).await {
+            requeue.after(pause);
         }
         tokio::time::sleep(jitter(PACE)).await;
     }
@@ -68,22 +66,20 @@ impl Telling<'_> {
         let identity = self.task.object.borrow().identity.clone();
         self.dropped = None;
         self.event_jobs.metrics.forget(&identity.id);
-        self.event_jobs.writer.forget(&identity);
+        self.event_jobs.writer.forget(&identity.uid);
     }
 
-    /// Tells what is new. Whether the status is up to date.
-    async fn tell(&mut self, leads: bool) -> bool {
+    /// Tells what is new. Returns when to look again at a status that was held back or could not be written.
+    async fn tell(&mut self, leads: bool) -> Option<Duration> {
         let desired = self.task.object.borrow().clone();
         let id = &desired.identity.id;
         let now = (self.event_jobs.clock)();
         let mut notes = self.event_jobs.outcomes.take_news(id, now);
-        let mut is_written = true;
+        let mut again = None;
         if leads && let Some(facts) = self.facts(&desired, now) {
-            is_written = self
-                .event_jobs
-                .writer
-                .write(&desired.identity, &facts)
-                .await;
+            let wanted = |before: &Value| (status::wanted(id, before, &facts), Notes::default());
+            let writer = &self.event_jobs.writer;
+            again = writer.write(&desired.identity, now, wanted).await;
             if let Some(jobs) = &facts.jobs {
                 let (active, waiting) = status::counts(jobs);
                 self.event_jobs.metrics.show(id, active, waiting);
@@ -96,7 +92,7 @@ impl Telling<'_> {
                 .announce(&desired.identity, &note, now)
                 .await;
         }
-        is_written
+        again
     }
 
     fn facts(&self, desired: &DesiredEventJob, now: Timestamp) -> Option<Facts> {

@@ -54,20 +54,29 @@ fn proof(generation: i64) -> Value {
     json!({"generation": generation, "version": env!("CARGO_PKG_VERSION")})
 }
 
+/// The fields of a status that this writes.
+pub(in crate::controller) const FIELDS: &[&str] = &[
+    "observedGeneration",
+    "url",
+    "conditions",
+    "proof",
+    "active",
+    "waiting",
+    "lastEventTime",
+    "lastJobName",
+    "lastSuccessfulTime",
+    "lastDecision",
+];
+/// Those of them that stay as they are while nothing new is known.
+const KEPT: &[&str] = FIELDS.split_at(4).1;
+
 /// The status, with what `before` says where nothing is known.
 pub fn wanted(id: &ObjectId, before: &Value, facts: &Facts) -> Value {
     let mut status = json!({
         "observedGeneration": facts.generation,
         "url": format!("/events/{}/{}", id.namespace, id.name),
     });
-    for field in [
-        "active",
-        "waiting",
-        "lastEventTime",
-        "lastJobName",
-        "lastSuccessfulTime",
-        "lastDecision",
-    ] {
+    for field in KEPT {
         if let Some(value) = before.get(field) {
             status[field] = value.clone();
         }

@@ -131,7 +131,7 @@ impl World {
             }),
             catalog: Arc::clone(&catalog),
             outcomes: Arc::new(Outcomes::new(clock)),
-            writer: Arc::new(Writer::new(cluster, "us")),
+            writer: Arc::new(StatusWriter::event_jobs(cluster, "us")),
             metrics: Metrics::default(),
             panics: Panics::default(),
             lead: Arc::new(Always),

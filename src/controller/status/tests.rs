@@ -1,5 +1,5 @@
-use super::notes::{Announcer, Notes};
 use super::*;
+use crate::controller::status_writer::notes::Announcer;
 use crate::cycle;
 use crate::scaling::{JobCounts, Reading, TopUp};
 
@@ -66,7 +66,7 @@ fn said(turns: impl IntoIterator<Item = (i64, Observed)>) -> Vec<Vec<&'static st
     for (second, observed) in turns {
         let report = report(second, observed);
         let next = wanted(Api::Slipway, &status, &report);
-        let notes = Notes::of(&status, &next, &report);
+        let notes = notes(&status, &next, &report);
         let due = announcer.due(notes, report.now);
         said.push(due.iter().map(|note| note.reason).collect());
         status = next;

@@ -15,7 +15,7 @@ impl Switch {
         Self(watch::Sender::new(held))
     }
 
-    fn set(&self, held: bool) {
+    pub(super) fn set(&self, held: bool) {
         self.0.send_replace(held);
     }
 }
