@@ -93,7 +93,8 @@ pub trait Deliver: Send + Sync {
 
 /// The Jobs of EventJobs as they were last seen.
 pub trait DeliveredJobs: Send + Sync {
-    /// The Jobs of an EventJob. May lag; a Job may look unfinished that is not, or be missing that was made a moment ago.
+    /// The Jobs of an EventJob as they were at one moment, with all that happened to them before it. May lag: a Job may
+    /// look unfinished that is not, or be missing that was made a moment ago. Never goes back.
     ///
     /// # Errors
     ///
@@ -110,17 +111,8 @@ pub trait DeliveredJobs: Send + Sync {
 
 /// Decides which Jobs may run.
 pub trait Gates: Send + Sync {
-    /// The Jobs of an EventJob by a consistent list.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`] when the truth cannot be told now. It is never an empty list then.
-    fn list<'a>(
-        &'a self,
-        event_job: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Vec<DeliveredJob>, Error>>;
-
     /// Writes a Job's gate, and `suspend` with it, in one change based on the version seen.
+    /// [`DeliveredJobs::seen`] shows it when its turn has come, not before.
     ///
     /// A gate that stays [`Gate::Waiting`] is a claim: it gets our name, and changes based on the version that others
     /// have seen are refused. [`Gate::Released`] lets a Job run. [`Gate::Dropped`] stops it for good.
@@ -129,11 +121,7 @@ pub trait Gates: Send + Sync {
     ///
     /// [`Error::Conflict`] when the Job has changed since it was seen; [`Error::Gone`] when it is gone;
     /// [`Error::Unknown`] when nobody knows whether it was done.
-    fn change<'a>(
-        &'a self,
-        job: &'a DeliveredJob,
-        gate: Gate,
-    ) -> BoxFuture<'a, Result<DeliveredJob, Error>>;
+    fn change<'a>(&'a self, job: &'a DeliveredJob, gate: Gate) -> BoxFuture<'a, Result<(), Error>>;
 }
 
 /// Keeps what must be known of Jobs when they are gone.

@@ -11,7 +11,8 @@ use crate::resource::HistoryLimits;
 /// the oldest first, and dropped ones. Only those whose key has been in the ledger for `grace`.
 ///
 /// Age is when a Job ended. A dropped Job goes once it has no Pods: while it is there, whoever counts sees that
-/// they are. One that somebody resumed by hand stays until it has ended.
+/// they are. One that somebody resumed by hand stays until it has ended. It stays for the grace as others do: a repeat
+/// of its event that looks into an older copy of the ledger has to find it. Meanwhile it costs no call.
 pub fn removable(
     history: Option<HistoryLimits>,
     jobs: &[DeliveredJob],

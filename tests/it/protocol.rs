@@ -1,7 +1,36 @@
-//! The whole of launching once, as worlds small enough to look at everything that can happen in them.
+//! The protocols that hold whatever happens, each as a world small enough to look at everything that can happen in it.
 //!
-//! The decisions are the program's own: [`Once`], the ledger's look and memory, `retention`, `admission`. A test that takes
-//! one out must find what it is there for. `--nocapture` shows how much was explored, and the shortest way to each broken promise.
+//! # How to read a world
+//!
+//! A **state** ([`explore::World`]) is all there is at one moment: the objects at the API server, what each process knows,
+//! and the requests that are under way. It holds no clock and no counter that grows: a moment is kept as what still
+//! matters of it ("this copy is older than a minute", "this is the server's version"). So there are finitely many states.
+//! [`explore::World::code`] packs a state into a number; two states with one number are one state.
+//!
+//! A **step** ([`explore::Step`]) is one thing that can happen next, and to whom. Processes take steps in any order
+//! and may pause for ever between two. A step is of one [`explore::Kind`]:
+//!
+//! | kind | examples |
+//! | --- | --- |
+//! | `Work` | a request is made and answered; a watch shows what happened; a Job ends |
+//! | `Goal` | all Jobs have come to their end |
+//! | `Fault` | a process dies; a request has no answer, and is made later or never; somebody deletes a Job |
+//!
+//! A **promise** is a sentence that no step may make false: "two Jobs for one event". A step that would is `Err` with it.
+//!
+//! [`explore::explore`] visits every state that can be reached, the nearest first. It finds the shortest way to a broken
+//! promise, and the states from which work alone never reaches a goal. `--nocapture` prints both, and the number of states.
+//!
+//! # The worlds
+//!
+//! | world | its objects | its processes | its promises |
+//! | --- | --- | --- | --- |
+//! | `launching` | events, their Jobs, the ledger | two replicas that create, a leader that removes | one Job an event; a 2xx has a Job; a clear no has none |
+//! | `gates` | Jobs of one key that wait for their turn | two leaders, both all the time | no more released than the limit; dropped is for good; `Forbid` drops nothing that had room |
+//!
+//! The decisions are the program's own: [`Once`], the ledger's look and memory, `retention`, `admission`; `decisions` and
+//! `leading` ask them and remember the answers. `Rules` in those files say what holds in a world. A test takes one rule
+//! out, and the explorer must find the promise that it is there for.
 
 use slipway::launch::Launched;
 use slipway::launch::once::{NotLaunched, Once, Saw, Step};
@@ -189,7 +218,6 @@ fn two_leaders_agree(policy: GatedPolicy, late: u32) {
     let (rules, world) = gates(leading::Rules {
         jobs: 2,
         crashes: true,
-        reorders: true,
         late: 9,
         ..leading::Rules::new(policy)
     });
@@ -211,7 +239,7 @@ fn two_leaders_of_a_queue_release_no_more_than_the_limit() {
 }
 
 #[test]
-fn two_leaders_that_forbid_release_no_more_than_the_limit() {
+fn two_leaders_that_forbid_release_no_more_than_the_limit_and_drop_nothing_that_had_room() {
     two_leaders_agree(GatedPolicy::Forbid, 0);
 }
 
@@ -222,52 +250,57 @@ fn two_leaders_that_replace_release_no_more_than_the_limit() {
 
 #[test]
 fn without_any_part_of_admission_two_leaders_release_too_many() {
-    let of_two = |policy| leading::Rules {
-        jobs: 2,
-        ..leading::Rules::new(policy)
+    let rules = |policy, change: fn(&mut leading::Rules)| {
+        let mut rules = leading::Rules::new(policy);
+        rules.jobs = 2;
+        change(&mut rules);
+        rules
     };
-    let (queue, forbid) = (of_two(GatedPolicy::Queue), of_two(GatedPolicy::Forbid));
-    let rows = [
+    use GatedPolicy::{Forbid, Queue};
+    let rows: [(&str, &str, leading::Rules); 8] = [
         (
             "a gate is changed whatever its version",
             TOO_MANY,
-            leading::Rules {
-                has_versions: false,
-                ..queue
-            },
+            rules(Queue, |rules| rules.has_versions = false),
         ),
         (
             "a gate is changed whatever its version, and one leader drops",
             RELEASED_AGAIN,
-            leading::Rules {
-                has_versions: false,
-                most_released: 9,
-                ..forbid
-            },
+            rules(Forbid, |rules| {
+                (rules.has_versions, rules.most_released) = (false, 9);
+            }),
         ),
         (
-            "claimed, and not counted again",
+            "released, and not claimed",
             TOO_MANY,
-            leading::Rules {
-                recounts: false,
-                ..queue
-            },
+            rules(Queue, |rules| rules.claims = false),
         ),
         (
-            "counted, and not claimed",
+            "released beside a claim of another",
             TOO_MANY,
-            leading::Rules {
-                claims: false,
-                ..queue
-            },
+            rules(Queue, |rules| rules.minds_others = false),
+        ),
+        (
+            "an answered claim counts before it is shown",
+            TOO_MANY,
+            rules(Queue, |rules| rules.ignores_answers = false),
+        ),
+        (
+            "a claim is shown before what happened earlier, as in half a list",
+            TOO_MANY,
+            rules(Queue, |rules| rules.is_ordered = false),
         ),
         (
             "what has no answer counts as claimed",
             TOO_MANY,
-            leading::Rules {
-                doubts: false,
-                ..queue
-            },
+            rules(Queue, |rules| rules.doubts = false),
+        ),
+        (
+            "a process that begins anew keeps its name",
+            TOO_MANY,
+            rules(Queue, |rules| {
+                (rules.crashes, rules.renames) = (true, false)
+            }),
         ),
     ];
     for (name, promise, rules) in rows {

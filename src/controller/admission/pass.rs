@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::Ports;
-use crate::launch::admission::{self, Act, InDoubt, Step};
+use crate::launch::admission::{self, OwnChanges};
 use crate::launch::delivered::Gate;
 use crate::launch::event_launcher::DeliveredJob;
 use crate::launch::{self, retention};
@@ -16,8 +16,6 @@ use crate::resource::event_job::EventJob;
 
 /// Calls about one EventJob that are under way at once.
 const CALLS_AT_ONCE: usize = 8;
-/// Looks in one pass: a claim and a count each void what was seen before, and so does a Job that came meanwhile.
-const LOOKS: usize = 6;
 /// Jobs that one pass removes; the next one goes on.
 const REMOVED_AT_ONCE: usize = 100;
 /// Whoever launches a Job writes its key within a second or so; after this it will not any more.
@@ -28,8 +26,8 @@ const LEFT_OUT_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct Notes {
     /// Jobs without a key in the ledger, by name, since when they are known to have none.
     late: BTreeMap<String, Instant>,
-    /// Changes that nobody has answered.
-    in_doubt: InDoubt,
+    /// Changes of gates that the watch has not shown.
+    own_changes: OwnChanges,
 }
 
 /// What is needed for one.
@@ -55,98 +53,62 @@ impl Pass<'_> {
     ///
     /// The first that kept something from being done; what could be done was done.
     pub(super) async fn run(&self, notes: &mut Notes) -> Result<Ended, launch::Error> {
-        let mut jobs = self.ports.jobs.seen(&self.event_job.id)?;
-        let admitted = self.admit(&mut jobs, &mut notes.in_doubt).await;
+        let jobs = self.ports.jobs.seen(&self.event_job.id)?;
+        let admitted = self.admit(&jobs, &mut notes.own_changes).await;
         let remembered = self.remember(&jobs, notes).await;
         let cleared = self.clear(&jobs).await;
-        remembered?;
-        Ok(admitted?.or(cleared?))
+        admitted.and(remembered).and(cleared)
     }
 
-    /// Lets Jobs run, and drops those that never will. `jobs` stands as it was seen last.
+    /// Claims Jobs, lets them run, and drops those that never will: what can be done now. The watch tells when there is more.
     async fn admit(
         &self,
-        jobs: &mut Vec<DeliveredJob>,
-        in_doubt: &mut InDoubt,
-    ) -> Result<Ended, launch::Error> {
-        let id = &self.event_job.id;
-        let mut is_counted = false;
-        // What was only seen may lag: a Job that is not in it is not gone, and stays in doubt.
-        in_doubt.clone().unclaim(jobs);
-        for _ in 0..LOOKS {
-            let concurrency = &self.event_job.concurrency;
-            match admission::next(&self.ports.holder, concurrency, jobs, is_counted) {
-                Step::Act(acts) => {
-                    let acts = acts.into_iter().map(|act| match act {
-                        Act::Release(index) => (index, Gate::Released),
-                        Act::Discard(index) => (index, Gate::Dropped),
-                    });
-                    return self.change(acts, jobs, in_doubt).await;
-                }
-                Step::Claim(indexes) => {
-                    let claims = indexes.into_iter().map(|index| (index, Gate::Waiting));
-                    self.change(claims, jobs, in_doubt).await?;
-                }
-                Step::Count => {}
-            }
-            // Asked for after the last claim, so it counts.
-            *jobs = self.ports.gates.list(id).await?;
-            in_doubt.unclaim(jobs);
-            is_counted = true;
-        }
-        debug!("the Jobs of EventJob {id} change faster than they are counted");
-        Ok(Ended::Again)
-    }
-
-    /// Makes these changes, each by the version that it was decided on. To be looked at again when one was not made.
-    async fn change(
-        &self,
-        changes: impl IntoIterator<Item = (usize, Gate)>,
-        jobs: &mut [DeliveredJob],
-        in_doubt: &mut InDoubt,
-    ) -> Result<Ended, launch::Error> {
-        let seen: &[DeliveredJob] = jobs;
+        jobs: &[DeliveredJob],
+        own: &mut OwnChanges,
+    ) -> Result<(), launch::Error> {
+        own.settle(jobs);
+        let concurrency = &self.event_job.concurrency;
+        let changes = admission::next(&self.ports.holder, concurrency, jobs, own);
         let mut calls = Vec::new();
         for (index, gate) in changes {
-            if let Some(job) = seen.get(index) {
-                calls.push(async move { (index, self.send(gate, job).await) });
-                in_doubt.sending(job);
-            }
+            let job = &jobs[index];
+            own.sending(job);
+            calls.push(async move { (job, self.change(job, gate).await) });
         }
-        let mut ended = Ended::Done;
         let mut failed = Ok(());
-        for (index, result) in all(calls).await {
-            if !matches!(result, Err(launch::Error::Unknown { .. })) {
-                in_doubt.answered(&jobs[index]);
-            }
+        for (job, result) in all(calls).await {
             match result {
-                Ok(job) => jobs[index] = job,
-                Err(
-                    launch::Error::Conflict { .. }
-                    | launch::Error::Gone { .. }
-                    | launch::Error::Unknown { .. },
-                ) => ended = Ended::Again,
-                Err(error) => failed = failed.and(Err(error)),
+                Ok(()) => own.made(job),
+                // The watch will show why.
+                Err(launch::Error::Conflict { .. } | launch::Error::Gone { .. }) => {
+                    own.refused(job);
+                }
+                Err(error) => {
+                    if !matches!(error, launch::Error::Unknown { .. }) {
+                        own.refused(job);
+                    }
+                    failed = failed.and(Err(error));
+                }
             }
         }
-        failed.map(|()| ended)
+        failed
     }
 
-    /// The Job as it is after the change.
-    async fn send(&self, gate: Gate, job: &DeliveredJob) -> Result<DeliveredJob, launch::Error> {
+    /// One change of a gate, based on the version shown.
+    async fn change(&self, job: &DeliveredJob, gate: Gate) -> Result<(), launch::Error> {
         if !(self.is_leader)() {
             return Err(launch::Error::Conflict {
                 object: format!("the lead over Job {}", job.id),
             });
         }
-        let changed = self.ports.gates.change(job, gate).await?;
+        self.ports.gates.change(job, gate).await?;
         let event_job = &self.event_job.id;
         match gate {
-            Gate::Waiting => {}
+            Gate::Waiting => debug!("job {} of EventJob {event_job} is claimed", job.id),
             Gate::Released => info!("job {} of EventJob {event_job} may run", job.id),
             Gate::Dropped => info!("job {} of EventJob {event_job} was dropped", job.id),
         }
-        Ok(changed)
+        Ok(())
     }
 
     /// Puts into the ledger what whoever launched it has had the time to, and did not.
@@ -198,12 +160,6 @@ impl Pass<'_> {
         } else {
             Ended::Done
         })
-    }
-}
-
-impl Ended {
-    fn or(self, other: Self) -> Self {
-        if self == Self::Again { self } else { other }
     }
 }
 

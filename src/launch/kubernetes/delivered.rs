@@ -16,11 +16,10 @@ use tokio::sync::Notify;
 
 use self::ledgers::Ledgers;
 use self::watch::Jobs;
-use self::wire::WatchedJob;
 use super::create::{self, CreateBackoff};
-use super::{delete, jobs_path, list, names, refusal, unknown};
+use super::{delete, jobs_path};
 use crate::cluster::{Budget, Call, Cluster, Guard, Scope, boot};
-use crate::launch::delivered::{Delivery, EVENT_JOB_LABEL};
+use crate::launch::delivered::Delivery;
 use crate::launch::event_launcher::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::launch::ledger::Key;
 use crate::launch::{self, Error, Launched};
@@ -224,27 +223,6 @@ impl Delivered {
             },
         }
     }
-
-    async fn list_once(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
-        let object = format!("jobs of EventJob {event_job}");
-        let value = names::label_value(&event_job.name);
-        let call = Call::get(jobs_path(&event_job.namespace))
-            .query("labelSelector", format!("{EVENT_JOB_LABEL}={value}"));
-        let cluster = self.cluster.clone().with(Budget::Reads);
-        let jobs: Vec<WatchedJob> = list::pages(&cluster, call, &object).await?;
-        let mut known = self.jobs();
-        let mut listed = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            let Some(seen) = wire::delivered(&job) else {
-                continue;
-            };
-            if seen.job.event_job == *event_job {
-                known.newer(seen.clone());
-                listed.push(seen.job);
-            }
-        }
-        Ok(listed)
-    }
 }
 
 impl Deliver for Delivered {
@@ -286,20 +264,12 @@ impl DeliveredJobs for Delivered {
 }
 
 impl Gates for Delivered {
-    fn list<'a>(
-        &'a self,
-        event_job: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Vec<DeliveredJob>, Error>> {
-        self.list_once(event_job).boxed()
-    }
-
     fn change<'a>(
         &'a self,
         job: &'a DeliveredJob,
         gate: launch::delivered::Gate,
-    ) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
-        self.change_once(job, gates::patch(gate, &self.holder))
-            .boxed()
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        gates::change(&self.cluster, job, gate, &self.holder).boxed()
     }
 }
 
@@ -317,33 +287,5 @@ impl Remember for Delivered {
     fn remove<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<(), Error>> {
         let cluster = self.cluster.clone().with(Budget::Launches);
         async move { delete(&cluster, &job.id, &job.uid, Propagation::Background).await }.boxed()
-    }
-}
-
-impl Delivered {
-    /// One change of a Job's gate, based on the version seen.
-    async fn change_once(
-        &self,
-        job: &DeliveredJob,
-        mut patch: serde_json::Value,
-    ) -> Result<DeliveredJob, Error> {
-        let object = format!("job {}", job.id);
-        patch["metadata"]["resourceVersion"] = job.version.clone().into();
-        patch["metadata"]["uid"] = job.uid.clone().into();
-        let call = Call::merge_patch(super::job_path(&job.id), patch).within(READ);
-        let cluster = self.cluster.clone().with(Budget::Launches);
-        let answer = cluster
-            .send(call)
-            .await
-            .map_err(|error| unknown(&object, &error))?;
-        if !answer.is_success() {
-            return Err(refusal(&object, &answer));
-        }
-        let changed: WatchedJob = answer.json().map_err(|error| unknown(&object, &error))?;
-        let changed = wire::delivered(&changed).ok_or_else(|| Error::Gone {
-            object: object.clone(),
-        })?;
-        self.jobs().newer(changed.clone());
-        Ok(changed.job)
     }
 }

@@ -176,18 +176,11 @@ impl DeliveredJobs for Local {
 }
 
 impl Gates for Local {
-    fn list<'a>(
-        &'a self,
-        event_job: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Vec<DeliveredJob>, Error>> {
-        Box::pin(ready(self.seen(event_job)))
-    }
-
     fn change<'a>(
         &'a self,
         seen: &'a DeliveredJob,
         gate: Gate,
-    ) -> BoxFuture<'a, Result<DeliveredJob, Error>> {
+    ) -> BoxFuture<'a, Result<(), Error>> {
         let job = seen.clone();
         Box::pin(self.in_turn(&seen.id, PATIENCE, move |shared| {
             shared.change_gate(&job, gate)
@@ -353,7 +346,7 @@ impl Shared {
     }
 
     /// Writes a gate, who holds it, and whether the Job is suspended.
-    fn change_gate(&self, seen: &DeliveredJob, gate: Gate) -> Result<DeliveredJob, Error> {
+    fn change_gate(&self, seen: &DeliveredJob, gate: Gate) -> Result<(), Error> {
         let id = &seen.id;
         let object = || format!("Job {id}");
         let job = self.with(id, |entry| {
@@ -393,11 +386,8 @@ impl Shared {
             entry.job = Arc::new(job);
             entry.spec = Arc::new(spec);
             entry.poke.notify_one();
-            entry.delivered_job(id)
         });
-        let changed = changed
-            .flatten()
-            .ok_or_else(|| Error::Gone { object: object() })?;
+        changed.ok_or_else(|| Error::Gone { object: object() })?;
         if seen.gate != Some(gate) {
             self.tell(Fact::Turned {
                 job: id.clone(),
@@ -405,7 +395,7 @@ impl Shared {
             });
         }
         self.touch(id);
-        Ok(changed)
+        Ok(())
     }
 
     pub(super) fn remember(&self, lines: &BTreeMap<String, Vec<Line>>) -> Result<(), Error> {

@@ -1,14 +1,19 @@
 //! The world of gates: two processes that both believe they lead, all the time, and Jobs that wait.
 //!
 //! Versions are not counted: of each request, and of each Job as a leader sees it, it is known whether it is based on the
-//! server's version. A request that is not will never be applied. Each Job's changes reach a leader in order, but one
-//! Job's may come before another's: worse than a watch.
+//! server's version. A request that is not will never be made.
 //!
-//! A leader that pauses takes no step, so a request that is waited for is as good as sent when it is done. The
-//! others are given up at once, and done later, or never.
+//! A leader is told of all that has happened up to one moment, at once. One that lags is one that pauses before its next
+//! step. It is never told of less than its own changes that were answered: until they are shown it decides nothing
+//! ([`slipway::launch::admission::OwnChanges`]).
+//!
+//! A leader that pauses takes no step, so a request that is waited for is as good as sent when it is made. The
+//! others are given up at once, and made later, or never.
+
+use slipway::resource::event_job::GatedPolicy;
 
 use super::explore::{Kind, Step};
-use super::leading::{Decided, JOBS, Job, Next};
+use super::leading::{Decided, JOBS, Job};
 
 /// All there is, at one moment.
 #[derive(Debug, Clone, Copy)]
@@ -16,20 +21,24 @@ pub(super) struct World {
     jobs: [Job; JOBS],
     /// Requests that nobody waits for, by Job: bits by [`Request`].
     late: [u8; JOBS],
-    leaders: [Leader; 2],
+    /// Jobs that waited at some moment while nothing had room: bits.
+    crowded: u8,
+    leaders: [[View; JOBS]; 2],
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Leader {
-    view: [View; JOBS],
-    is_counted: bool,
-}
-
+/// A Job as a leader sees it.
 #[derive(Debug, Clone, Copy)]
 struct View {
     job: Job,
     /// It is the server's version.
     is_current: bool,
+}
+
+impl View {
+    const NOTHING: Self = Self {
+        job: Job::Absent,
+        is_current: true,
+    };
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,17 +71,11 @@ impl Request {
 
 impl World {
     pub(super) fn new() -> Self {
-        let leader = Leader {
-            view: [View {
-                job: Job::Absent,
-                is_current: true,
-            }; JOBS],
-            is_counted: false,
-        };
         Self {
             jobs: [Job::Absent; JOBS],
             late: [0; JOBS],
-            leaders: [leader; 2],
+            crowded: 0,
+            leaders: [[View::NOTHING; JOBS]; 2],
         }
     }
 
@@ -82,9 +85,25 @@ impl World {
         if decided.rules.has_versions {
             self.late[job] = 0;
         }
-        for leader in &mut self.leaders {
-            leader.view[job].is_current = false;
+        for view in &mut self.leaders {
+            view[job].is_current = false;
         }
+        if self.taken() >= decided.rules.limit {
+            for job in 0..JOBS {
+                self.crowded |= u8::from(self.jobs[job].is_waiting()) << job;
+            }
+        }
+        // Of others nobody asks.
+        for job in 0..JOBS {
+            if !self.jobs[job].is_waiting() {
+                self.crowded &= !(1 << job);
+            }
+        }
+    }
+
+    fn taken(&self) -> u32 {
+        let takes_room = |job: &&Job| matches!(job, Job::Released | Job::Stopping);
+        u32::try_from(self.jobs.iter().filter(takes_room).count()).unwrap()
     }
 
     /// The server does what it is asked.
@@ -98,33 +117,37 @@ impl World {
         let to = match request {
             Request::ClaimFirst if is.is_waiting() => Job::WaitingFirst,
             Request::ClaimSecond if is.is_waiting() => Job::WaitingSecond,
-            Request::ClaimDead if is.is_waiting() => Job::Waiting,
+            Request::ClaimDead if is.is_waiting() => Job::WaitingOther,
             Request::Release if is.is_waiting() => Job::Released,
             Request::Release if matches!(is, Job::Dropped | Job::Stopping) => {
                 return Err("released after it was dropped");
             }
-            Request::Discard if is.is_waiting() => decided.dropped(),
+            Request::Discard if is.is_waiting() => {
+                let had_room = self.crowded & 1 << job == 0;
+                if decided.rules.policy == GatedPolicy::Forbid && had_room {
+                    return Err("dropped, and there was always room");
+                }
+                decided.dropped()
+            }
             Request::Discard if is == Job::Released => Job::Stopping,
             // Without versions it may find anything.
             _ => is,
         };
         self.change(decided, job, to);
-        let takes_room = |job: &&Job| matches!(job, Job::Released | Job::Stopping);
-        let taken = u32::try_from(self.jobs.iter().filter(takes_room).count()).unwrap();
-        if taken > decided.rules.most_released {
+        if self.taken() > decided.rules.most_released {
             return Err("more released than the limit");
         }
         Ok(())
     }
 
-    /// Somebody sees the Job as it is.
+    /// The leader is shown the Job as it is.
     fn see(&mut self, leader: usize, job: usize) {
-        let view = &mut self.leaders[leader].view[job];
+        let view = &mut self.leaders[leader][job];
         if !view.is_current {
             let others = [Job::WaitingSecond, Job::WaitingFirst][leader];
             let is = self.jobs[job];
             *view = View {
-                job: if is == others { Job::Waiting } else { is },
+                job: if is == others { Job::WaitingOther } else { is },
                 is_current: true,
             };
         }
@@ -137,10 +160,8 @@ impl World {
             let renamed = REQUESTS.iter().filter(|known| *late & known.bit() != 0);
             *late = renamed.fold(0, |bits, known| bits | request(*known).bit());
         }
-        for leader in &mut self.leaders {
-            for view in &mut leader.view {
-                view.job = name(view.job);
-            }
+        for view in self.leaders.as_flattened_mut() {
+            view.job = name(view.job);
         }
         self
     }
@@ -152,7 +173,7 @@ impl World {
             Job::WaitingSecond if is_swapped => Job::WaitingFirst,
             other => other,
         };
-        let mut code = 0;
+        let mut code = u128::from(self.crowded);
         for (job, late) in self.jobs.iter().zip(self.late) {
             let claims = late & 3;
             let claims = if is_swapped {
@@ -164,8 +185,7 @@ impl World {
         }
         for at in 0..2 {
             let leader = &self.leaders[if is_swapped { 1 - at } else { at }];
-            code = code << 1 | u128::from(leader.is_counted);
-            for view in &leader.view {
+            for view in leader {
                 code = code << 5 | (name(view.job) as u128) << 1 | u128::from(view.is_current);
             }
         }
@@ -173,20 +193,28 @@ impl World {
     }
 
     /// Another process takes its place; what it sent is under way still.
-    fn crashed(mut self, who: usize) -> Self {
-        self.leaders[who].is_counted = false;
-        for (view, job) in self.leaders[who].view.iter_mut().zip(self.jobs) {
+    fn crashed(mut self, decided: &Decided, who: usize) -> Self {
+        for (view, job) in self.leaders[who].iter_mut().zip(self.jobs) {
             *view = View {
                 job: Job::Absent,
                 is_current: job == Job::Absent,
             };
+        }
+        if !decided.rules.renames {
+            return self;
         }
         let (claimed, claim) = [
             (Job::WaitingFirst, Request::ClaimFirst),
             (Job::WaitingSecond, Request::ClaimSecond),
         ][who];
         self.renamed(
-            |job| if job == claimed { Job::Waiting } else { job },
+            |job| {
+                if job == claimed {
+                    Job::WaitingOther
+                } else {
+                    job
+                }
+            },
             |request| {
                 if request == claim {
                     Request::ClaimDead
@@ -220,43 +248,36 @@ impl Steps<'_> {
         });
     }
 
-    /// A leader decides, and sends.
+    /// A leader decides, and sends. What it decided on one view it sends in any order, or not all of it.
     fn decide(&mut self, world: &World, who: usize) {
-        let leader = world.leaders[who];
-        let view = leader.view.map(|view| view.job);
-        match self.decided.next((who, view, leader.is_counted)) {
-            Next::Count => {
-                let mut counted = *world;
-                for job in 0..JOBS {
-                    counted.see(who, job);
+        let view = world.leaders[who].map(|view| view.job);
+        let next = self.decided.next((who, view));
+        self.send(world, who, next.claims, Request::claim(who));
+        self.send(world, who, next.releases, Request::Release);
+        self.send(world, who, next.discards, Request::Discard);
+    }
+
+    /// A leader is told of what has happened.
+    fn tell(&mut self, world: &World, who: usize) {
+        let mut all = *world;
+        for (job, view) in world.leaders[who].iter().enumerate() {
+            if !view.is_current {
+                all.see(who, job);
+                let mut one = *world;
+                one.see(who, job);
+                if !self.decided.rules.is_ordered {
+                    self.add("it is told of one Job leader", who, Kind::Work, Ok(one));
                 }
-                counted.leaders[who].is_counted = true;
-                self.add("a list is read by leader", who, Kind::Work, Ok(counted));
-            }
-            Next::Claim(jobs) => {
-                let mut void = *world;
-                void.leaders[who].is_counted = false;
-                self.send(&void, who, jobs, Request::claim(who));
-            }
-            Next::Act { releases, discards } => {
-                self.send(world, who, releases, Request::Release);
-                self.send(world, who, discards, Request::Discard);
             }
         }
+        self.add("it is told of all changes leader", who, Kind::Work, Ok(all));
     }
 
     /// The network does what it likes with each request, and with its answer.
     fn send(&mut self, world: &World, who: usize, jobs: u8, request: Request) {
         for job in (0..JOBS).filter(|job| jobs & 1 << job != 0) {
-            if self.decided.rules.has_versions && !world.leaders[who].view[job].is_current {
-                let mut conflict = *world;
-                conflict.leaders[who].is_counted = false;
-                self.add(
-                    "a conflict is answered to leader",
-                    who,
-                    Kind::Work,
-                    Ok(conflict),
-                );
+            if self.decided.rules.has_versions && !world.leaders[who][job].is_current {
+                // A conflict is answered, and nothing is done.
                 continue;
             }
             let [done, given_up] = match request {
@@ -272,7 +293,9 @@ impl Steps<'_> {
             };
             let mut answered = *world;
             let then = answered.apply(self.decided, job, request).map(|()| {
-                answered.see(who, job);
+                if !self.decided.rules.ignores_answers {
+                    answered.see(who, job);
+                }
                 answered
             });
             self.add(done, who, Kind::Work, then);
@@ -281,9 +304,9 @@ impl Steps<'_> {
                 continue;
             }
             let mut unclear = *world;
-            let view = &mut unclear.leaders[who].view[job];
+            let view = &mut unclear.leaders[who][job];
             if self.decided.rules.doubts && view.job.is_waiting() {
-                view.job = Job::Waiting;
+                view.job = Job::WaitingOther;
             }
             unclear.late[job] |= request.bit();
             self.add(given_up, who, Kind::Fault, Ok(unclear));
@@ -335,32 +358,15 @@ impl super::explore::World for World {
 
     fn steps(&self, decided: &Decided, steps: &mut Vec<Step<Self>>) {
         let mut steps = Steps { decided, steps };
-        for (who, leader) in self.leaders.iter().enumerate() {
+        for who in 0..2 {
             steps.decide(self, who);
-            let mut told = *self;
-            for (job, view) in leader.view.iter().enumerate() {
-                if !view.is_current {
-                    told.see(who, job);
-                    if decided.rules.reorders {
-                        steps.add("it is told of a change leader", who, Kind::Work, Ok(told));
-                        told = *self;
-                    }
-                }
-            }
-            if !decided.rules.reorders {
-                steps.add(
-                    "it is told of all changes leader",
-                    who,
-                    Kind::Work,
-                    Ok(told),
-                );
-            }
+            steps.tell(self, who);
             if decided.rules.crashes {
                 steps.add(
                     "it dies and begins anew leader",
                     who,
                     Kind::Fault,
-                    Ok(self.crashed(who)),
+                    Ok(self.crashed(decided, who)),
                 );
             }
         }

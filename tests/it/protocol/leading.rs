@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slipway::launch::Outcome;
-use slipway::launch::admission::{Act, InDoubt, Step, next};
+use slipway::launch::admission::{OwnChanges, next};
 use slipway::launch::delivered::Gate;
 use slipway::launch::event_launcher::DeliveredJob;
 use slipway::resource::ObjectId;
@@ -31,18 +31,22 @@ pub(super) struct Rules {
     pub(super) jobs: usize,
     /// Whether processes die.
     pub(super) crashes: bool,
-    /// Whether one Job's changes may reach a leader before another's earlier ones: worse than a watch.
-    pub(super) reorders: bool,
     /// Changes that may be on their way, given up, at once.
     pub(super) late: u32,
     /// Changes are based on a version.
     pub(super) has_versions: bool,
-    /// A count is void after a claim.
-    pub(super) recounts: bool,
-    /// Gates are claimed at all.
+    /// What a leader is told of comes in the order in which it happened, and a list at once.
+    pub(super) is_ordered: bool,
+    /// Nothing is released that is not claimed.
     pub(super) claims: bool,
-    /// What has no answer is not claimed.
+    /// Nothing is released beside a claim of another.
+    pub(super) minds_others: bool,
+    /// What has no answer counts as claimed by another.
     pub(super) doubts: bool,
+    /// An answer is no news: only what is shown counts.
+    pub(super) ignores_answers: bool,
+    /// A process that begins anew has another name.
+    pub(super) renames: bool,
 }
 
 impl Rules {
@@ -54,12 +58,14 @@ impl Rules {
             most_released: 1,
             jobs: JOBS,
             crashes: false,
-            reorders: false,
             late: 1,
             has_versions: true,
-            recounts: true,
+            is_ordered: true,
             claims: true,
+            minds_others: true,
             doubts: true,
+            ignores_answers: true,
+            renames: true,
         }
     }
 }
@@ -70,8 +76,10 @@ impl Rules {
 pub(super) enum Job {
     /// Not made yet.
     Absent,
-    /// Claimed by nobody, or by a process that is no more. As a leader sees it: not by itself, or that is in doubt.
+    /// Claimed by nobody.
     Waiting,
+    /// Claimed by a process that is no more. As a leader sees it: by another, or a change of its own has no answer.
+    WaitingOther,
     /// Claimed by the first leader.
     WaitingFirst,
     /// Claimed by the second leader.
@@ -86,30 +94,30 @@ pub(super) enum Job {
 
 impl Job {
     pub(super) fn is_waiting(self) -> bool {
-        self.claimer().is_some()
+        self == Self::Waiting || self.claimant().is_some()
     }
 
-    /// By whom it is claimed, if it waits; nobody's name is empty.
-    fn claimer(self) -> Option<&'static str> {
+    /// By whom it is claimed.
+    fn claimant(self) -> Option<&'static str> {
         match self {
-            Self::Waiting => Some(""),
+            Self::WaitingOther => Some("other"),
             Self::WaitingFirst => Some("first"),
             Self::WaitingSecond => Some("second"),
-            Self::Absent | Self::Released | Self::Stopping | Self::Dropped | Self::Over => None,
+            _ => None,
         }
     }
 }
 
-/// What a leader does next: Jobs by their bits.
+/// What a leader changes next: Jobs by their bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    Claim(u8),
-    Count,
-    Act { releases: u8, discards: u8 },
+pub(super) struct Next {
+    pub(super) claims: u8,
+    pub(super) releases: u8,
+    pub(super) discards: u8,
 }
 
-/// A leader, as a question: which it is, how it sees each Job, whether it counted.
-type Question = (usize, [Job; JOBS], bool);
+/// A leader, as a question: which it is, and how it sees each Job.
+type Question = (usize, [Job; JOBS]);
 
 /// The rules, and what was decided by them so far.
 pub(super) struct Decided {
@@ -119,12 +127,16 @@ pub(super) struct Decided {
 
 impl Decided {
     pub(super) fn new(rules: Rules) -> Self {
-        // Which is why the world tells a Job in doubt as one that is not claimed.
-        let mut in_doubt = InDoubt::default();
-        let mut jobs = [job(0, Job::WaitingFirst).unwrap()];
-        in_doubt.sending(&jobs[0]);
-        in_doubt.unclaim(&mut jobs);
-        assert_eq!(Some(&jobs[0]), job(0, Job::Waiting).as_ref());
+        // Which is why the world shows a Job in doubt as one that another has claimed.
+        let mut own = OwnChanges::default();
+        let ours = [job(0, Job::WaitingFirst).unwrap()];
+        own.sending(&ours[0]);
+        let of_another = [job(0, Job::WaitingOther).unwrap()];
+        let queue = gated(GatedPolicy::Queue, 1);
+        assert_eq!(
+            next("first", &queue, &ours, &own),
+            next("first", &queue, &of_another, &OwnChanges::default()),
+        );
         Self {
             rules,
             known: RefCell::default(),
@@ -149,7 +161,7 @@ impl Decided {
             .or_insert_with(|| self.ask(question))
     }
 
-    fn ask(&self, (leader, view, is_counted): Question) -> Next {
+    fn ask(&self, (leader, view): Question) -> Next {
         let holder = ["first", "second"][leader];
         let (mut jobs, mut numbers) = (Vec::new(), Vec::new());
         for (number, seen) in view.into_iter().enumerate() {
@@ -159,37 +171,36 @@ impl Decided {
             if !self.rules.claims {
                 job.claimed_by = Some(holder.to_owned());
             }
+            if !self.rules.minds_others {
+                job.claimed_by = job.claimed_by.filter(|by| by == holder);
+            }
             jobs.push(job);
             numbers.push(number);
         }
-        let concurrency = Concurrency::Gated {
-            policy: self.rules.policy,
-            limit: NonZeroU32::new(self.rules.limit).unwrap(),
-            key_from: None,
-            max_waiting: 1_000,
+        let concurrency = gated(self.rules.policy, self.rules.limit);
+        let mut all = Next {
+            claims: 0,
+            releases: 0,
+            discards: 0,
         };
-        let bits = |indexes: &mut dyn Iterator<Item = usize>| {
-            indexes.fold(0_u8, |bits, index| bits | 1 << numbers[index])
-        };
-        match next(
-            holder,
-            &concurrency,
-            &jobs,
-            is_counted || !self.rules.recounts,
-        ) {
-            Step::Claim(indexes) => Next::Claim(bits(&mut indexes.into_iter())),
-            Step::Count => Next::Count,
-            Step::Act(acts) => Next::Act {
-                releases: bits(&mut acts.iter().filter_map(|act| match act {
-                    Act::Release(index) => Some(*index),
-                    Act::Discard(_) => None,
-                })),
-                discards: bits(&mut acts.iter().filter_map(|act| match act {
-                    Act::Discard(index) => Some(*index),
-                    Act::Release(_) => None,
-                })),
-            },
+        for (index, gate) in next(holder, &concurrency, &jobs, &OwnChanges::default()) {
+            let bits = match gate {
+                Gate::Waiting => &mut all.claims,
+                Gate::Released => &mut all.releases,
+                Gate::Dropped => &mut all.discards,
+            };
+            *bits |= 1 << numbers[index];
         }
+        all
+    }
+}
+
+fn gated(policy: GatedPolicy, limit: u32) -> Concurrency {
+    Concurrency::Gated {
+        policy,
+        limit: NonZeroU32::new(limit).unwrap(),
+        key_from: None,
+        max_waiting: 1_000,
     }
 }
 
@@ -211,10 +222,7 @@ fn job(number: usize, seen: Job) -> Option<DeliveredJob> {
         occurrence: String::new(),
         gate: Some(gate),
         is_suspended: gate != Gate::Released,
-        claimed_by: seen
-            .claimer()
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned),
+        claimed_by: seen.claimant().map(str::to_owned),
         key: String::new(),
         received_at: at,
         created_at: at,

@@ -22,8 +22,9 @@ pub(super) struct Jobs {
     by_event_job: HashMap<ObjectId, HashMap<String, Kept>>,
     /// Who is told of new ones.
     pub(super) news: News,
-    /// Names in lists under way, by scope.
-    listing: HashMap<Option<String>, HashSet<ObjectId>>,
+    /// Lists under way, by scope. What they hold is shown when they are complete, all at once: a Job never shows
+    /// what happened to it before an older change of another does. `launch::admission` relies on it.
+    listing: HashMap<Option<String>, Vec<Kept>>,
     /// Scopes whose first list is complete.
     synced: HashSet<Option<String>>,
     /// Why scopes cannot be watched at the moment.
@@ -57,7 +58,7 @@ impl Jobs {
     }
 
     /// Keeps a Job, unless a newer version of it is kept. Tells whether anything changed.
-    pub(super) fn newer(&mut self, kept: Kept) -> bool {
+    fn newer(&mut self, kept: Kept) -> bool {
         let event_job = kept.job.event_job.clone();
         let jobs = self.by_event_job.entry(event_job.clone()).or_default();
         let name = kept.job.id.name.clone();
@@ -89,21 +90,21 @@ impl Jobs {
         let place = scope.map(str::to_owned);
         match event {
             watcher::Event::Init => {
-                self.listing.insert(place, HashSet::new());
+                self.listing.insert(place, Vec::new());
                 Vec::new()
             }
             watcher::Event::InitApply(job) => {
-                let Some(kept) = delivered(&job) else {
-                    return Vec::new();
-                };
                 let listed = self.listing.entry(place).or_default();
-                listed.insert(kept.job.id.clone());
-                self.apply(kept)
+                listed.extend(delivered(&job));
+                Vec::new()
             }
             watcher::Event::InitDone => {
                 let listed = self.listing.remove(&place).unwrap_or_default();
                 self.synced.insert(place);
-                self.keep_only(scope, &listed)
+                let ids = listed.iter().map(|kept| kept.job.id.clone()).collect();
+                let mut changed = self.keep_only(scope, &ids);
+                changed.extend(listed.into_iter().flat_map(|kept| self.apply(kept)));
+                changed
             }
             watcher::Event::Apply(job) => {
                 delivered(&job).map_or_else(Vec::new, |kept| self.apply(kept))
@@ -177,5 +178,53 @@ impl Delivered {
             Some(trouble) => jobs.troubles.insert(scope, trouble),
             None => jobs.troubles.remove(&scope),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
+    use super::*;
+
+    fn job(name: &str, version: u64) -> WatchedJob {
+        let job = json!({
+            "metadata": {
+                "name": name, "namespace": "n", "uid": name, "resourceVersion": version.to_string(),
+                "creationTimestamp": "2026-11-28T10:00:00Z",
+                "labels": {"slipway.dev/eventjob": "invoices"},
+                "annotations": {"slipway.dev/occurrence": "0"},
+            },
+            "spec": {},
+        });
+        serde_json::from_value(job).unwrap()
+    }
+
+    fn shown(jobs: &Jobs) -> Vec<String> {
+        let of = jobs.of(&ObjectId::new("n", "invoices"));
+        let mut shown: Vec<String> = of
+            .map(|job| format!("{} {}", job.id.name, job.version))
+            .collect();
+        shown.sort_unstable();
+        shown
+    }
+
+    /// Or a leader would see its claim of one Job, and not that another leader released a second one before.
+    #[test]
+    fn of_a_list_that_is_half_read_nothing_is_shown() {
+        let mut jobs = Jobs::default();
+        jobs.take(None, Event::Init);
+        jobs.take(None, Event::InitApply(job("a", 1)));
+        assert_eq!(shown(&jobs), Vec::<String>::new());
+        assert_eq!(jobs.take(None, Event::InitDone).len(), 1);
+        jobs.take(None, Event::Apply(job("b", 2)));
+        assert_eq!(shown(&jobs), ["a 1", "b 2"]);
+
+        jobs.take(None, Event::Init);
+        jobs.take(None, Event::InitApply(job("a", 3)));
+        assert_eq!(shown(&jobs), ["a 1", "b 2"]);
+        jobs.take(None, Event::InitDone);
+        assert_eq!(shown(&jobs), ["a 3"]);
     }
 }
