@@ -16,6 +16,7 @@ use crate::support::servers;
 mod answers;
 mod apart;
 mod faults;
+mod load;
 mod once;
 mod policies;
 

@@ -236,6 +236,13 @@ fn two_leaders_agree(policy: GatedPolicy, late: u32) {
 #[test]
 fn two_leaders_of_a_queue_release_no_more_than_the_limit() {
     two_leaders_agree(GatedPolicy::Queue, 1);
+    let (rules, world) = gates(leading::Rules {
+        limit: 2,
+        most_released: 2,
+        late: 0,
+        ..leading::Rules::new(GatedPolicy::Queue)
+    });
+    holds("Queue of two at once, three Jobs", &rules, world);
 }
 
 #[test]
