@@ -124,7 +124,7 @@ enum Claimant {
     Another,
 }
 
-/// The unfinished Jobs of one key, each list with the first to come in front.
+/// The open Jobs of one key, each list with the first to come in front.
 #[derive(Debug, Default)]
 struct KeyJobs<'a> {
     jobs: &'a [DeliveredJob],
@@ -201,18 +201,18 @@ fn dropped(indexes: impl IntoIterator<Item = usize>) -> Vec<(usize, Gate)> {
     indexes.map(|index| (index, Gate::Dropped)).collect()
 }
 
-/// Jobs that wait or take room, by key. Finished ones do neither.
+/// Jobs that wait or take room, by key.
 fn keys<'a>(
     holder: &str,
     jobs: &'a [DeliveredJob],
     own: &OwnChanges,
 ) -> BTreeMap<&'a str, KeyJobs<'a>> {
     let mut keys: BTreeMap<&str, KeyJobs<'_>> = BTreeMap::new();
-    let mut unfinished: Vec<usize> = (0..jobs.len())
-        .filter(|index| jobs[*index].ended.is_none())
+    let mut open: Vec<usize> = (0..jobs.len())
+        .filter(|index| jobs[*index].is_open())
         .collect();
-    unfinished.sort_by_key(|index| age(&jobs[*index]));
-    for index in unfinished {
+    open.sort_by_key(|index| age(&jobs[*index]));
+    for index in open {
         let job = &jobs[index];
         let key = keys.entry(&job.key).or_default();
         key.jobs = jobs;
@@ -229,8 +229,6 @@ fn keys<'a>(
                 };
                 key.waiting.push((index, claimant));
             }
-            // Suspended for good, and its Pods are gone.
-            Some(Gate::Dropped) if job.is_suspended && job.active_pods == 0 => {}
             Some(Gate::Dropped) => key.leaving += 1,
             _ if job.is_going => key.leaving += 1,
             // Released, or resumed by hand, or made when nothing was gated.

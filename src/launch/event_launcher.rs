@@ -52,6 +52,13 @@ pub struct DeliveredJob {
 }
 
 impl DeliveredJob {
+    /// Whether it waits for its turn, or takes room that another may wait for. One that has ended does neither, nor one
+    /// that was dropped once it is suspended and its Pods are gone.
+    pub fn is_open(&self) -> bool {
+        let is_dropped = self.gate == Some(Gate::Dropped);
+        self.ended.is_none() && !(is_dropped && self.is_suspended && self.active_pods == 0)
+    }
+
     /// Whether it waits for its turn.
     pub fn is_waiting(&self) -> bool {
         let waits = self.gate == Some(Gate::Waiting) && self.is_suspended;
@@ -111,8 +118,16 @@ pub trait DeliveredJobs: Send + Sync {
 
 /// Decides which Jobs may run.
 pub trait Gates: Send + Sync {
+    /// The Jobs of an EventJob that are [open](DeliveredJob::is_open), as they were at one moment: shown as by [`DeliveredJobs::seen`], and
+    /// as quick however many have ended.
+    ///
+    /// # Errors
+    ///
+    /// As of [`DeliveredJobs::seen`].
+    fn open(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error>;
+
     /// Writes a Job's gate, and `suspend` with it, in one change based on the version seen.
-    /// [`DeliveredJobs::seen`] shows it when its turn has come, not before.
+    /// [`Gates::open`] shows it when the watch does, not before.
     ///
     /// A gate that stays [`Gate::Waiting`] is a claim: it gets our name, and changes based on the version that others
     /// have seen are refused. [`Gate::Released`] lets a Job run. [`Gate::Dropped`] stops it for good.

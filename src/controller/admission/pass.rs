@@ -18,6 +18,8 @@ use crate::resource::event_job::EventJob;
 const CALLS_AT_ONCE: usize = 8;
 /// Jobs that one pass removes; the next one goes on.
 const REMOVED_AT_ONCE: usize = 100;
+/// Ledger and cleanup look at every Job: not at each change, and soon enough that nobody minds.
+const TIDY: Duration = Duration::from_secs(2);
 /// Whoever launches a Job writes its key within a second or so; after this it will not any more.
 const LEFT_OUT_AFTER: Duration = Duration::from_secs(5);
 
@@ -26,6 +28,8 @@ const LEFT_OUT_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct Notes {
     /// Jobs without a key in the ledger, by name, since when they are known to have none.
     late: BTreeMap<String, Instant>,
+    /// When ledger and cleanup were looked after last.
+    tidied: Option<Instant>,
     /// Changes of gates that the watch has not shown.
     own_changes: OwnChanges,
 }
@@ -53,19 +57,27 @@ impl Pass<'_> {
     ///
     /// The first that kept something from being done; what could be done was done.
     pub(super) async fn run(&self, notes: &mut Notes) -> Result<Ended, launch::Error> {
+        let admitted = self.admit(&mut notes.own_changes).await;
+        let now = Instant::now();
+        if notes
+            .tidied
+            .is_some_and(|last| now.duration_since(last) < TIDY)
+        {
+            return admitted.map(|()| Ended::Done);
+        }
+        notes.tidied = Some(now);
         let jobs = self.ports.jobs.seen(&self.event_job.id)?;
-        let admitted = self.admit(&jobs, &mut notes.own_changes).await;
         let remembered = self.remember(&jobs, notes).await;
         let cleared = self.clear(&jobs).await;
+        if matches!(cleared, Ok(Ended::Again)) {
+            notes.tidied = None;
+        }
         admitted.and(remembered).and(cleared)
     }
 
     /// Claims Jobs, lets them run, and drops those that never will: what can be done now. The watch tells when there is more.
-    async fn admit(
-        &self,
-        jobs: &[DeliveredJob],
-        own: &mut OwnChanges,
-    ) -> Result<(), launch::Error> {
+    async fn admit(&self, own: &mut OwnChanges) -> Result<(), launch::Error> {
+        let jobs = &self.ports.gates.open(&self.event_job.id)?;
         own.settle(jobs);
         let concurrency = &self.event_job.concurrency;
         let changes = admission::next(&self.ports.holder, concurrency, jobs, own);

@@ -127,6 +127,12 @@ impl DeliveredJobs for Fake {
 }
 
 impl Gates for Fake {
+    fn open(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+        let mut jobs = self.seen(event_job)?;
+        jobs.retain(DeliveredJob::is_open);
+        Ok(jobs)
+    }
+
     fn change<'a>(&'a self, job: &'a DeliveredJob, gate: Gate) -> BoxFuture<'a, Result<(), Error>> {
         if self.state().stuck.contains(&job.event_job) {
             return Box::pin(std::future::pending());

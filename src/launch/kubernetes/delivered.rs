@@ -264,6 +264,16 @@ impl DeliveredJobs for Delivered {
 }
 
 impl Gates for Delivered {
+    fn open(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+        let jobs = self.jobs();
+        jobs.check_synced(event_job)?;
+        Ok(jobs
+            .of(event_job)
+            .filter(|job| job.is_open())
+            .cloned()
+            .collect())
+    }
+
     fn change<'a>(
         &'a self,
         job: &'a DeliveredJob,

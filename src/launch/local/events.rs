@@ -176,6 +176,12 @@ impl DeliveredJobs for Local {
 }
 
 impl Gates for Local {
+    fn open(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+        let mut jobs = self.seen(event_job)?;
+        jobs.retain(DeliveredJob::is_open);
+        Ok(jobs)
+    }
+
     fn change<'a>(
         &'a self,
         seen: &'a DeliveredJob,

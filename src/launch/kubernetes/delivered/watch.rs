@@ -202,8 +202,9 @@ mod tests {
     }
 
     fn shown(jobs: &Jobs) -> Vec<String> {
-        let of = jobs.of(&ObjectId::new("n", "invoices"));
-        let mut shown: Vec<String> = of
+        let event_job = ObjectId::new("n", "invoices");
+        let mut shown: Vec<String> = jobs
+            .of(&event_job)
             .map(|job| format!("{} {}", job.id.name, job.version))
             .collect();
         shown.sort_unstable();
