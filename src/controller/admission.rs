@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use self::pass::{Ended, Notes, Pass};
+use self::pass::{Pass, PassEnd, PassNotes};
 use super::lead::Lead;
 use super::requeue::{Requeue, spread};
 use crate::catalog::{Catalog, Listed};
@@ -29,7 +29,7 @@ mod pass;
 
 /// Every EventJob is looked at again this often: keys come of age, and what a crash left out is nobody's change.
 const RESYNC: Duration = Duration::from_secs(10);
-/// Where nothing waits for a turn a pass only tidies up, and looks at every Job for it: that is not done for each event.
+/// Ledger and cleanup look at every Job: not at each change. Where nothing waits for a turn a pass does nothing else.
 const TIDY: Duration = Duration::from_secs(2);
 /// A pass is cut off after this; what it had under way is settled by versions and names.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ impl Passes<'_> {
     /// Looks after the Jobs whenever something is to be done and this process leads, for ever.
     pub(super) async fn run(self) {
         // Kept over a change of leader: what this process sent may still be applied.
-        let mut notes = Notes::default();
+        let mut notes = PassNotes::default();
         loop {
             if self.lead.is_held() {
                 self.lead_passes(&mut notes).await;
@@ -79,7 +79,7 @@ impl Passes<'_> {
         }
     }
 
-    async fn lead_passes(&self, notes: &mut Notes) {
+    async fn lead_passes(&self, notes: &mut PassNotes) {
         let mut requeue = Requeue::default();
         requeue.at(Instant::now() + self.first_pass());
         // A change makes the next pass come early; not after a failure.
@@ -102,8 +102,8 @@ impl Passes<'_> {
             self.news.notify_one();
             is_early = result.is_ok();
             match result {
-                Ok(Ended::Done) => requeue.after(RESYNC),
-                Ok(Ended::Again) => requeue.at(Instant::now()),
+                Ok(PassEnd::Done) => requeue.after(RESYNC),
+                Ok(PassEnd::Again) => requeue.at(Instant::now()),
                 Err(error) => {
                     let id = self.event_job;
                     if requeue.failures() == 0 {
@@ -139,10 +139,10 @@ impl Passes<'_> {
         )
     }
 
-    async fn pass(&self, notes: &mut Notes) -> Result<Ended, launch::Error> {
+    async fn pass(&self, notes: &mut PassNotes) -> Result<PassEnd, launch::Error> {
         // One that is not valid any more is left as it stands: nobody knows its limits.
         let Some(Listed::Valid(entry)) = self.catalog.get(self.event_job) else {
-            return Ok(Ended::Done);
+            return Ok(PassEnd::Done);
         };
         let pass = Pass {
             ports: self.ports,

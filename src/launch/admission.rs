@@ -49,6 +49,20 @@ struct OwnChange {
 }
 
 impl OwnChanges {
+    /// Those of a task that begins, and is shown these Jobs first.
+    ///
+    /// What carries our name was claimed by an earlier task of this process, which may have sent a release that nobody
+    /// knows of: such a claim is as good as another's.
+    pub fn begin(holder: &str, jobs: &[DeliveredJob]) -> Self {
+        let mut own = Self::default();
+        for job in jobs {
+            if job.claimed_by.as_deref() == Some(holder) {
+                own.sending(job);
+            }
+        }
+        own
+    }
+
     /// A change of this Job is about to be sent, based on its version.
     pub fn sending(&mut self, job: &DeliveredJob) {
         let change = OwnChange {

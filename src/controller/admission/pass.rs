@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::Ports;
+use super::{Ports, TIDY};
 use crate::launch::admission::{self, OwnChanges};
 use crate::launch::delivered::Gate;
 use crate::launch::event_launcher::DeliveredJob;
@@ -18,20 +18,18 @@ use crate::resource::event_job::EventJob;
 const CALLS_AT_ONCE: usize = 8;
 /// Jobs that one pass removes; the next one goes on.
 const REMOVED_AT_ONCE: usize = 100;
-/// Ledger and cleanup look at every Job: not at each change, and soon enough that nobody minds.
-const TIDY: Duration = Duration::from_secs(2);
 /// Whoever launches a Job writes its key within a second or so; after this it will not any more.
 const LEFT_OUT_AFTER: Duration = Duration::from_secs(5);
 
 /// What one pass leaves for the next one of its EventJob.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Notes {
+#[derive(Debug, Default)]
+pub(super) struct PassNotes {
     /// Jobs without a key in the ledger, by name, since when they are known to have none.
     late: BTreeMap<String, Instant>,
     /// When ledger and cleanup were looked after last.
     tidied: Option<Instant>,
-    /// Changes of gates that the watch has not shown.
-    own_changes: OwnChanges,
+    /// Changes of gates that the watch has not shown; `None` before the first pass.
+    own_changes: Option<OwnChanges>,
 }
 
 /// What is needed for one.
@@ -43,7 +41,7 @@ pub(super) struct Pass<'a> {
 
 /// How a pass ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum PassEnd {
     /// There is nothing more to do before something changes.
     Done,
     /// There is, or may be.
@@ -56,31 +54,32 @@ impl Pass<'_> {
     /// # Errors
     ///
     /// The first that kept something from being done; what could be done was done.
-    pub(super) async fn run(&self, notes: &mut Notes) -> Result<Ended, launch::Error> {
+    pub(super) async fn run(&self, notes: &mut PassNotes) -> Result<PassEnd, launch::Error> {
         let admitted = self.admit(&mut notes.own_changes).await;
         let now = Instant::now();
         if notes
             .tidied
             .is_some_and(|last| now.duration_since(last) < TIDY)
         {
-            return admitted.map(|()| Ended::Done);
+            return admitted.map(|()| PassEnd::Done);
         }
         notes.tidied = Some(now);
         let jobs = self.ports.jobs.seen(&self.event_job.id)?;
         let remembered = self.remember(&jobs, notes).await;
         let cleared = self.clear(&jobs).await;
-        if matches!(cleared, Ok(Ended::Again)) {
+        if matches!(cleared, Ok(PassEnd::Again)) {
             notes.tidied = None;
         }
         admitted.and(remembered).and(cleared)
     }
 
     /// Claims Jobs, lets them run, and drops those that never will: what can be done now. The watch tells when there is more.
-    async fn admit(&self, own: &mut OwnChanges) -> Result<(), launch::Error> {
+    async fn admit(&self, own: &mut Option<OwnChanges>) -> Result<(), launch::Error> {
+        let holder = &self.ports.holder;
         let jobs = &self.ports.gates.open(&self.event_job.id)?;
+        let own = own.get_or_insert_with(|| OwnChanges::begin(holder, jobs));
         own.settle(jobs);
-        let concurrency = &self.event_job.concurrency;
-        let changes = admission::next(&self.ports.holder, concurrency, jobs, own);
+        let changes = admission::next(holder, &self.event_job.concurrency, jobs, own);
         let mut calls = Vec::new();
         for (index, gate) in changes {
             let job = &jobs[index];
@@ -127,7 +126,7 @@ impl Pass<'_> {
     async fn remember(
         &self,
         jobs: &[DeliveredJob],
-        notes: &mut Notes,
+        notes: &mut PassNotes,
     ) -> Result<(), launch::Error> {
         let now = Instant::now();
         let mut still_late = BTreeMap::new();
@@ -150,7 +149,7 @@ impl Pass<'_> {
     }
 
     /// Removes what nobody needs any more.
-    async fn clear(&self, jobs: &[DeliveredJob]) -> Result<Ended, launch::Error> {
+    async fn clear(&self, jobs: &[DeliveredJob]) -> Result<PassEnd, launch::Error> {
         let removable = retention::removable(
             self.event_job.history,
             jobs,
@@ -168,9 +167,9 @@ impl Pass<'_> {
         let removals = all(removals).await;
         removals.into_iter().collect::<Result<Vec<()>, _>>()?;
         Ok(if removable.len() > REMOVED_AT_ONCE {
-            Ended::Again
+            PassEnd::Again
         } else {
-            Ended::Done
+            PassEnd::Done
         })
     }
 }

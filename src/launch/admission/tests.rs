@@ -268,3 +268,13 @@ fn a_change_of_a_job_that_is_gone_is_forgotten() {
     own.settle(&[job("w2")]);
     assert_eq!(own, OwnChanges::default());
 }
+
+#[test]
+fn a_task_that_begins_claims_anew_what_an_earlier_one_of_its_process_had_claimed() {
+    let queue = gated(GatedPolicy::Queue, 1);
+    let words = ["w1?", "w2", "w3*"];
+    let jobs = words.map(job);
+    let own = OwnChanges::begin("me", &jobs);
+    let changes = in_words(&words, next("me", &queue, &jobs, &own));
+    assert_eq!(changes, "claim w1? claim w2 claim w3*");
+}
