@@ -37,6 +37,7 @@ async fn main() {
     let seconds = start.elapsed().as_secs_f64();
     println!("{OBJECTS} ScaledJobs on one queue, every {INTERVAL_SECONDS} s, for {seconds:.0} s:");
     println!("memory            {:>8.1} MB", slipway.resident_megabytes());
+    println!("memory, most      {:>8.1} MB", slipway.peak_megabytes());
     println!(
         "CPU               {:>8.2} % of a core",
         100.0 * (slipway.cpu_seconds() - cpu) / seconds
