@@ -25,7 +25,7 @@ use crate::config::{self, Config};
 use crate::controller::metrics::Metrics;
 use crate::controller::status_writer::StatusWriter;
 use crate::controller::watch::{Kinds, Watch};
-use crate::controller::{self, Change, Shared, WAITING_CHANGES};
+use crate::controller::{self, Change, TurnPorts, WAITING_CHANGES};
 use crate::launch::kubernetes::Kubernetes;
 use crate::lookup;
 use crate::serve::health::{self, Health};
@@ -97,7 +97,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         &mut registry,
     )?;
     let reporter = StatusWriter::scaled_jobs(cluster.clone(), config::instance());
-    let shared = Shared {
+    let shared = TurnPorts {
         lead: candidate.lead(),
         launcher: launcher.clone(),
         sources: pool,
@@ -190,7 +190,7 @@ async fn serve_health(
 
 /// The loop, as a task.
 async fn run_turns(
-    shared: Shared,
+    shared: TurnPorts,
     changes: mpsc::Receiver<Change>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {

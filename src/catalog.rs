@@ -13,7 +13,7 @@ use crate::resource::event_job::EventJob;
 
 /// One EventJob as it stands.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct CatalogEntry {
     /// The object.
     pub event_job: Arc<EventJob>,
     /// Why it takes no events now, in words for the sender; `None` when it does.
@@ -36,28 +36,28 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Namespace {
-    listed: HashMap<String, Listed>,
+    listed: HashMap<String, Listing>,
     /// Counts changes of the shared door.
     version: u64,
     /// The shared door, and the version it was made from.
-    shared: Option<(u64, Arc<Shared>)>,
+    shared: Option<(u64, Arc<SharedEventJobs>)>,
     /// Held by the one request that makes the shared door.
     making: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What is known of one name.
 #[derive(Debug, Clone)]
-pub enum Listed {
+pub enum Listing {
     /// A valid object.
-    Valid(Entry),
+    Valid(CatalogEntry),
     /// An object that is not valid: nothing is launched for it.
     Invalid,
     /// An object that is being deleted: nothing is launched for it, and its shared door leaves it out.
     Deleting,
 }
 
-impl Listed {
-    fn shared(&self) -> Option<&Entry> {
+impl Listing {
+    fn shared(&self) -> Option<&CatalogEntry> {
         match self {
             Self::Valid(entry) if entry.event_job.webhook.shared => Some(entry),
             Self::Valid(_) | Self::Invalid | Self::Deleting => None,
@@ -67,18 +67,18 @@ impl Listed {
 
 /// The `shared` EventJobs of a namespace, compiled into one matcher.
 #[derive(Debug)]
-pub struct Shared {
+pub struct SharedEventJobs {
     /// Those with a pattern.
     pub matcher: Arc<Matcher<ObjectId>>,
     /// Those that take every event.
     pub every: Vec<ObjectId>,
     /// All of them.
-    pub entries: BTreeMap<ObjectId, Entry>,
+    pub entries: BTreeMap<ObjectId, CatalogEntry>,
 }
 
 impl Catalog {
     /// Puts an object in, in place of what its name stood for.
-    pub fn set(&self, id: ObjectId, listed: Listed) {
+    pub fn set(&self, id: ObjectId, listed: Listing) {
         let mut state = self.lock();
         let namespace = state.namespaces.entry(id.namespace).or_default();
         let is_shared = listed.shared().is_some();
@@ -122,7 +122,7 @@ impl Catalog {
     }
 
     /// What a name stands for.
-    pub fn get(&self, id: &ObjectId) -> Option<Listed> {
+    pub fn get(&self, id: &ObjectId) -> Option<Listing> {
         let state = self.lock();
         let namespace = state.namespaces.get(&id.namespace)?;
         namespace.listed.get(&id.name).cloned()
@@ -133,14 +133,14 @@ impl Catalog {
         let state = self.lock();
         let listed = state.namespaces.values().flat_map(|of| of.listed.values());
         let valid = listed.filter_map(|listed| match listed {
-            Listed::Valid(entry) => Some(entry.event_job.id.clone()),
-            Listed::Invalid | Listed::Deleting => None,
+            Listing::Valid(entry) => Some(entry.event_job.id.clone()),
+            Listing::Invalid | Listing::Deleting => None,
         });
         valid.collect()
     }
 
     /// The `shared` EventJobs of a namespace as they are now; `None` when there are none.
-    pub async fn shared(&self, namespace: &str) -> Option<Arc<Shared>> {
+    pub async fn shared(&self, namespace: &str) -> Option<Arc<SharedEventJobs>> {
         let making = match self.shared_at_hand(namespace) {
             Ok(shared) => return shared,
             Err(making) => making,
@@ -152,13 +152,13 @@ impl Catalog {
         let (version, before, entries) = {
             let state = self.lock();
             let of = state.namespaces.get(namespace)?;
-            let shared = of.listed.values().filter_map(Listed::shared);
+            let shared = of.listed.values().filter_map(Listing::shared);
             let entries = shared.map(|entry| (entry.event_job.id.clone(), entry.clone()));
             let entries: BTreeMap<_, _> = entries.collect();
             (of.version, of.shared.clone(), entries)
         };
         let before = before.map(|(_, shared)| shared);
-        let shared = Arc::new(Shared::new(entries, before.as_deref()));
+        let shared = Arc::new(SharedEventJobs::new(entries, before.as_deref()));
         if let Some(of) = self.lock().namespaces.get_mut(namespace) {
             of.shared = Some((version, Arc::clone(&shared)));
         }
@@ -169,7 +169,7 @@ impl Catalog {
     fn shared_at_hand(
         &self,
         namespace: &str,
-    ) -> Result<Option<Arc<Shared>>, Arc<tokio::sync::Mutex<()>>> {
+    ) -> Result<Option<Arc<SharedEventJobs>>, Arc<tokio::sync::Mutex<()>>> {
         let state = self.lock();
         let Some(of) = state.namespaces.get(namespace) else {
             return Ok(None);
@@ -187,15 +187,16 @@ impl Catalog {
     }
 }
 
-impl Shared {
+impl SharedEventJobs {
     /// The matcher of `before` is kept when the patterns are the same: proving an object changes none.
-    fn new(entries: BTreeMap<ObjectId, Entry>, before: Option<&Self>) -> Self {
+    fn new(entries: BTreeMap<ObjectId, CatalogEntry>, before: Option<&Self>) -> Self {
         let matcher = match before {
             Some(before) if same_patterns(&before.entries, &entries) => Arc::clone(&before.matcher),
             _ => {
-                let pattern = |(id, entry): (&ObjectId, &Entry)| -> Option<(ObjectId, Pattern)> {
-                    Some((id.clone(), entry.event_job.pattern.clone()?))
-                };
+                let pattern =
+                    |(id, entry): (&ObjectId, &CatalogEntry)| -> Option<(ObjectId, Pattern)> {
+                        Some((id.clone(), entry.event_job.pattern.clone()?))
+                    };
                 Arc::new(Matcher::new(entries.iter().filter_map(pattern)))
             }
         };
@@ -214,8 +215,11 @@ impl Shared {
     }
 }
 
-fn same_patterns(left: &BTreeMap<ObjectId, Entry>, right: &BTreeMap<ObjectId, Entry>) -> bool {
-    let patterns = |entries: &BTreeMap<ObjectId, Entry>| -> Vec<Arc<EventJob>> {
+fn same_patterns(
+    left: &BTreeMap<ObjectId, CatalogEntry>,
+    right: &BTreeMap<ObjectId, CatalogEntry>,
+) -> bool {
+    let patterns = |entries: &BTreeMap<ObjectId, CatalogEntry>| -> Vec<Arc<EventJob>> {
         let matched = entries.values().map(|entry| &entry.event_job);
         let matched = matched.filter(|event_job| event_job.pattern.is_some());
         matched.cloned().collect()

@@ -116,7 +116,7 @@ pub struct Desired {
 
 /// The ports and numbers that every object's task shares.
 #[derive(Clone)]
-pub struct Shared {
+pub struct TurnPorts {
     /// Whether turns are ours to take.
     pub lead: Arc<dyn Lead>,
     /// Makes Jobs.
@@ -137,7 +137,7 @@ pub struct Shared {
 ///
 /// Nothing here waits for a call: that is done in the tasks of objects. Turns under way when `stop` comes are
 /// finished first.
-pub async fn run(shared: Shared, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
+pub async fn run(shared: TurnPorts, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
     let (lookup, metrics) = (Arc::clone(&shared.lookup), shared.metrics.clone());
     let mut workers = Workers::new(shared, metrics.panics(), stop.clone());
     loop {
@@ -172,7 +172,7 @@ pub async fn run(shared: Shared, mut changes: mpsc::Receiver<Change>, stop: Canc
     workers.drain().await;
 }
 
-impl Reconciler for Shared {
+impl Reconciler for TurnPorts {
     type Object = Desired;
 
     fn identity(desired: &Desired) -> &Arc<Identity> {

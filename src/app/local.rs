@@ -19,7 +19,7 @@ use crate::app::{Signals, Tasks, clock, is_synced, listen, run_turns, serve_heal
 use crate::catalog::Catalog;
 use crate::controller::lead::Always;
 use crate::controller::metrics::Metrics;
-use crate::controller::{Change, Shared, WAITING_CHANGES, admission};
+use crate::controller::{Change, TurnPorts, WAITING_CHANGES, admission};
 use crate::intake::auth::Authenticator;
 use crate::intake::fetch::https::Https;
 use crate::intake::fetch::trust::Trust;
@@ -155,7 +155,7 @@ where
         tally: tally.clone(),
     };
     let metrics = Metrics::register(&mut registry);
-    let shared = Shared {
+    let shared = TurnPorts {
         lead: Arc::new(Always),
         launcher: Arc::new(local.clone()),
         sources: Arc::new(pool),

@@ -23,11 +23,11 @@ fn event_job(name: &str, shared: bool, pattern: bool) -> Arc<EventJob> {
 }
 
 fn set(catalog: &Catalog, event_job: &Arc<EventJob>, not_ready: Option<&str>) {
-    let entry = Entry {
+    let entry = CatalogEntry {
         event_job: Arc::clone(event_job),
         not_ready: not_ready.map(str::to_owned),
     };
-    catalog.set(event_job.id.clone(), Listed::Valid(entry));
+    catalog.set(event_job.id.clone(), Listing::Valid(entry));
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn the_shared_door_leaves_out_what_is_being_deleted() {
     let (a, b) = (event_job("a", true, true), event_job("b", true, false));
     set(&catalog, &a, None);
     set(&catalog, &b, None);
-    catalog.set(b.id.clone(), Listed::Deleting);
+    catalog.set(b.id.clone(), Listing::Deleting);
     assert!(
         catalog
             .shared("n")

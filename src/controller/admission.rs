@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 use self::pass::{Pass, PassEnd, PassNotes};
 use super::lead::Lead;
 use super::requeue::{Requeue, spread};
-use crate::catalog::{Catalog, Listed};
+use crate::catalog::{Catalog, Listing};
 use crate::launch;
 use crate::launch::event_launcher::{DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::resource::ObjectId;
@@ -135,13 +135,13 @@ impl Passes<'_> {
     fn is_gated(&self) -> bool {
         matches!(
             self.catalog.get(self.event_job),
-            Some(Listed::Valid(entry)) if entry.event_job.concurrency != Concurrency::Allow
+            Some(Listing::Valid(entry)) if entry.event_job.concurrency != Concurrency::Allow
         )
     }
 
     async fn pass(&self, notes: &mut PassNotes) -> Result<PassEnd, launch::Error> {
         // One that is not valid any more is left as it stands: nobody knows its limits.
-        let Some(Listed::Valid(entry)) = self.catalog.get(self.event_job) else {
+        let Some(Listing::Valid(entry)) = self.catalog.get(self.event_job) else {
             return Ok(PassEnd::Done);
         };
         let pass = Pass {

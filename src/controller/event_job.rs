@@ -14,7 +14,7 @@ use super::event_jobs::{DesiredEventJob, EventJobs};
 use super::status::INTERNAL_ERROR;
 use super::status_writer::notes::Notes;
 use super::workers::ObjectTask;
-use crate::catalog::{Entry, Listed};
+use crate::catalog::{CatalogEntry, Listing};
 use crate::resource::event_job::EventJob;
 
 mod proving;
@@ -78,10 +78,10 @@ pub(super) async fn panicked(event_jobs: &EventJobs, desired: &DesiredEventJob) 
 
 /// Lets events find this version, as one that takes them or as one that does not.
 fn serve(event_jobs: &EventJobs, event_job: &Arc<EventJob>, not_ready: Option<String>) {
-    let entry = Entry {
+    let entry = CatalogEntry {
         event_job: Arc::clone(event_job),
         not_ready,
     };
     let id = event_job.id.clone();
-    event_jobs.catalog.set(id, Listed::Valid(entry));
+    event_jobs.catalog.set(id, Listing::Valid(entry));
 }

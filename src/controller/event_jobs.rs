@@ -22,7 +22,7 @@ use super::lead::Lead;
 use super::metrics::Panics;
 use super::status_writer::StatusWriter;
 use super::workers::{ObjectTask, Reconciler, Workers};
-use crate::catalog::{Catalog, Listed};
+use crate::catalog::{Catalog, Listing};
 use crate::controller::{Change, Identity};
 use crate::launch::event_launcher::Deliver;
 use crate::resource::event_job::EventJob;
@@ -206,7 +206,7 @@ impl Reconciler for EventJobs {
     fn is_left(&self, id: &ObjectId, is_deleting: bool) {
         self.startup.known(id);
         if is_deleting {
-            self.catalog.set(id.clone(), Listed::Deleting);
+            self.catalog.set(id.clone(), Listing::Deleting);
         } else {
             self.catalog.remove(id);
         }

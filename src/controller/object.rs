@@ -12,7 +12,7 @@ use self::wanted::WhileWanted;
 use crate::controller::requeue::{self, Requeue, jitter};
 use crate::controller::status::{Observed, Report};
 use crate::controller::workers::ObjectTask;
-use crate::controller::{Desired, Identity, Shared, cleanup};
+use crate::controller::{Desired, Identity, TurnPorts, cleanup};
 use crate::cycle::{self, Carried, Connected, Failure, Outcome, TriggerOutcome};
 use crate::lookup;
 use crate::resource::{self, ScaledJob, Trigger, TriggerEntry};
@@ -40,7 +40,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 /// Runs the object's turns until everything stops, or until it is removed.
 ///
 /// A turn under way is finished on `stop`; after `removed` it launches nothing more.
-pub(super) async fn run(shared: Shared, task: ObjectTask<Desired>) {
+pub(super) async fn run(shared: TurnPorts, task: ObjectTask<Desired>) {
     let ObjectTask {
         object: mut desired,
         jobs_changed,
@@ -133,7 +133,7 @@ enum Wake {
 }
 
 struct Object {
-    shared: Shared,
+    shared: TurnPorts,
     launcher: WhileWanted,
     memory: Carried,
     connections: Vec<Connection>,

@@ -18,7 +18,7 @@ use self::metrics::Metrics;
 use self::senders::{Senders, refused};
 use super::auth::{Authenticator, SenderVerdict};
 use super::{Body, BodyError, attributes};
-use crate::catalog::{Catalog, Entry, Listed, Shared};
+use crate::catalog::{Catalog, CatalogEntry, Listing, SharedEventJobs};
 pub use crate::cycle::delivery::Deliveries;
 use crate::cycle::delivery::{Error, Outcome};
 use crate::event::{self, Attributes, Event, Opened, Refusal};
@@ -129,14 +129,14 @@ impl Webhook {
     async fn answer_one(&self, id: &ObjectId, request: Request<'_>, body: &mut dyn Body) -> Answer {
         let mut clock = Clock::start();
         let entry = match self.catalog.get(id) {
-            Some(Listed::Valid(entry)) => entry,
-            Some(Listed::Invalid) => {
+            Some(Listing::Valid(entry)) => entry,
+            Some(Listing::Invalid) => {
                 return Answer::error(
                     Reason::NotReady,
                     format!("EventJob {id} is not valid; its status says why"),
                 );
             }
-            Some(Listed::Deleting) => {
+            Some(Listing::Deleting) => {
                 return Answer::error(Reason::NotReady, format!("EventJob {id} is being deleted"));
             }
             None => return self.unknown(self.look.exists(id), &clock).await,
@@ -235,7 +235,7 @@ impl Webhook {
             Format::CloudEvents,
             Format::Json,
         ] {
-            let heard = |entry: &Entry| {
+            let heard = |entry: &CatalogEntry| {
                 entry.event_job.webhook.format == format
                     && senders.has_passed(&entry.event_job.webhook.auth)
             };
@@ -256,11 +256,11 @@ impl Webhook {
     /// Delivers a body to every EventJob that hears it and matches.
     async fn tell(
         &self,
-        shared: &Shared,
+        shared: &SharedEventJobs,
         format: Format,
         attributes: &Attributes,
         bytes: &[u8],
-        heard: &(dyn Fn(&Entry) -> bool + Sync),
+        heard: &(dyn Fn(&CatalogEntry) -> bool + Sync),
         clock: &Clock,
     ) -> Result<Vec<Report>, Refusal> {
         let events = match event::open(format, attributes, bytes)? {
@@ -280,7 +280,7 @@ impl Webhook {
             };
             let mut matching = shared.matcher.matches(&event.text);
             matching.extend(shared.every.iter().cloned());
-            let entries: Vec<&Entry> = matching
+            let entries: Vec<&CatalogEntry> = matching
                 .iter()
                 .filter_map(|id| shared.entries.get(id))
                 .filter(|entry| heard(entry))
@@ -303,7 +303,7 @@ impl Webhook {
 
     async fn deliver_item(
         &self,
-        entry: &Entry,
+        entry: &CatalogEntry,
         event: Result<Event, Refusal>,
         clock: &Clock,
     ) -> Report {
@@ -313,7 +313,13 @@ impl Webhook {
         }
     }
 
-    async fn deliver(&self, entry: &Entry, event: &Event, matches: bool, clock: &Clock) -> Report {
+    async fn deliver(
+        &self,
+        entry: &CatalogEntry,
+        event: &Event,
+        matches: bool,
+        clock: &Clock,
+    ) -> Report {
         let event_job: &EventJob = &entry.event_job;
         let id = &event_job.id;
         if let Some(why) = &entry.not_ready {

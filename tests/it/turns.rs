@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use slipway::controller::metrics::Metrics;
 use slipway::controller::status::{Observed, Report};
-use slipway::controller::{self, Change, Identity, Reporter, Shared, WAITING_CHANGES};
+use slipway::controller::{self, Change, Identity, Reporter, TurnPorts, WAITING_CHANGES};
 use slipway::lookup::{self, Authentication, Lookup};
 use slipway::resource::{Api, ObjectId, SourceSpec};
 use slipway::source::{self, Connect, Source, Taken};
@@ -205,7 +205,7 @@ async fn running(test: impl AsyncFnOnce(&World)) {
         reports: Arc::default(),
         registry,
     };
-    let shared = Shared {
+    let shared = TurnPorts {
         lead: world.lead.clone(),
         launcher: world.launcher.clone(),
         sources: world.topics.clone(),

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::listen;
-use crate::catalog::{Catalog, Entry, Listed};
+use crate::catalog::{Catalog, CatalogEntry, Listing};
 use crate::intake::webhook::Look;
 use crate::launch;
 use crate::launch::event_launcher::{Deliver as _, DeliveredJob, DeliveredJobs as _};
@@ -93,7 +93,7 @@ impl EventJobs {
         }
         for id in written.invalid {
             if !self.applied.contains_key(&id) {
-                self.catalog.set(id.clone(), Listed::Invalid);
+                self.catalog.set(id.clone(), Listing::Invalid);
                 self.invalid.insert(id);
             }
         }
@@ -149,11 +149,11 @@ impl EventJobs {
         let event_job = Arc::new(event_job);
         self.invalid.remove(&id);
         self.applied.insert(id.clone(), Arc::clone(&event_job));
-        let entry = Entry {
+        let entry = CatalogEntry {
             event_job,
             not_ready: not_ready.clone(),
         };
-        self.catalog.set(id, Listed::Valid(entry));
+        self.catalog.set(id, Listing::Valid(entry));
         place.fault.message = not_ready?;
         Some(place.to_string())
     }
@@ -164,7 +164,7 @@ impl EventJobs {
             return;
         };
         for id in self.applied.keys() {
-            if let Some(Listed::Valid(entry)) = self.catalog.get(id) {
+            if let Some(Listing::Valid(entry)) = self.catalog.get(id) {
                 self.reports.set_event_job(id, standing(&entry, address));
             }
         }
@@ -194,7 +194,7 @@ fn prefix(event_job: &EventJob) -> &serde_json::Value {
     &event_job.job_template["metadata"]["generateName"]
 }
 
-fn standing(entry: &Entry, address: SocketAddr) -> String {
+fn standing(entry: &CatalogEntry, address: SocketAddr) -> String {
     let EventJob { id, webhook, .. } = &*entry.event_job;
     if let Some(why) = &entry.not_ready {
         return format!("not ready: {why}");

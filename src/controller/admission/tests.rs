@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::catalog::Entry;
+use crate::catalog::CatalogEntry;
 use crate::launch::delivered::Gate;
 use crate::launch::event_launcher::DeliveredJob;
 use crate::launch::{Error, Outcome};
@@ -245,11 +245,11 @@ impl Bench {
         let catalog = Arc::new(Catalog::default());
         for event_job in event_jobs {
             let id = event_job.id.clone();
-            let entry = Entry {
+            let entry = CatalogEntry {
                 event_job: Arc::new(event_job),
                 not_ready: None,
             };
-            catalog.set(id, Listed::Valid(entry));
+            catalog.set(id, Listing::Valid(entry));
         }
         let launcher = Arc::new(Fake::default());
         let leads = Arc::new(Switch(watch::Sender::new(leads)));

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::serve;
-use crate::catalog::{Entry, Listed};
+use crate::catalog::{CatalogEntry, Listing};
 use crate::controller::event_jobs::status::is_proved;
 use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
 use crate::controller::requeue::{Requeue, spread};
@@ -43,7 +43,7 @@ pub(super) async fn run(
             Err(faults) => {
                 let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
                 warn!("EventJob {id} is not valid: {}", texts.join("; "));
-                event_jobs.catalog.set(id.clone(), Listed::Invalid);
+                event_jobs.catalog.set(id.clone(), Listing::Invalid);
                 event_jobs.startup.known(id);
                 news.notify_one();
             }
@@ -128,16 +128,16 @@ impl Proving<'_> {
     }
 
     /// What events find now, of this object: this version or one before.
-    fn served(&self) -> Option<Entry> {
+    fn served(&self) -> Option<CatalogEntry> {
         match self.event_jobs.catalog.get(&self.event_job.id) {
-            Some(Listed::Valid(entry)) if entry.event_job.uid == self.event_job.uid => Some(entry),
+            Some(Listing::Valid(entry)) if entry.event_job.uid == self.event_job.uid => Some(entry),
             _ => None,
         }
     }
 
     /// Whether events find this version, and are taken.
     fn is_served(&self) -> bool {
-        let is_this = |entry: Entry| {
+        let is_this = |entry: CatalogEntry| {
             entry.not_ready.is_none() && entry.event_job.generation == self.event_job.generation
         };
         self.served().is_some_and(is_this)

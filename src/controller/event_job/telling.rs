@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::catalog::Listed;
+use crate::catalog::Listing;
 use crate::controller::announce::Note;
 use crate::controller::event_jobs::status::{self, Facts, Standing};
 use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
@@ -99,7 +99,7 @@ impl Telling<'_> {
         let id = &desired.identity.id;
         let (standing, proof) = match (&desired.event_job, self.event_jobs.catalog.get(id)) {
             (Err(faults), _) => (Standing::Invalid(faults.clone()), None),
-            (Ok(_), Some(Listed::Valid(entry))) => match entry.not_ready {
+            (Ok(_), Some(Listing::Valid(entry))) => match entry.not_ready {
                 Some(why) => (Standing::NotReady(why), None),
                 None => (Standing::Ready, Some(entry.event_job.generation)),
             },

@@ -174,12 +174,12 @@ impl World {
     /// Whether events are taken, by which generation; or why not.
     fn served(&self, name: &str) -> Result<i64, String> {
         match self.catalog.get(&ObjectId::new("n", name)) {
-            Some(Listed::Valid(entry)) => {
+            Some(Listing::Valid(entry)) => {
                 let generation = entry.event_job.generation;
                 entry.not_ready.map_or(Ok(generation), Err)
             }
-            Some(Listed::Deleting) => Err("deleting".to_owned()),
-            Some(Listed::Invalid) => Err("invalid".to_owned()),
+            Some(Listing::Deleting) => Err("deleting".to_owned()),
+            Some(Listing::Invalid) => Err("invalid".to_owned()),
             None => Err("nowhere".to_owned()),
         }
     }

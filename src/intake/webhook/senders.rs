@@ -3,7 +3,7 @@
 use tracing::warn;
 
 use super::answer::{Answer, Reason};
-use crate::catalog::Shared;
+use crate::catalog::SharedEventJobs;
 use crate::intake::auth::SenderVerdict;
 use crate::resource::ObjectId;
 use crate::resource::event_job::Auth;
@@ -14,7 +14,7 @@ pub(super) struct Senders<'a> {
 }
 
 impl<'a> Senders<'a> {
-    pub(super) fn of(shared: &'a Shared) -> Self {
+    pub(super) fn of(shared: &'a SharedEventJobs) -> Self {
         let mut verdicts: Vec<(&[Auth], SenderVerdict)> = Vec::new();
         for entry in shared.entries.values() {
             let auth = entry.event_job.webhook.auth.as_slice();

@@ -96,7 +96,7 @@ async fn credentials_come_before_the_body_and_objects_before_both() {
     );
     world.event_job("keyless", "missing", &json!({}), None);
     let invalid = ObjectId::new("production", "invalid");
-    world.catalog.set(invalid, Listed::Invalid);
+    world.catalog.set(invalid, Listing::Invalid);
     let body = envelope("e-1", "billing");
     let rows = [
         ("invalid", FIRST, (503, "NotReady"), 0),

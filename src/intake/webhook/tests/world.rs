@@ -226,12 +226,12 @@ impl World {
             }
         }
         let event_job = event_job::parse(&object).unwrap();
-        let entry = Entry {
+        let entry = CatalogEntry {
             event_job: Arc::new(event_job),
             not_ready: not_ready.map(str::to_owned),
         };
         let id = ObjectId::new("production", name);
-        self.catalog.set(id, Listed::Valid(entry));
+        self.catalog.set(id, Listing::Valid(entry));
     }
 
     /// Posts a body with a key.
