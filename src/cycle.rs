@@ -23,6 +23,10 @@ use crate::source::{Source, Taken};
 /// more with more of them (measured: 16 and 64 in flight differ by noise).
 const CREATES_IN_FLIGHT: usize = 32;
 
+/// Rounds of one turn: 10,000 Jobs. What is left of a decision then counts as held back, so that an edit of the object,
+/// or its pause, is seen within the half minute that they take.
+const ROUNDS_OF_A_TURN: u32 = 10;
+
 /// A trigger with its source, or the reason why it has none now.
 #[derive(Clone)]
 pub struct Connected {
@@ -341,12 +345,13 @@ async fn act(
     launcher: &dyn Launcher,
     outcome: &mut Outcome,
 ) {
-    let (jobs, held_back) = (verdict.launch(), verdict.held_back());
-    if jobs > 0 {
+    let (wanted, held_back) = (verdict.launch(), verdict.held_back());
+    if wanted > 0 {
         launcher.announce(scaled_job, verdict.reason());
     }
     outcome.verdict = Some(verdict);
     carried.round = carried.round.max(last_round(scaled_job, outcome));
+    let jobs = wanted.min(ROUNDS_OF_A_TURN * Round::LARGEST);
     let mut left = jobs;
     // What fails is left to the next reading, and so is what would have come after it.
     while left > 0 && outcome.errors.is_empty() {
@@ -354,21 +359,18 @@ async fn act(
             number: carried.round.saturating_add(1),
             jobs: left.min(Round::LARGEST),
         };
-        match launcher.open_round(scaled_job, round).await {
-            Ok(()) => {}
-            Err(error) => {
-                outcome.errors.push(error);
-                if left == jobs {
-                    return;
-                }
-                break;
+        if let Err(error) = launcher.open_round(scaled_job, round).await {
+            outcome.errors.push(error);
+            if left == jobs {
+                return;
             }
+            break;
         }
         carried.round = round.number;
         left -= round.jobs;
         launch_round(scaled_job, round, launcher, outcome).await;
     }
-    carried.held_back = held_back;
+    carried.held_back = held_back.saturating_add(wanted - jobs);
     outcome.acted = true;
 }
 

@@ -1,7 +1,7 @@
 //! Jobs in a cluster.
 //!
 //! Each promise of the port has its file: `create` makes a name once whatever
-//! the network does, `jobs` tells which Jobs there are (`cache`: as the watch
+//! the network does, `jobs` tells which Jobs there are (`informer`: as the watch
 //! shows them; `expectations`: names of a round that nobody has seen yet), `round`
 //! writes rounds down. [`Kubernetes::run`] drives the watches; whoever owns the
 //! tasks spawns it.
@@ -16,9 +16,10 @@ use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tracing::debug;
 
-use self::cache::{Cache, Seen};
+use self::counted::{CountedJob, CountedPod};
 use self::create::CreateBackoff;
 use self::expectations::AllExpectations;
+use self::informer::Informer;
 use crate::cluster::{Answer, Budget, Call, Cluster, Guard, NoAnswer, Scope};
 use crate::launch::round::{Answered, Expectations};
 use crate::launch::{
@@ -26,12 +27,13 @@ use crate::launch::{
 };
 use crate::resource::{Api, ObjectId, Propagation, Round, RoundRecord, ScaledJob};
 
-mod cache;
+mod counted;
 mod create;
 pub mod delivered;
 mod ended;
 mod expectations;
 mod follow;
+mod informer;
 mod jobs;
 mod list;
 mod names;
@@ -55,8 +57,8 @@ pub struct Kubernetes {
     /// Whether this process may launch.
     may_launch: Guard,
     known: Mutex<Known>,
-    /// Whether Jobs with KEDA's label are watched: only once an object managed in place asks.
-    in_place: watch::Sender<bool>,
+    /// What is watched: each from the first time that an object needs it.
+    wanted: watch::Sender<BTreeSet<(Api, WatchedKind)>>,
     /// Told when a list is complete, or failed.
     listed: watch::Sender<()>,
     ended: Mutex<BTreeSet<ObjectId>>,
@@ -66,9 +68,35 @@ pub struct Kubernetes {
 /// What this process knows of Jobs. One lock, so that a name is always in one of the two.
 #[derive(Debug)]
 struct Known {
-    slipway: Cache,
-    keda: Cache,
+    /// As the watches show them, of objects of our own.
+    slipway: Informers,
+    /// The same, of objects managed in place.
+    keda: Informers,
     expected: AllExpectations,
+}
+
+/// Jobs with the label of one API, and their Pods.
+#[derive(Debug, Default)]
+struct Informers {
+    jobs: Informer<CountedJob>,
+    pods: Informer<CountedPod>,
+}
+
+/// What can be watched of one API's objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum WatchedKind {
+    Jobs,
+    /// Only strategies that count pending Jobs need them.
+    Pods,
+}
+
+impl Known {
+    fn of(&self, api: Api) -> &Informers {
+        match api {
+            Api::Slipway => &self.slipway,
+            Api::Keda => &self.keda,
+        }
+    }
 }
 
 impl Kubernetes {
@@ -83,11 +111,11 @@ impl Kubernetes {
             backoff: CreateBackoff::default(),
             may_launch: Guard::new(|| true),
             known: Mutex::new(Known {
-                slipway: Cache::new(SCALED_JOB_LABEL),
-                keda: Cache::new(KEDA_SCALED_JOB_LABEL),
+                slipway: Informers::default(),
+                keda: Informers::default(),
                 expected: AllExpectations::new(grace),
             }),
-            in_place: watch::Sender::new(false),
+            wanted: watch::Sender::new(BTreeSet::from([(Api::Slipway, WatchedKind::Jobs)])),
             listed: watch::Sender::new(()),
             ended: Mutex::new(BTreeSet::new()),
             ended_more: Notify::new(),
@@ -123,12 +151,12 @@ impl Kubernetes {
         std::mem::take(&mut *self.ended.lock().expect("no panic under the lock"))
     }
 
-    fn tell(&self, seen: Seen) {
-        if seen.ended.is_empty() {
+    fn tell(&self, just_ended: BTreeSet<ObjectId>) {
+        if just_ended.is_empty() {
             return;
         }
         let mut ended = self.ended.lock().expect("no panic under the lock");
-        ended.extend(seen.ended);
+        ended.extend(just_ended);
         drop(ended);
         self.ended_more.notify_one();
     }

@@ -26,7 +26,7 @@ const BETWEEN_LISTS: Duration = Duration::from_secs(10);
 
 /// What to do about the record that stands on an object, for who wants to open a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
+pub enum RoundOpening {
     /// The wanted record stands there: an earlier write of ours was applied.
     Written,
     /// Nobody has written a round since: write it, with the version of the object that was read.
@@ -38,18 +38,18 @@ pub enum Opening {
 /// Whether `wanted` may be written over `written`. `counted`: the newest round that the decision behind it counted with.
 ///
 /// A record older than that is what somebody left who replaced the object, and our record with it.
-pub fn opening(written: Option<&RoundRecord>, wanted: &RoundRecord, counted: u64) -> Opening {
+pub fn opening(written: Option<&RoundRecord>, wanted: &RoundRecord, counted: u64) -> RoundOpening {
     let Some(written) = written else {
-        return Opening::Write;
+        return RoundOpening::Write;
     };
     if (written.round, &written.holder) == (wanted.round, &wanted.holder) {
-        return Opening::Written;
+        return RoundOpening::Written;
     }
     let number = written.round.number;
     if number > counted || number >= wanted.round.number {
-        return Opening::Conflict;
+        return RoundOpening::Conflict;
     }
-    Opening::Write
+    RoundOpening::Write
 }
 
 /// Whether names of a record that `holder` did not open in this life may have Jobs that no list shows yet.
@@ -78,12 +78,12 @@ struct OpenRound {
     /// When its latest create was sent; when the round became known, before that.
     last_sent: Instant,
     /// Its names that nobody has seen, and those of earlier rounds that the server has confirmed.
-    names: BTreeMap<String, Expected>,
+    names: BTreeMap<String, ExpectedJob>,
 }
 
 /// One reserved name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
+pub struct ExpectedJob {
     /// The hash behind the name.
     pub occurrence: String,
     /// The round it belongs to.
@@ -128,7 +128,7 @@ pub enum ListNeed {
 
 /// The Jobs of an object in one consistent list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedJobs {
     /// Names, and the hashes behind them.
     pub unfinished: BTreeMap<String, String>,
     /// Names.
@@ -180,7 +180,7 @@ impl Expectations {
         // What is left unsent of an earlier round is not sent any more: one round is launched after the other.
         kept.retain(|_, expected| expected.create != Create::Unsent);
         for (name, occurrence) in names {
-            kept.entry(name).or_insert(Expected {
+            kept.entry(name).or_insert(ExpectedJob {
                 occurrence,
                 round,
                 create,
@@ -243,7 +243,7 @@ impl Expectations {
 
     /// Names of which nobody can say whether their Jobs are there, or will be. While there are any, no round is opened.
     pub fn in_doubt(&self) -> usize {
-        let in_doubt = |(_, expected): &(&String, &Expected)| {
+        let in_doubt = |(_, expected): &(&String, &ExpectedJob)| {
             matches!(expected.create, Create::Sent | Create::Unclear)
         };
         self.names().filter(in_doubt).count()
@@ -266,7 +266,7 @@ impl Expectations {
     }
 
     /// Every expected name. Each counts as one unfinished Job.
-    pub fn names(&self) -> impl Iterator<Item = (&String, &Expected)> {
+    pub fn names(&self) -> impl Iterator<Item = (&String, &ExpectedJob)> {
         self.last.iter().flat_map(|last| &last.names)
     }
 
@@ -288,12 +288,12 @@ impl Expectations {
 
     /// Names that a list by label should hold and does not, although the server has confirmed them. Their Jobs are gone,
     /// or somebody took our label off: each is to be read by its name before [`Self::settle`] drops it.
-    pub fn missing(&self, listed: &Listed, asked_at: Instant, grace: Duration) -> Vec<String> {
+    pub fn missing(&self, listed: &ListedJobs, asked_at: Instant, grace: Duration) -> Vec<String> {
         let last = self.last.as_ref();
         if !last.is_some_and(|last| last.is_old(asked_at, grace)) {
             return Vec::new();
         }
-        let is_missing = |(name, expected): &(&String, &Expected)| {
+        let is_missing = |(name, expected): &(&String, &ExpectedJob)| {
             let is_listed =
                 listed.unfinished.contains_key(*name) || listed.finished.contains(*name);
             expected.create == Create::Confirmed && !is_listed
@@ -306,7 +306,7 @@ impl Expectations {
     /// not unfinished will not become so. What was read by name counts as listed. `is_seen`: whether the watch shows a name.
     pub fn settle(
         &mut self,
-        listed: &Listed,
+        listed: &ListedJobs,
         is_seen: impl Fn(&str) -> bool,
         asked_at: Instant,
         grace: Duration,
@@ -327,17 +327,20 @@ impl Expectations {
                 last.names.remove(name);
                 continue;
             }
-            let expected = last.names.entry(name.clone()).or_insert_with(|| Expected {
-                occurrence: occurrence.clone(),
-                round,
-                create: Create::Confirmed,
-            });
+            let expected = last
+                .names
+                .entry(name.clone())
+                .or_insert_with(|| ExpectedJob {
+                    occurrence: occurrence.clone(),
+                    round,
+                    create: Create::Confirmed,
+                });
             expected.create = Create::Confirmed;
         }
         self.tidy();
     }
 
-    fn expected_mut(&mut self, name: &str) -> Option<&mut Expected> {
+    fn expected_mut(&mut self, name: &str) -> Option<&mut ExpectedJob> {
         self.last.as_mut()?.names.get_mut(name)
     }
 

@@ -276,6 +276,16 @@ async fn a_decision_for_more_than_a_round_takes_takes_several_and_stays_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_turn_ends_although_its_decision_never_would() {
+    let source = ScriptedSource::new([Some(4_000_000_000.0)]);
+    let spec = json!({"maxReplicaCount": 2_000_000_000, "pollingInterval": 30});
+    let mut turns = Turns::new(spec, &[&source]);
+    let outcome = turns.next().await;
+    assert_eq!((outcome.launched, outcome.errors.len()), (10_000, 0));
+    assert!(outcome.acted && turns.memory.holds_back());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_round_that_failed_is_not_followed_by_another_of_its_decision() {
     let source = ScriptedSource::new([Some(2_500.0)]);
     let mut turns = Turns::new(json!({"maxReplicaCount": 2_400}), &[&source]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::controller::{self, scaled_job};
-use crate::support::api_proxy::ApiProxy;
+use crate::support::api_proxy::{ApiProxy, Fault, Rule};
 use crate::support::await_until;
 use crate::support::cluster::{Cluster, is_finished};
 use crate::support::process::Slipway;
@@ -66,9 +66,13 @@ impl Drop for Replica {
 
 /// Two replicas, the first of which leads, and more messages than they ever finish.
 async fn pair(name: &str) -> (Cluster, Replica, Replica) {
-    let cluster = controller::cluster(name).await;
     let queue = Queue::new(name).await;
     queue.send(500).await;
+    pair_on(name, &queue).await
+}
+
+async fn pair_on(name: &str, queue: &Queue) -> (Cluster, Replica, Replica) {
+    let cluster = controller::cluster(name).await;
     let changes = json!({"spec": {"maxReplicaCount": CAP}});
     cluster
         .create(scaled_job("orders", &queue.url, &changes))
@@ -143,6 +147,44 @@ async fn a_leader_stopped_past_its_lease_launches_nothing_when_it_wakes() {
             let before = first.creates();
             first.slipway.freeze(false);
             // It answers again, and so has had the time to do what it had in mind.
+            await_until("it knows better", TAKE_OVER, async || {
+                (first.slipway.get("/readyz").await.is_some() && !first.leads().await).then_some(())
+            })
+            .await;
+            work_goes_on(&cluster).await;
+            assert_eq!(first.creates(), before);
+        }),
+    )
+    .await;
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn a_leader_frozen_while_its_creates_wait_sends_none_of_them_when_it_wakes() {
+    let queue = Queue::new("leader-frozen").await;
+    let (cluster, first, second) = pair_on("leader-frozen", &queue).await;
+    below_the_cap(
+        &cluster,
+        Box::pin(async {
+            let slow_down = Rule::on("POST", "/jobs", Fault::SlowDown(20));
+            first.proxy.fault(slow_down);
+            queue.send(500).await;
+            await_until(
+                "the server asks its creates to wait",
+                TAKE_OVER,
+                async || (first.creates() > 0).then_some(()),
+            )
+            .await;
+            first.slipway.freeze(true);
+            first.proxy.heal();
+            second.await_lead(TAKE_OVER).await;
+            // Names of the first one's round may still come for a minute.
+            await_until("the second launches", Duration::from_mins(2), async || {
+                (cluster.unfinished().await == CAP).then_some(())
+            })
+            .await;
+            let before = first.creates();
+            first.slipway.freeze(false);
             await_until("it knows better", TAKE_OVER, async || {
                 (first.slipway.get("/readyz").await.is_some() && !first.leads().await).then_some(())
             })

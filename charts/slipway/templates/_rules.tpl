@@ -5,7 +5,7 @@
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list]
+  verbs: [list, watch]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get{{ if .Values.rbac.eventFiles }}, create, patch, delete{{ end }}]

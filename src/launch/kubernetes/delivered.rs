@@ -15,7 +15,7 @@ use futures::future::{BoxFuture, join};
 use tokio::sync::Notify;
 
 use self::ledgers::Ledgers;
-use self::watch::Jobs;
+use self::watch::JobsOfEvents;
 use super::create::{self, CreateBackoff};
 use super::{delete, jobs_path};
 use crate::cluster::{Budget, Call, Cluster, Guard, Scope, boot};
@@ -45,7 +45,7 @@ pub struct Delivered {
     holder: String,
     backoff: CreateBackoff,
     grace: Duration,
-    jobs: Mutex<Jobs>,
+    jobs: Mutex<JobsOfEvents>,
     ledgers: Ledgers,
     changed: Mutex<BTreeSet<ObjectId>>,
     changed_more: Notify,
@@ -82,7 +82,7 @@ impl Delivered {
         &self.holder
     }
 
-    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+    fn jobs(&self) -> MutexGuard<'_, JobsOfEvents> {
         self.jobs.lock().expect("no panic under the lock")
     }
 

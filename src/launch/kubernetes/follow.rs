@@ -22,9 +22,10 @@ pub(super) enum Shown<K> {
     Trouble(Option<Trouble>),
 }
 
-/// Watches Jobs with a label, for ever.
-pub(super) async fn jobs<K>(
+/// Watches objects with a label, for ever.
+pub(super) async fn objects<K>(
     cluster: &Cluster,
+    resource: &ApiResource,
     label: &str,
     scope: Option<&str>,
     mut show: impl FnMut(Shown<K>),
@@ -36,17 +37,17 @@ pub(super) async fn jobs<K>(
         + Send
         + 'static,
 {
-    let resource = ApiResource::erase::<k8s_openapi::api::batch::v1::Job>(&());
     let client = cluster.client().clone();
-    let jobs: kube::Api<K> = match scope {
-        None => kube::Api::all_with(client, &resource),
-        Some(namespace) => kube::Api::namespaced_with(client, namespace, &resource),
+    let objects: kube::Api<K> = match scope {
+        None => kube::Api::all_with(client, resource),
+        Some(namespace) => kube::Api::namespaced_with(client, namespace, resource),
     };
     let config = watcher::Config::default()
         .labels(label)
         .timeout(WATCH_SECONDS);
-    let mut events = watcher(jobs, config).default_backoff().boxed();
+    let mut events = watcher(objects, config).default_backoff().boxed();
     let place = scope.unwrap_or("all namespaces");
+    let kind = &resource.plural;
     let mut failing = false;
     while let Some(event) = events.next().await {
         match event {
@@ -54,7 +55,7 @@ pub(super) async fn jobs<K>(
                 // `Init` comes before the list that may fail.
                 let works = !matches!(event, watcher::Event::Init);
                 if works && std::mem::take(&mut failing) {
-                    info!(label, "jobs in {place} can be watched again");
+                    info!(label, "{kind} in {place} can be watched again");
                     show(Shown::Trouble(None));
                 }
                 show(Shown::Event(event));
@@ -66,7 +67,7 @@ pub(super) async fn jobs<K>(
                     warn!(
                         label,
                         error = &error as &dyn std::error::Error,
-                        "cannot list or watch jobs (batch) in {place}; trying again"
+                        "cannot list or watch {kind} in {place}; trying again"
                     );
                 }
             }

@@ -5,23 +5,26 @@
 //! round counts until the watch shows it (`expectations`), and a Job that the
 //! watch has shown counts until it shows its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures::future::{Either, join_all, select};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
-use kube::runtime::watcher;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::ApiResource;
 use tracing::warn;
 
-use super::cache::{Cache, WatchedJob, state_of};
-use super::follow::{self, Shown, Trouble};
-use super::{Kubernetes, job_path, jobs_path, label_of, names, unavailable, unreadable};
-use crate::cluster::{Budget, Call};
-use crate::launch::round::{Expected, ListNeed, Listed, expects_names};
-use crate::launch::{
-    Error, JobState, KEDA_SCALED_JOB_LABEL, OCCURRENCE_ANNOTATION, ROUND_ANNOTATION,
-    SCALED_JOB_LABEL,
+use super::counted::{self, CountedJob, JobShape, counted, state_of};
+use super::expectations::AllExpectations;
+use super::follow::{self, Shown};
+use super::{
+    Informers, Known, Kubernetes, WatchedKind, job_path, jobs_path, label_of, names, unavailable,
+    unreadable,
 };
+use crate::cluster::{Budget, Call};
+use crate::launch::round::{ExpectedJob, ListNeed, ListedJobs, expects_names};
+use crate::launch::{Error, JobState, OCCURRENCE_ANNOTATION, ROUND_ANNOTATION};
 use crate::resource::{Api, ObjectId, RoundRecord, ScaledJob};
 
 /// A count waits this long for the first list: objects are often read before it is complete.
@@ -31,13 +34,15 @@ const FIRST_LIST: Duration = Duration::from_secs(10);
 const READS_AT_ONCE: usize = 4;
 
 impl Kubernetes {
-    /// Keeps the cache up to date until told to stop. Nothing is counted before it runs.
+    /// Keeps the caches up to date until told to stop. Nothing is counted before it runs.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let watches = self.scope.parts().into_iter().flat_map(|scope| {
-            [
-                self.watch(SCALED_JOB_LABEL, scope.clone()).boxed(),
-                self.watch_in_place(scope).boxed(),
-            ]
+            [Api::Slipway, Api::Keda].into_iter().flat_map(move |api| {
+                [
+                    self.watch_jobs(api, scope.clone()).boxed(),
+                    self.watch_pods(api, scope.clone()).boxed(),
+                ]
+            })
         });
         let watches = join_all(watches);
         match select(Box::pin(watches), Box::pin(stop)).await {
@@ -45,65 +50,78 @@ impl Kubernetes {
         }
     }
 
-    async fn watch_in_place(&self, scope: Option<String>) {
-        let mut wanted = self.in_place.subscribe();
-        if wanted.wait_for(|wanted| *wanted).await.is_ok() {
-            self.watch(KEDA_SCALED_JOB_LABEL, scope).await;
-        }
+    async fn watch_jobs(&self, api: Api, scope: Option<String>) {
+        self.until_wanted(api, WatchedKind::Jobs).await;
+        let (label, scope) = (label_of(api), scope.as_deref());
+        let jobs = ApiResource::erase::<Job>(&());
+        follow::objects(&self.cluster, &jobs, label, scope, |shown| {
+            self.take_jobs(api, scope, shown);
+        })
+        .await;
     }
 
-    async fn watch(&self, label: &'static str, scope: Option<String>) {
-        let scope = scope.as_deref();
-        follow::jobs(&self.cluster, label, scope, |shown| match shown {
-            Shown::Event(event) => self.take(label, scope, event),
-            Shown::Trouble(trouble) => {
-                let fails = trouble.is_some();
-                self.known().cache_mut(label).set_trouble(scope, trouble);
-                if fails {
-                    self.listed.send_replace(());
-                }
+    async fn watch_pods(&self, api: Api, scope: Option<String>) {
+        self.until_wanted(api, WatchedKind::Pods).await;
+        let (label, scope) = (label_of(api), scope.as_deref());
+        let pods = ApiResource::erase::<Pod>(&());
+        follow::objects(&self.cluster, &pods, label, scope, |shown| {
+            let mut known = self.known();
+            let informer = &mut informers(&mut known, api).0.pods;
+            if informer.take(scope, shown, counted::pod, |_| {}) {
+                drop(known);
+                self.listed.send_replace(());
             }
         })
         .await;
     }
 
-    fn take(&self, label: &'static str, scope: Option<&str>, event: watcher::Event<WatchedJob>) {
-        let is_list = matches!(event, watcher::Event::InitDone);
+    async fn until_wanted(&self, api: Api, kind: WatchedKind) {
+        let mut wanted = self.wanted.subscribe();
+        // The sender lives as long as this future.
+        drop(
+            wanted
+                .wait_for(|wanted| wanted.contains(&(api, kind)))
+                .await,
+        );
+    }
+
+    fn want(&self, api: Api, kind: WatchedKind) {
+        self.wanted
+            .send_if_modified(|wanted| wanted.insert((api, kind)));
+    }
+
+    fn take_jobs(&self, api: Api, scope: Option<&str>, shown: Shown<JobShape>) {
+        let label = label_of(api);
+        let mut ended = BTreeSet::new();
         let mut known = self.known();
-        let cache = known.cache_mut(label);
-        let seen = match event {
-            watcher::Event::Init => {
-                cache.list_began(scope);
+        let (informers, expected) = informers(&mut known, api);
+        let keep = |job| Some(counted(job, label));
+        let is_list = informers.jobs.take(scope, shown, keep, |(before, now)| {
+            let Some(job) = now.or(before) else {
                 return;
+            };
+            let owner = job.state.owner_uid.as_ref();
+            if let Some(expectations) = owner.and_then(|uid| expected.known(uid)) {
+                expectations.seen(&job.state.name);
             }
-            watcher::Event::InitApply(job) => {
-                cache.listed(scope, job);
-                return;
+            let is_unfinished = |job: &CountedJob| job.state.outcome.is_none();
+            if before.is_none_or(is_unfinished) && !now.is_some_and(is_unfinished) {
+                ended.insert(job.scaled_job.clone());
             }
-            watcher::Event::InitDone => cache.list_ended(scope),
-            watcher::Event::Apply(job) => cache.applied(job),
-            watcher::Event::Delete(job) => cache.deleted(&job),
-        };
-        for (owner, name) in &seen.jobs {
-            if let Some(expectations) = owner.as_ref().and_then(|uid| known.expected.known(uid)) {
-                expectations.seen(name);
-            }
-        }
+        });
         drop(known);
         if is_list {
             self.listed.send_replace(());
         }
-        self.tell(seen);
+        self.tell(ended);
     }
 
     /// Every Job of the object, and every reserved name that may have one.
     pub(super) async fn count(&self, scaled_job: &ScaledJob) -> Result<Vec<JobState>, Error> {
         let object = format!("jobs of {}", scaled_job.id);
-        if scaled_job.api == Api::Keda {
-            self.in_place
-                .send_if_modified(|wanted| !std::mem::replace(wanted, true));
-        }
-        self.first_list(label_of(scaled_job.api), &scaled_job.id.namespace)
+        let (api, namespace) = (scaled_job.api, &scaled_job.id.namespace);
+        self.want(api, WatchedKind::Jobs);
+        self.first_list(|known| known.of(api).jobs.is_settled(namespace))
             .await;
         match self.learn(scaled_job, &object)? {
             ListNeed::None => {}
@@ -122,39 +140,43 @@ impl Kubernetes {
         let pods_matter = scaled_job.policy.strategy.counts_pending()
             && jobs.iter().any(|job| job.outcome.is_none());
         if pods_matter {
-            let mut pods = self.pods(scaled_job, &object).await?;
-            for job in &mut jobs {
-                if job.outcome.is_none() {
-                    job.pods = pods.remove(&job.name).unwrap_or_default();
-                }
-            }
+            self.add_pods(scaled_job, &mut jobs).await?;
         }
         Ok(jobs)
     }
 
-    /// Waits until the Jobs of a namespace are known, or cannot be.
-    async fn first_list(&self, label: &str, namespace: &str) {
+    /// Adds the Pods of unfinished Jobs, as the watch shows them. It may show a Pod late, and its Job then counts as
+    /// pending for longer: that launches less. One that fails tells nothing.
+    async fn add_pods(&self, scaled_job: &ScaledJob, jobs: &mut [JobState]) -> Result<(), Error> {
+        let (api, namespace) = (scaled_job.api, &scaled_job.id.namespace);
+        self.want(api, WatchedKind::Pods);
+        self.first_list(|known| known.of(api).pods.is_settled(namespace))
+            .await;
+        let known = self.known();
+        let pods = &known.of(api).pods;
+        pods.check_fresh(namespace, &format!("pods of {}", scaled_job.id))?;
+        for job in jobs.iter_mut().filter(|job| job.outcome.is_none()) {
+            let id = ObjectId::new(namespace, &job.name);
+            job.pods = pods.of(&id).map(|pod| pod.state.clone()).collect();
+        }
+        Ok(())
+    }
+
+    /// Waits until it is known how a namespace is.
+    async fn first_list(&self, is_settled: impl Fn(&Known) -> bool) {
         let mut listed = self.listed.subscribe();
-        let known = listed.wait_for(|()| {
-            let known = self.known();
-            let cache = known.cache(label);
-            cache.is_synced(namespace) || cache.trouble(namespace).is_some()
-        });
-        // Whether it is known now is looked at afterwards, either way.
-        drop(tokio::time::timeout(FIRST_LIST, known).await);
+        let settled = listed.wait_for(|()| is_settled(&self.known()));
+        // How it is is looked at afterwards, either way.
+        drop(tokio::time::timeout(FIRST_LIST, settled).await);
     }
 
     /// Takes note of a round that others opened; tells whether a consistent list is called for.
     fn learn(&self, scaled_job: &ScaledJob, object: &str) -> Result<ListNeed, Error> {
-        let label = label_of(scaled_job.api);
-        let (id, uid) = (&scaled_job.id, &scaled_job.uid);
-        {
-            let known = self.known();
-            let cache = known.cache(label);
-            if !cache.is_synced(&id.namespace) {
-                return Err(not_synced(object, cache.trouble(&id.namespace)));
-            }
-        }
+        let (api, id, uid) = (scaled_job.api, &scaled_job.id, &scaled_job.uid);
+        self.known()
+            .of(api)
+            .jobs
+            .check_synced(&id.namespace, object)?;
         let is_news = |record: &&RoundRecord| self.known().expected.of(uid).is_news(record);
         if let Some(record) = scaled_job.round.as_ref().filter(is_news) {
             // Computed before the lock is taken.
@@ -164,8 +186,8 @@ impl Kubernetes {
                 Vec::new()
             };
             let mut known = self.known();
-            let cache = known.cache(label);
-            names.retain(|(name, _)| !cache.contains(&ObjectId::new(&id.namespace, name)));
+            let seen = &known.of(api).jobs;
+            names.retain(|(name, _)| !seen.contains(&ObjectId::new(&id.namespace, name)));
             let expectations = known.expected.of(uid);
             expectations.learnt(record.clone(), names, Instant::now());
         }
@@ -178,10 +200,10 @@ impl Kubernetes {
     pub(super) async fn settle(&self, scaled_job: &ScaledJob, object: &str) -> Result<(), Error> {
         let id = &scaled_job.id;
         let asked_at = Instant::now();
-        let jobs: Vec<WatchedJob> = self
+        let jobs: Vec<JobShape> = self
             .list(&jobs_path(&id.namespace), scaled_job, object)
             .await?;
-        let mut listed = Listed::default();
+        let mut listed = ListedJobs::default();
         for job in jobs {
             add(&mut listed, state_of(job));
         }
@@ -197,14 +219,11 @@ impl Kubernetes {
         for job in found.into_iter().flatten() {
             add(&mut listed, job);
         }
-        let known = &mut *self.known();
-        let grace = known.expected.grace;
-        let cache = match scaled_job.api {
-            Api::Slipway => &known.slipway,
-            Api::Keda => &known.keda,
-        };
-        let is_seen = |name: &str| cache.contains(&ObjectId::new(&id.namespace, name));
-        let expectations = known.expected.of(&scaled_job.uid);
+        let mut known = self.known();
+        let (informers, expected) = informers(&mut known, scaled_job.api);
+        let (seen, grace) = (&informers.jobs, expected.grace);
+        let is_seen = |name: &str| seen.contains(&ObjectId::new(&id.namespace, name));
+        let expectations = expected.of(&scaled_job.uid);
         expectations.settle(&listed, is_seen, asked_at, grace);
         Ok(())
     }
@@ -223,7 +242,7 @@ impl Kubernetes {
         match answer.status {
             404 => Ok(None),
             200..300 => {
-                let job = answer.json::<WatchedJob>();
+                let job = answer.json::<JobShape>();
                 job.map(|job| Some(state_of(job)))
                     .map_err(|error| unavailable(&object, &error))
             }
@@ -232,27 +251,32 @@ impl Kubernetes {
     }
 
     fn union(&self, scaled_job: &ScaledJob) -> Vec<JobState> {
-        let label = label_of(scaled_job.api);
         let namespace = &scaled_job.id.namespace;
-        let value = names::label_value(&scaled_job.id.name);
+        let label = ObjectId::new(namespace, names::label_value(&scaled_job.id.name));
         let mut known = self.known();
-        let mut jobs: Vec<JobState> = known.cache(label).of(namespace, &value).cloned().collect();
-        let expected: Vec<JobState> = known
-            .expected
-            .of(&scaled_job.uid)
-            .names()
-            .map(|(name, expected)| unseen(scaled_job, name, expected))
-            .collect();
+        let (informers, expected) = informers(&mut known, scaled_job.api);
+        let seen = &informers.jobs;
+        let mut jobs: Vec<JobState> = seen.of(&label).map(|job| job.state.clone()).collect();
+        let names = expected.of(&scaled_job.uid).names();
         // One without its owner is seen, and expected still.
-        let cache = known.cache(label);
-        let is_unseen = |job: &JobState| !cache.contains(&ObjectId::new(namespace, &job.name));
-        jobs.extend(expected.into_iter().filter(is_unseen));
+        let unseen_names =
+            names.filter(|(name, _)| !seen.contains(&ObjectId::new(namespace, name.as_str())));
+        jobs.extend(unseen_names.map(|(name, expected)| unseen(scaled_job, name, expected)));
         jobs
     }
 }
 
+/// The caches of one API, and beside them what is expected.
+fn informers(known: &mut Known, api: Api) -> (&mut Informers, &mut AllExpectations) {
+    let informers = match api {
+        Api::Slipway => &mut known.slipway,
+        Api::Keda => &mut known.keda,
+    };
+    (informers, &mut known.expected)
+}
+
 /// Sorts a Job of a consistent list.
-fn add(listed: &mut Listed, job: JobState) {
+fn add(listed: &mut ListedJobs, job: JobState) {
     if job.outcome.is_some() {
         listed.finished.insert(job.name);
     } else {
@@ -262,43 +286,8 @@ fn add(listed: &mut Listed, job: JobState) {
     }
 }
 
-impl super::Known {
-    fn cache(&self, label: &str) -> &Cache {
-        if label == self.keda.label {
-            return &self.keda;
-        }
-        &self.slipway
-    }
-
-    fn cache_mut(&mut self, label: &str) -> &mut Cache {
-        if label == self.keda.label {
-            return &mut self.keda;
-        }
-        &mut self.slipway
-    }
-}
-
-/// Nothing can be counted before the first list is complete.
-pub(super) fn not_synced(object: &str, trouble: Option<&Trouble>) -> Error {
-    let object = object.to_owned();
-    match trouble {
-        Some((Some(401 | 403), detail)) => Error::Forbidden {
-            object,
-            detail: detail.clone(),
-        },
-        Some((_, detail)) => Error::Unavailable {
-            object,
-            detail: detail.clone(),
-        },
-        None => Error::Unavailable {
-            object,
-            detail: "the first list is not complete yet".to_owned(),
-        },
-    }
-}
-
 /// An expected name as the unfinished Job it may be.
-fn unseen(scaled_job: &ScaledJob, name: &str, expected: &Expected) -> JobState {
+fn unseen(scaled_job: &ScaledJob, name: &str, expected: &ExpectedJob) -> JobState {
     JobState {
         name: name.to_owned(),
         uid: None,

@@ -1,44 +1,18 @@
 //! Consistent lists of what belongs to one object: asked for without a
 //! `resourceVersion`, so never older than the question.
 
-use std::collections::{BTreeMap, HashMap};
-
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Kubernetes, label_of, names, unavailable, unreadable};
 use crate::cluster::{Budget, Call, Cluster};
-use crate::launch::{Error, PodState};
+use crate::launch::Error;
 use crate::resource::ScaledJob;
 
 /// Objects in one page of a list.
 const PAGE: &str = "500";
 
 impl Kubernetes {
-    /// Pods of the object by the name of their Job.
-    pub(super) async fn pods(
-        &self,
-        scaled_job: &ScaledJob,
-        object: &str,
-    ) -> Result<HashMap<String, Vec<PodState>>, Error> {
-        let path = format!("/api/v1/namespaces/{}/pods", scaled_job.id.namespace);
-        let pods: Vec<Pod> = self.list(&path, scaled_job, object).await?;
-        let mut by_job: HashMap<String, Vec<PodState>> = HashMap::new();
-        for pod in pods {
-            let labels = &pod.metadata.labels;
-            let job = labels
-                .get("batch.kubernetes.io/job-name")
-                .or_else(|| labels.get("job-name"));
-            if let Some(job) = job {
-                by_job
-                    .entry(job.clone())
-                    .or_default()
-                    .push(pod.status.into());
-            }
-        }
-        Ok(by_job)
-    }
-
     /// A consistent list of everything with the object's label.
     pub(super) async fn list<T: DeserializeOwned>(
         &self,
@@ -99,47 +73,4 @@ struct Page<T> {
 struct PageMetadata {
     #[serde(default, rename = "continue")]
     next: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Pod {
-    metadata: PodMetadata,
-    #[serde(default)]
-    status: PodStatus,
-}
-
-#[derive(Deserialize)]
-struct PodMetadata {
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
-}
-
-#[derive(Default, Deserialize)]
-struct PodStatus {
-    #[serde(default)]
-    phase: String,
-    #[serde(default)]
-    conditions: Vec<PodCondition>,
-}
-
-#[derive(Deserialize)]
-struct PodCondition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-}
-
-impl From<PodStatus> for PodState {
-    fn from(status: PodStatus) -> Self {
-        let holds = |condition: &PodCondition| condition.status == "True";
-        Self {
-            phase: status.phase,
-            true_conditions: status
-                .conditions
-                .into_iter()
-                .filter(holds)
-                .map(|condition| condition.kind)
-                .collect(),
-        }
-    }
 }

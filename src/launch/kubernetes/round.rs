@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{refusal, unavailable, unknown, unreadable};
 use crate::cluster::{Call, Cluster};
-use crate::launch::round::{Opening, opening};
+use crate::launch::round::{RoundOpening, opening};
 use crate::launch::{Error, ROUND_ANNOTATION};
 use crate::resource::{Api, RoundRecord, ScaledJob};
 
@@ -49,9 +49,9 @@ pub(super) async fn open(
             return Err(Error::Conflict { object });
         };
         match opening(written.as_ref(), wanted, counted) {
-            Opening::Written => return Ok(()),
-            Opening::Conflict => return Err(Error::Conflict { object }),
-            Opening::Write => {}
+            RoundOpening::Written => return Ok(()),
+            RoundOpening::Conflict => return Err(Error::Conflict { object }),
+            RoundOpening::Write => {}
         }
         let call = patch(scaled_job, wanted, &current["metadata"]["resourceVersion"]);
         match cluster.send(call.within(DEADLINE)).await {

@@ -1,7 +1,7 @@
-//! A Job as it is read here: the metadata that matters, and what a reader names of its spec and status.
+//! An object as it is read here: the metadata that matters, and what a reader names of its spec and status.
 //!
 //! Everything else is passed over without being built. What the API server keeps about the managers of fields
-//! is the larger half of a Job's text, and comes with every event of a watch.
+//! is the larger half of its text, and comes with every event of a watch.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,13 +11,26 @@ use kube::Resource;
 use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
 use serde::{Deserialize, Deserializer};
 
-/// A Job with `Spec` of its spec and `Status` of its status.
+use crate::resource::ObjectId;
+
+/// A Job or Pod with `Spec` of its spec and `Status` of its status.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Watched<Spec, Status> {
     #[serde(deserialize_with = "what_matters")]
     pub(super) metadata: ObjectMeta,
     pub(super) spec: Spec,
     pub(super) status: Option<Status>,
+}
+
+impl<Spec, Status> Watched<Spec, Status> {
+    /// Namespace and name.
+    pub(super) fn id(&self) -> ObjectId {
+        let metadata = &self.metadata;
+        ObjectId::new(
+            metadata.namespace.clone().unwrap_or_default(),
+            metadata.name.clone().unwrap_or_default(),
+        )
+    }
 }
 
 #[derive(Deserialize)]

@@ -25,15 +25,15 @@ fn names(expectations: &Expectations) -> Vec<&str> {
         .collect()
 }
 
-fn unfinished(names: &[&str]) -> Listed {
-    Listed {
+fn unfinished(names: &[&str]) -> ListedJobs {
+    ListedJobs {
         unfinished: named(names).into_iter().collect(),
-        ..Listed::default()
+        ..ListedJobs::default()
     }
 }
 
 /// A list that nothing of is shown by the watch.
-fn settle(expectations: &mut Expectations, listed: &Listed, asked_at: Instant) {
+fn settle(expectations: &mut Expectations, listed: &ListedJobs, asked_at: Instant) {
     expectations.settle(listed, |_| false, asked_at, MINUTE);
 }
 
@@ -46,13 +46,13 @@ fn launched(expectations: &mut Expectations, name: &str, answered: Answered) {
 fn a_round_is_written_only_over_one_that_was_counted() {
     let theirs = |number| RoundRecord::open(Round { number, jobs: 2 }, "they");
     for (written, counted, opening_is) in [
-        (None, 0, Opening::Write),
-        (Some(theirs(4)), 4, Opening::Write),
-        (Some(theirs(2)), 4, Opening::Write),
-        (Some(theirs(4)), 3, Opening::Conflict),
-        (Some(theirs(5)), 5, Opening::Conflict),
-        (Some(record(5, 2)), 4, Opening::Written),
-        (Some(record(5, 1)), 4, Opening::Conflict),
+        (None, 0, RoundOpening::Write),
+        (Some(theirs(4)), 4, RoundOpening::Write),
+        (Some(theirs(2)), 4, RoundOpening::Write),
+        (Some(theirs(4)), 3, RoundOpening::Conflict),
+        (Some(theirs(5)), 5, RoundOpening::Conflict),
+        (Some(record(5, 2)), 4, RoundOpening::Written),
+        (Some(record(5, 1)), 4, RoundOpening::Conflict),
     ] {
         assert_eq!(
             opening(written.as_ref(), &record(5, 2), counted),
@@ -89,12 +89,12 @@ fn absence_counts_only_a_minute_after_the_last_create_of_the_round() {
 
     let early = start + MINUTE;
     assert_eq!(expectations.list(early, MINUTE), ListNeed::None);
-    settle(&mut expectations, &Listed::default(), early);
+    settle(&mut expectations, &ListedJobs::default(), early);
     assert_eq!(names(&expectations), ["a", "b"]);
 
     let late = start + MINUTE / 2 + MINUTE;
     assert_eq!(expectations.list(late, MINUTE), ListNeed::Useful);
-    settle(&mut expectations, &Listed::default(), late);
+    settle(&mut expectations, &ListedJobs::default(), late);
     assert!(names(&expectations).is_empty());
 }
 
@@ -103,7 +103,7 @@ fn a_list_asked_for_before_the_minute_and_answered_after_it_settles_nothing() {
     let start = Instant::now();
     let mut expectations = with_round(start, &["a"]);
     let asked_at = start + Duration::from_millis(59_999);
-    settle(&mut expectations, &Listed::default(), asked_at);
+    settle(&mut expectations, &ListedJobs::default(), asked_at);
     assert_eq!(names(&expectations), ["a"]);
 }
 
@@ -133,9 +133,9 @@ fn jobs_of_rounds_that_went_by_unseen_count_once_a_list_shows_them() {
 fn a_job_that_a_list_shows_finished_is_not_expected_any_more() {
     let start = Instant::now();
     let mut expectations = with_round(start, &["a", "b"]);
-    let listed = Listed {
+    let listed = ListedJobs {
         finished: BTreeSet::from(["a".to_owned()]),
-        ..Listed::default()
+        ..ListedJobs::default()
     };
     settle(&mut expectations, &listed, start);
     assert_eq!(names(&expectations), ["b"]);
@@ -199,7 +199,7 @@ fn a_round_of_somebody_else_needs_a_list_until_there_was_one() {
         None,
         "nobody has looked for its Jobs"
     );
-    settle(&mut expectations, &Listed::default(), now);
+    settle(&mut expectations, &ListedJobs::default(), now);
     assert_eq!(expectations.list(now, MINUTE), ListNeed::None);
     assert_eq!(expectations.to_close(), Some(&theirs));
 }
@@ -230,7 +230,7 @@ fn a_name_is_in_doubt_until_its_job_is_known_to_be_there_or_not_to_come() {
     );
     expectations.seen("b");
     assert_eq!(expectations.in_doubt(), 1);
-    settle(&mut expectations, &Listed::default(), now + MINUTE);
+    settle(&mut expectations, &ListedJobs::default(), now + MINUTE);
     assert_eq!(expectations.in_doubt(), 0);
 }
 

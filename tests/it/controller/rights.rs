@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_mins(1);
 /// Group, resource, verbs: the README's list. The chart is held against it too.
 pub(crate) const RIGHTS: [(&str, &str, &str); 12] = [
     ("batch", "jobs", "get list watch create patch delete"),
-    ("", "pods", "list"),
+    ("", "pods", "list watch"),
     ("", "secrets", "get create patch delete"),
     ("", "configmaps", "get list create update delete"),
     ("coordination.k8s.io", "leases", "get create update"),
@@ -273,6 +273,7 @@ async fn a_missing_right_is_named_with_verb_and_resource() {
         ("list", "jobs", Where::Ready),
         ("delete", "jobs", Where::Log),
         ("list", "pods", Where::Ready),
+        ("watch", "pods", Where::Ready),
         ("get", "secrets", Where::Trigger),
         ("get", "triggerauthentications", Where::Trigger),
         ("list", "scaledjobs", Where::Log),

@@ -249,13 +249,6 @@ async fn pods_are_read_only_when_pending_jobs_matter() {
         .await;
         assert_eq!(world.proxy.calls("GET", "/pods"), 0);
         resize.policy.strategy = Strategy::Accurate;
-        let jobs = launcher.jobs(&resize).await.expect("a count");
-        let states = &jobs[0].pods;
-        assert_eq!(states.len(), 1, "{states:?}");
-        assert_eq!(states[0].phase, "Running");
-        assert_eq!(states[0].true_conditions, ["Ready"]);
-        assert_eq!(world.proxy.calls("GET", "/pods"), 1);
-
         world
             .proxy
             .fault(Rule::on("GET", "/pods", Fault::Refuse(500)));
@@ -264,6 +257,48 @@ async fn pods_are_read_only_when_pending_jobs_matter() {
             .await
             .expect_err("no count without Pods");
         assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+        world.proxy.heal();
+        let jobs = await_until("the Pods are seen", DEADLINE, async || {
+            launcher.jobs(&resize).await.ok()
+        })
+        .await;
+        let states = &jobs[0].pods;
+        assert_eq!(states.len(), 1, "{states:?}");
+        assert_eq!(states[0].phase, "Running");
+        assert_eq!(states[0].true_conditions, ["Ready"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_count_of_pods_asks_the_server_nothing_once_they_are_watched() {
+    let world = World::new("pods-watched").await;
+    let launcher = world.launcher(LATEST_CREATE);
+    let mut resize = world.resize().await;
+    resize.policy.strategy = Strategy::Eager;
+    let pods = format!("/api/v1/namespaces/{}/pods", world.namespace);
+    launcher.launch(&world.launch("a")).await.expect("a Job");
+    while_running(&launcher, async {
+        await_until("the Job is seen", DEADLINE, async || {
+            let jobs = launcher.jobs(&resize).await.ok()?;
+            (jobs.len() == 1).then_some(())
+        })
+        .await;
+        let calls = || world.proxy.calls("GET", "/pods");
+        await_until("the watch began", DEADLINE, async || {
+            (calls() == 2).then_some(())
+        })
+        .await;
+        for _ in 0..20 {
+            launcher.jobs(&resize).await.expect("a count");
+        }
+        assert_eq!(calls(), 2, "one list, one watch");
+        world.post(&pods, pod("a-pod", "a")).await;
+        await_until("the Pod is seen", DEADLINE, async || {
+            let jobs = launcher.jobs(&resize).await.expect("a count");
+            (jobs[0].pods.len() == 1).then_some(())
+        })
+        .await;
     })
     .await;
 }

@@ -8,6 +8,7 @@ use kube::core::ObjectMeta;
 use serde::Deserialize;
 
 use super::super::ended::{Condition, ended};
+use super::super::informer::{Kept, version_number};
 use super::super::watched::Watched;
 use super::super::{job_path, unavailable, unreadable};
 use crate::cluster::{Call, Cluster};
@@ -47,10 +48,28 @@ pub(super) struct Status {
 
 /// A Job as it is kept.
 #[derive(Debug, Clone)]
-pub(super) struct Kept {
+pub(super) struct KeptJob {
     pub(super) job: DeliveredJob,
     /// The hash of the event it was made for; empty when it does not say.
     pub(super) payload: String,
+}
+
+impl Kept for KeptJob {
+    fn id(&self) -> &ObjectId {
+        &self.job.id
+    }
+
+    fn owner(&self) -> &ObjectId {
+        &self.job.event_job
+    }
+
+    fn uid(&self) -> &str {
+        &self.job.uid
+    }
+
+    fn version(&self) -> u64 {
+        version_number(Some(&self.job.version))
+    }
 }
 
 /// A Job that was read by name.
@@ -103,7 +122,7 @@ pub(super) async fn read(
 }
 
 /// What is kept of a Job; `None` when it is not one of ours, whatever its label says.
-pub(super) fn delivered(job: &WatchedJob) -> Option<Kept> {
+pub(super) fn kept(job: &WatchedJob) -> Option<KeptJob> {
     let metadata = &job.metadata;
     let annotations = metadata.annotations.as_ref()?;
     let text = |name: &str| annotations.get(name).map(String::as_str);
@@ -139,7 +158,7 @@ pub(super) fn delivered(job: &WatchedJob) -> Option<Kept> {
         ready_pods: status.ready,
         remember_for: remember_for.unwrap_or(REMEMBER_FOR),
     };
-    Some(Kept { job, payload })
+    Some(KeptJob { job, payload })
 }
 
 /// The EventJob that owns it. The label is cut for long names, and is all there is when the owner was taken off.
