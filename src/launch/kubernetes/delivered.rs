@@ -74,7 +74,11 @@ impl Delivered {
     /// is written once more then.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let stop = stop.shared();
-        join(self.watch(stop.clone()), self.ledgers.run(stop)).await;
+        join(
+            self.watch(stop.clone()),
+            self.ledgers.run(&self.scope, stop),
+        )
+        .await;
     }
 
     /// What tells this process's claims from another's.

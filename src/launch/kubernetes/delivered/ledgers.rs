@@ -4,19 +4,21 @@
 //! the calls. One read or write of a namespace at a time: whoever comes while one
 //! is under way takes what it brought.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, Either, join_all, select};
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use futures::future::{Either, join, join_all, select};
+use futures::stream::FuturesUnordered;
+use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tracing::{info, warn};
 
-use super::super::create::Memory;
+use self::remembered::Remembered;
+use super::super::create::Memory as _;
 use super::shards;
-use crate::cluster::{Cluster, boot};
+use crate::cluster::{Cluster, Scope, boot};
 use crate::launch::Error;
 use crate::launch::delivered::Delivery;
 use crate::launch::event_launcher::DeliveredJob;
@@ -35,6 +37,12 @@ const MOST_WAITING: usize = 50_000;
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Shards of a namespace that are read at once.
 const READS_AT_ONCE: usize = 8;
+/// How long after the start shards are first looked for where no events come, and how often then: a list of their
+/// names, and a read of each that is not known. What has expired stays an hour anyway.
+const FIRST_SWEEP: Duration = Duration::from_mins(1);
+const SWEEP: Duration = Duration::from_hours(1);
+/// Namespaces that are swept at once.
+const SWEPT_AT_ONCE: usize = 4;
 /// How long whoever wants keys written waits for it.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -62,11 +70,11 @@ pub(super) struct Namespace {
 /// Keys that are to be written.
 #[derive(Debug, Default)]
 struct Waiting {
-    entries: Vec<Entry>,
+    entries: HashMap<Key, Entry>,
     /// Since when one has been waiting, in boot time.
     since: Option<Duration>,
     /// When the namespace was last asked about, in boot time.
-    used_at: Duration,
+    used_at: Option<Duration>,
     is_failing: bool,
 }
 
@@ -79,9 +87,18 @@ impl Namespace {
         self.waiting.lock().expect("no panic under the lock")
     }
 
+    /// Whether nobody has asked about it, and nothing waits to be written.
+    fn is_unused(&self) -> bool {
+        let waiting = self.waiting();
+        waiting.used_at.is_none() && waiting.entries.is_empty()
+    }
+
     fn add(&self, entries: impl IntoIterator<Item = Entry>) {
         let mut waiting = self.waiting();
-        waiting.entries.extend(entries);
+        for entry in entries {
+            let known = waiting.entries.entry(entry.key).or_insert(entry);
+            known.expires_at = known.expires_at.max(entry.expires_at);
+        }
         if !waiting.entries.is_empty() {
             waiting.since.get_or_insert_with(boot::now);
         }
@@ -132,13 +149,13 @@ impl Ledgers {
         };
         let now = boot::now();
         let mut waiting = namespace.waiting();
-        waiting.used_at = now;
+        waiting.used_at = Some(now);
         let is_behind = waiting.entries.len() >= MOST_WAITING
             || waiting
                 .since
                 .is_some_and(|since| now.saturating_sub(since) > LONGEST_WAIT);
         drop(waiting);
-        if memory.is_remembered() {
+        if memory.look() == Saw::LedgerHasKey {
             return Ok(memory);
         }
         if namespace.ledger().is_full() {
@@ -220,51 +237,94 @@ impl Ledgers {
         Ok(())
     }
 
-    /// Writes what waits, and reads again what is in use, until told to stop; writes once more then.
-    pub(super) async fn run(&self, stop: impl Future<Output = ()> + Unpin) {
-        let beats = async {
-            let mut beats = tokio::time::interval(BEAT);
-            beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            loop {
-                beats.tick().await;
-                self.beat().await;
-            }
-        };
-        match select(Box::pin(beats), stop).await {
-            Either::Left(((), _)) => {}
-            Either::Right(_) => self.beat().await,
+    /// Writes what waits, reads again what is in use, and removes what nobody needs, until told to stop; writes once
+    /// more then, for no longer than [`PATIENCE`].
+    pub(super) async fn run(&self, scope: &Scope, stop: impl Future<Output = ()> + Unpin) {
+        let work = Box::pin(join(self.tend_all(), self.sweeps(scope)));
+        if let Either::Right(_) = select(work, stop).await {
+            let last = self.all().into_iter().map(|namespace| self.tend(namespace));
+            drop(timeout(PATIENCE, join_all(last)).await);
         }
     }
 
-    async fn beat(&self) {
-        let namespaces: Vec<Arc<Namespace>> = {
-            let namespaces = self.namespaces.lock().expect("no panic under the lock");
-            namespaces.values().cloned().collect()
-        };
-        let tended = namespaces.into_iter().map(|namespace| async move {
-            let failed = self.write(&namespace).await.err();
-            let was_failing =
-                std::mem::replace(&mut namespace.waiting().is_failing, failed.is_some());
-            match failed {
-                Some(error) if !was_failing => warn!(
-                    error = &error as &dyn std::error::Error,
-                    "keys cannot be written into the ledger of {}; trying again", namespace.name
-                ),
-                None if was_failing => {
-                    info!("the ledger of {} can be written again", namespace.name);
+    /// Looks after each namespace once a second, or as often as its calls allow: one that hangs delays no other.
+    async fn tend_all(&self) {
+        let mut beats = tokio::time::interval(BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tended = FuturesUnordered::new();
+        let mut busy: HashSet<String> = HashSet::new();
+        loop {
+            tokio::select! {
+                _ = beats.tick() => {
+                    let mut namespaces = self.all();
+                    namespaces.retain(|namespace| busy.insert(namespace.name.clone()));
+                    tended.extend(namespaces.into_iter().map(|namespace| self.tend(namespace)));
                 }
-                _ => {}
+                Some(name) = tended.next() => {
+                    busy.remove(&name);
+                }
             }
-            namespace.written.send_replace(());
-            let now = boot::now();
-            let is_used = now.saturating_sub(namespace.waiting().used_at) < IN_USE;
-            let confirmed_at = namespace.ledger().confirmed_at();
-            let is_old = confirmed_at.is_none_or(|at| now.saturating_sub(at) > READ_AGAIN);
-            if is_used && is_old && self.read(&namespace).await.is_ok() {
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Namespace>> {
+        let namespaces = self.namespaces.lock().expect("no panic under the lock");
+        namespaces.values().cloned().collect()
+    }
+
+    /// Looks after one namespace, and says which.
+    async fn tend(&self, namespace: Arc<Namespace>) -> String {
+        let failed = self.write(&namespace).await.err();
+        let was_failing = std::mem::replace(&mut namespace.waiting().is_failing, failed.is_some());
+        match failed {
+            Some(error) if !was_failing => warn!(
+                error = &error as &dyn std::error::Error,
+                "keys cannot be written into the ledger of {}; trying again", namespace.name
+            ),
+            None if was_failing => {
+                info!("the ledger of {} can be written again", namespace.name);
+            }
+            _ => {}
+        }
+        namespace.written.send_replace(());
+        let now = boot::now();
+        let used_at = namespace.waiting().used_at;
+        let is_used = used_at.is_some_and(|at| now.saturating_sub(at) < IN_USE);
+        let confirmed_at = namespace.ledger().confirmed_at();
+        let is_old = confirmed_at.is_none_or(|at| now.saturating_sub(at) > READ_AGAIN);
+        if is_used && is_old && self.read(&namespace).await.is_ok() {
+            self.prune(&namespace).await;
+        }
+        namespace.name.clone()
+    }
+
+    /// Removes expired shards where no events come any more, also when the last EventJob is gone.
+    async fn sweeps(&self, scope: &Scope) {
+        let mut sweeps = tokio::time::interval_at(Instant::now() + FIRST_SWEEP, SWEEP);
+        loop {
+            sweeps.tick().await;
+            for part in scope.parts() {
+                match shards::namespaces(&self.cluster, part.as_deref()).await {
+                    Ok(names) => self.sweep(names).await,
+                    Err(error) => tracing::debug!("no ledger is swept: {error}"),
+                }
+            }
+        }
+    }
+
+    async fn sweep(&self, names: BTreeSet<String>) {
+        let swept = futures::stream::iter(names).map(|name| async move {
+            let namespace = self.of(&name);
+            if self.read(&namespace).await.is_ok() {
                 self.prune(&namespace).await;
             }
+            // What was read for this alone is not kept in memory. Under the lock nobody else gets hold of it.
+            let mut namespaces = self.namespaces.lock().expect("no panic under the lock");
+            if Arc::strong_count(&namespace) == 2 && namespace.is_unused() {
+                namespaces.remove(&name);
+            }
         });
-        join_all(tended).await;
+        swept.buffer_unordered(SWEPT_AT_ONCE).collect::<()>().await;
     }
 
     /// Writes all that waits.
@@ -277,14 +337,15 @@ impl Ledgers {
         loop {
             let (plan, left) = {
                 let mut waiting = namespace.waiting();
-                let entries = namespace.ledger().wanted(&waiting.entries, now);
-                waiting.entries = entries;
-                if waiting.entries.is_empty() {
+                let entries: Vec<Entry> = waiting.entries.values().copied().collect();
+                let entries = namespace.ledger().wanted(&entries, now);
+                waiting.entries = entries.iter().map(|entry| (entry.key, *entry)).collect();
+                if entries.is_empty() {
                     waiting.since = None;
                     return Ok(());
                 }
-                let plan = namespace.ledger().plan(&waiting.entries);
-                (plan, waiting.entries.len())
+                let plan = namespace.ledger().plan(&entries);
+                (plan, entries.len())
             };
             let Some(plan) = plan else { return Ok(()) };
             let (shard, bytes) = (plan.shard.clone(), plan.bytes.len());
@@ -391,54 +452,14 @@ fn take(namespace: &Namespace, shard: &str, read: Option<(String, Vec<u8>)>) -> 
         })
 }
 
-/// A ledger asked about one occurrence.
-pub(super) struct Remembered<'a> {
-    ledgers: &'a Ledgers,
-    namespace: Arc<Namespace>,
-    key: Key,
-}
-
-impl Remembered<'_> {
-    /// Whether our copy has the key, however old it is.
-    pub(super) fn is_remembered(&self) -> bool {
-        self.look() == Saw::LedgerHasKey
-    }
-
-    /// Whether the ledger has the key, by a fresh copy.
-    pub(super) async fn remembers(&self, within: Duration) -> Result<bool, Error> {
-        match self.look() {
-            Saw::LedgerStale => {}
-            saw => return Ok(saw == Saw::LedgerHasKey),
-        }
-        let object = format!("the ledger of {}", self.namespace.name);
-        let saw = timeout(within, self.read())
-            .await
-            .unwrap_or_else(|_| Err(too_slow(&object)))?;
-        Ok(saw == Saw::LedgerHasKey)
-    }
-}
-
-impl Memory for Remembered<'_> {
-    fn look(&self) -> Saw {
-        let ledger = self.namespace.ledger();
-        match self.ledgers.server_seconds() {
-            Some(now) => ledger.look(self.key, boot::now(), now),
-            None => Saw::LedgerStale,
-        }
-    }
-
-    fn read(&self) -> BoxFuture<'_, Result<Saw, Error>> {
-        async move {
-            self.ledgers.read(&self.namespace).await?;
-            Ok(self.look())
-        }
-        .boxed()
-    }
-}
-
 fn too_slow(object: &str) -> Error {
     Error::Unavailable {
         object: object.to_owned(),
         detail: "no answer in time".to_owned(),
     }
 }
+
+mod remembered;
+
+#[cfg(test)]
+mod tests;

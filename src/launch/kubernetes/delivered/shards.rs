@@ -1,6 +1,6 @@
 //! Shards of a ledger as ConfigMaps: `binaryData.keys`, owned by nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -29,6 +29,8 @@ struct Listed {
 struct Metadata {
     #[serde(default)]
     name: String,
+    #[serde(default)]
+    namespace: String,
     resource_version: String,
 }
 
@@ -60,6 +62,21 @@ pub(super) async fn list(
         .into_iter()
         .map(|shard| (shard.metadata.name, shard.metadata.resource_version))
         .collect())
+}
+
+/// The namespaces that have shards, of one or of all, by a consistent list.
+pub(super) async fn namespaces(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+) -> Result<BTreeSet<String>, Error> {
+    let path = namespace.map_or_else(|| "/api/v1/configmaps".to_owned(), all);
+    let call = Call::get(path)
+        .query("labelSelector", LEDGER_LABEL)
+        .metadata_only()
+        .within(CALL);
+    let shards: Vec<Listed> = pages(cluster, call, "the shards of ledgers").await?;
+    let names = shards.into_iter().map(|shard| shard.metadata.namespace);
+    Ok(names.collect())
 }
 
 /// Version and bytes of a shard; `None` when it is gone.
