@@ -126,6 +126,7 @@ impl Error {
 
 pub mod files;
 pub mod inputs;
+mod kept;
 pub mod kubernetes;
 
 pub use inputs::inputs;

@@ -1,12 +1,11 @@
 //! References in a cluster.
 //!
 //! Read one by one, by name: the chart grants `get` on Secrets, not `list`. What
-//! was found is kept for a short while, so that a hundred triggers on one Secret
-//! cost one read; what was not found is looked for again each time.
+//! was found is kept for a short while (`kept`), so that a hundred triggers on one
+//! Secret cost one read.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -16,13 +15,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cluster::{Budget, Call, Cluster};
+use crate::lookup::kept::LookupCache;
 use crate::lookup::{Authentication, Error, Lookup};
 use crate::resource::{Api, ObjectId};
 
-/// A rotated Secret is noticed within this time, without a watch on Secrets.
-const KEPT_FOR: Duration = Duration::from_secs(30);
-/// Objects kept at once; beyond it the cache starts anew.
-const MOST_KEPT: usize = 10_000;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Reads references from the API server.
@@ -31,23 +27,17 @@ pub struct Kubernetes {
     cluster: Cluster,
     /// Where the Secrets of ClusterTriggerAuthentications lie.
     cluster_namespace: String,
-    kept: Mutex<HashMap<Key, Kept>>,
+    kept: LookupCache<LookupKey, Found>,
 }
 
 /// Which object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
+struct LookupKey {
     /// Kind, with the group where there are two of a name.
     kind: &'static str,
     /// `None` for cluster-scoped objects.
     namespace: Option<String>,
     name: String,
-}
-
-#[derive(Debug)]
-struct Kept {
-    found: Found,
-    at: Instant,
 }
 
 /// What is kept of an object; Secrets only in a form that does not print.
@@ -64,80 +54,31 @@ impl Kubernetes {
         Self {
             cluster: cluster.with(Budget::Reads),
             cluster_namespace: cluster_namespace.into(),
-            kept: Mutex::default(),
+            kept: LookupCache::default(),
         }
     }
 
     /// From the cache, else from the server; `None` when it is not there.
-    async fn find<T: DeserializeOwned>(
+    async fn find<T: DeserializeOwned + 'static>(
         &self,
-        key: Key,
+        key: LookupKey,
         path: String,
-        keep: impl Fn(T) -> Found,
+        keep: impl FnOnce(T) -> Found + Send + 'static,
     ) -> Result<Option<Found>, Error> {
-        if let Some(found) = self.kept(&key) {
-            return Ok(Some(found));
-        }
-        let unavailable = |detail| Error::Unavailable {
-            object: key.to_string(),
-            detail,
-        };
-        let answer = self
-            .cluster
-            .send(Call::get(path).within(DEADLINE))
-            .await
-            .map_err(|error| unavailable(error.detail))?;
-        match answer.status {
-            200..300 => {}
-            404 => return Ok(None),
-            401 | 403 => {
-                return Err(Error::Forbidden {
-                    object: key.to_string(),
-                    detail: answer.words(),
-                });
-            }
-            _ => return Err(unavailable(answer.words())),
-        }
-        // The parser's own words could quote a value of a Secret.
-        let object = answer
-            .json()
-            .map_err(|_| unavailable("the answer cannot be read".to_owned()))?;
-        let found = keep(object);
-        self.keep(key, found.clone());
-        Ok(Some(found))
+        let (cluster, object) = (self.cluster.clone(), key.to_string());
+        let read = || read(cluster, object, path, keep).boxed();
+        self.kept.get(key, read).await
     }
 
-    fn cache(&self) -> MutexGuard<'_, HashMap<Key, Kept>> {
-        self.kept.lock().expect("no panic under the lock")
-    }
-
-    fn kept(&self, key: &Key) -> Option<Found> {
-        let kept = self.cache();
-        let entry = kept.get(key)?;
-        (entry.at.elapsed() < KEPT_FOR).then(|| entry.found.clone())
-    }
-
-    fn keep(&self, key: Key, found: Found) {
-        let mut kept = self.cache();
-        if kept.len() >= MOST_KEPT {
-            kept.retain(|_, entry| entry.at.elapsed() < KEPT_FOR);
-        }
-        if kept.len() >= MOST_KEPT {
-            kept.clear();
-        }
-        let at = Instant::now();
-        kept.insert(key, Kept { found, at });
-    }
-
-    async fn strings<T: DeserializeOwned>(
+    async fn strings<T: DeserializeOwned + 'static>(
         &self,
         kind: &'static str,
         id: &ObjectId,
-        keep: impl Fn(T) -> Option<BTreeMap<String, String>>,
+        keep: impl FnOnce(T) -> Option<BTreeMap<String, String>> + Send + 'static,
     ) -> Result<Option<BTreeMap<String, String>>, Error> {
-        let keep = |object| Found::Strings(keep(object).unwrap_or_default());
+        let keep = move |object| Found::Strings(keep(object).unwrap_or_default());
         let found = self
-            .find(Key::namespaced(kind, id), core_path(kind, id), keep)
+            .find(LookupKey::namespaced(kind, id), core_path(kind, id), keep)
             .await?;
         Ok(found.and_then(|found| match found {
             Found::Strings(strings) => Some(strings),
@@ -159,7 +100,7 @@ impl Kubernetes {
             let namespace = &id.namespace;
             format!("/apis/{group}/v1alpha1/namespaces/{namespace}/triggerauthentications/{name}")
         };
-        let mut key = Key::namespaced(kind, id);
+        let mut key = LookupKey::namespaced(kind, id);
         if cluster {
             key.namespace = None;
         }
@@ -205,8 +146,8 @@ impl Kubernetes {
 impl Lookup for Kubernetes {
     fn forget(&self, namespace: Option<&str>) {
         // An object of the whole cluster may refer to any namespace's.
-        self.cache()
-            .retain(|key, _| namespace.is_some() && key.namespace.as_deref() != namespace);
+        self.kept
+            .retain(|key| namespace.is_some() && key.namespace.as_deref() != namespace);
     }
 
     fn secret<'a>(
@@ -214,7 +155,7 @@ impl Lookup for Kubernetes {
         id: &'a ObjectId,
     ) -> BoxFuture<'a, Result<Option<BTreeMap<String, SecretString>>, Error>> {
         async move {
-            let key = Key::namespaced("secrets", id);
+            let key = LookupKey::namespaced("secrets", id);
             let path = core_path("secrets", id);
             let found = self
                 .find(key, path, |secret| Found::Secret(decoded(secret)))
@@ -255,6 +196,38 @@ impl Lookup for Kubernetes {
     }
 }
 
+async fn read<T: DeserializeOwned>(
+    cluster: Cluster,
+    object: String,
+    path: String,
+    keep: impl FnOnce(T) -> Found,
+) -> Result<Option<Found>, Error> {
+    let unavailable = |detail| Error::Unavailable {
+        object: object.clone(),
+        detail,
+    };
+    let answer = cluster
+        .send(Call::get(path).within(DEADLINE))
+        .await
+        .map_err(|error| unavailable(error.detail))?;
+    match answer.status {
+        200..300 => {}
+        404 => return Ok(None),
+        401 | 403 => {
+            return Err(Error::Forbidden {
+                object,
+                detail: answer.words(),
+            });
+        }
+        _ => return Err(unavailable(answer.words())),
+    }
+    // The parser's own words could quote a value of a Secret.
+    let read = answer
+        .json()
+        .map_err(|_| unavailable("the answer cannot be read".to_owned()))?;
+    Ok(Some(keep(read)))
+}
+
 /// Values that are not UTF-8 are left out: no trigger parameter can be one.
 fn decoded(secret: Secret) -> BTreeMap<String, SecretString> {
     let data = secret.data.unwrap_or_default();
@@ -267,7 +240,7 @@ fn core_path(kind: &str, id: &ObjectId) -> String {
     format!("/api/v1/namespaces/{}/{kind}/{}", id.namespace, id.name)
 }
 
-impl Key {
+impl LookupKey {
     fn namespaced(kind: &'static str, id: &ObjectId) -> Self {
         Self {
             kind,
@@ -277,7 +250,7 @@ impl Key {
     }
 }
 
-impl std::fmt::Display for Key {
+impl std::fmt::Display for LookupKey {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.namespace {
             Some(namespace) => write!(formatter, "{} {namespace}/{}", self.kind, self.name),

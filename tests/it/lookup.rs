@@ -62,14 +62,19 @@ async fn absence_is_no_error_and_trouble_is_no_absence() {
     let id = ObjectId::new(&world.namespace, "keys");
     assert!(lookup.secret(&id).await.expect("an answer").is_none());
     make_secret(&world).await;
+    // What came to nothing serves those who ask at that moment, so each has its own lookup.
     for (code, transient) in [(403, false), (401, false), (500, true), (429, true)] {
         world
             .proxy
             .fault(Rule::on("GET", "/secrets/keys", Fault::Refuse(code)));
-        let error = lookup.secret(&id).await.expect_err("no answer");
+        let error = self::lookup(&world)
+            .secret(&id)
+            .await
+            .expect_err("no answer");
         assert_eq!(error.is_transient(), transient, "{code}: {error}");
         world.proxy.heal();
     }
+    lookup.forget(None);
     assert!(lookup.secret(&id).await.expect("an answer").is_some());
 }
 
@@ -129,6 +134,7 @@ async fn an_authentication_of_the_other_group_serves_too() {
     let found = lookup.authentication(&nothing, false, Api::Slipway).await;
     assert_eq!(found.expect("an answer"), None);
 
+    lookup.forget(None);
     // Not allowed in its own group is an error, even where the other group has none.
     world
         .proxy
