@@ -18,9 +18,9 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 pub use self::budget::Budget;
-use self::budget::{Caller, Place, Room};
 pub use self::guard::Guard;
 use self::guard::Guarding;
+use crate::places::{Place, Room};
 
 /// How long a call may take when it says nothing else.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -291,7 +291,7 @@ impl Cluster {
         // Within the deadline, so that nothing reaches the wire later than its caller thinks.
         let mut place = match self.budget.index() {
             Some(index) => {
-                let caller = Caller::of(&call.method, &call.path);
+                let caller = budget::caller(&call.method, &call.path);
                 Some(self.rooms[index].place(caller).await)
             }
             None => None,

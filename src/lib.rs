@@ -26,6 +26,8 @@ pub mod manifest;
 
 pub mod cluster;
 
+pub mod places;
+
 pub mod address;
 
 pub mod externalscaler;

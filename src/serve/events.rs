@@ -20,6 +20,7 @@ use self::waiting::WaitingQueue;
 use crate::intake::webhook::answer::Answer;
 use crate::intake::webhook::{Request, Webhook};
 use crate::intake::{Body, LARGEST_BODY};
+use crate::places::Room;
 use crate::serve::accept::{self, Accepting};
 
 mod body;
@@ -32,7 +33,7 @@ mod wire;
 /// What it is called in the log.
 const NAME: &str = "the door for events";
 /// File descriptors that the rest of the program keeps: calls to the API server, sources, files.
-const OTHER_DESCRIPTORS: usize = 256;
+const OTHER_DESCRIPTORS: usize = 768;
 
 /// Who answers what the wire has found to be a request.
 pub trait Door: Send + Sync + 'static {
@@ -61,9 +62,9 @@ pub struct DoorLimits {
     pub connections: usize,
     /// Bodies in memory, all together. Unit: bytes.
     pub body_bytes: usize,
-    /// Requests whose body has come and that have no answer yet. More of them would only wait in line for the API server
-    /// until their senders have hung up.
-    pub requests: usize,
+    /// Requests of one namespace whose body has come and that have no answer yet. More of them would only wait in line for
+    /// the API server until their senders have hung up. All namespaces together have five times as many.
+    pub requests: u32,
     /// From the first byte of a head to its last; also from the connection to its first byte.
     pub head: Duration,
     /// From the first byte of a head to the last of its body.
@@ -121,7 +122,7 @@ struct DoorState<D> {
 struct DoorPermits {
     /// In KiB.
     body: Arc<Semaphore>,
-    requests: Arc<Semaphore>,
+    requests: Arc<Room>,
 }
 
 /// Serves the door until `stop`: then requests under way get their answers, and everything is closed.
@@ -142,7 +143,7 @@ pub async fn serve<D: Door>(
             body: Arc::new(Semaphore::new(
                 (limits.body_bytes.max(LARGEST_BODY) / body::UNIT).min(Semaphore::MAX_PERMITS),
             )),
-            requests: Arc::new(Semaphore::new(limits.requests)),
+            requests: Room::new(limits.requests.saturating_mul(5)),
         },
         waiting: WaitingQueue::default(),
         stop: stop.clone(),

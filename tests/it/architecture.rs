@@ -12,7 +12,8 @@ const BELOW: &[(&str, &[&str])] = &[
     ("pattern", &[]),
     ("resource", &["pattern", "scaling"]),
     ("event", &["resource"]),
-    ("cluster", &[]),
+    ("places", &[]),
+    ("cluster", &["places"]),
     ("address", &[]),
     ("externalscaler", &[]),
     (
@@ -50,6 +51,7 @@ const BELOW: &[(&str, &[&str])] = &[
             "externalscaler",
             "intake",
             "lookup",
+            "places",
             "resource",
             "scaling",
             "source",
@@ -94,7 +96,7 @@ const BELOW: &[(&str, &[&str])] = &[
 /// Library → the only places that may name it.
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("axum", &["serve"]),
-    ("hyper", &["serve", "intake/fetch"]),
+    ("hyper", &["serve", "intake/fetch", "cluster/guard"]),
     ("ring", &["intake/auth"]),
     ("aws_sdk_sqs", &["source/sqs"]),
     ("aws_sdk_sts", &["source/sqs", "source/aws"]),

@@ -1,8 +1,12 @@
 use std::sync::Mutex;
 
 use http::Method;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::client::legacy;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -23,15 +27,29 @@ impl Bench {
     async fn start() -> Self {
         let done: Arc<Mutex<Vec<(Method, usize)>>> = Arc::default();
         let keeps = done.clone();
-        let server =
-            axum::Router::new().fallback(async move |method: Method, body: axum::body::Bytes| {
+        let server = service_fn(move |request: Request<Incoming>| {
+            let keeps = keeps.clone();
+            async move {
+                let method = request.method().clone();
+                let body = request.into_body().collect().await?.to_bytes();
                 keeps.lock().unwrap().push((method, body.len()));
-                "{}"
-            });
+                Ok::<_, hyper::Error>(Response::new("{}".to_owned()))
+            }
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { axum::serve(listener, server).await.unwrap() });
+        tasks.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let http = http1::Builder::new();
+                // A body that is refused breaks its connection.
+                drop(
+                    http.serve_connection(TokioIo::new(stream), server.clone())
+                        .await,
+                );
+            }
+        });
         let connections = Arc::new(Semaphore::new(0));
         let stalls = connections.clone();
         let http = legacy::Client::builder(TokioExecutor::new()).build_http::<Body>();

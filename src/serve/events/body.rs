@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{DoorLimits, DoorPermits};
 use crate::intake::{Body, BodyError, LARGEST_BODY};
+use crate::places::{Caller, Place};
 
 /// What room for bodies is counted in. Unit: bytes.
 pub(super) const UNIT: usize = 1024;
@@ -25,9 +26,10 @@ pub(super) struct RequestBody<'a> {
     limits: &'a DoorLimits,
     room: &'a DoorPermits,
     deadline: Instant,
+    namespace: Arc<str>,
     /// Until the answer is given.
     held: Option<OwnedSemaphorePermit>,
-    turn: Option<OwnedSemaphorePermit>,
+    turn: Option<Place>,
 }
 
 impl<'a> RequestBody<'a> {
@@ -37,12 +39,14 @@ impl<'a> RequestBody<'a> {
         limits: &'a DoorLimits,
         room: &'a DoorPermits,
         deadline: Instant,
+        namespace: &str,
     ) -> Self {
         Self {
             incoming,
             limits,
             room,
             deadline,
+            namespace: namespace.into(),
             held: None,
             turn: None,
         }
@@ -86,8 +90,12 @@ impl<'a> RequestBody<'a> {
             self.grow(&mut bytes, wanted)?;
             bytes.extend_from_slice(&data);
         }
-        let turn = Arc::clone(&self.room.requests).try_acquire_owned();
-        self.turn = Some(turn.map_err(|_| BodyError::Busy)?);
+        let caller = Caller {
+            namespace: self.namespace.clone(),
+            kind: 0,
+        };
+        let turn = self.room.requests.try_place(caller);
+        self.turn = Some(turn.ok_or(BodyError::Busy)?);
         Ok(bytes)
     }
 

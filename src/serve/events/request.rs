@@ -36,8 +36,10 @@ pub(super) async fn answer<D: Door>(
 ) -> Response<Full<Bytes>> {
     let deadline = progress.requested();
     let (head, incoming) = request.into_parts();
-    let mut body = RequestBody::new(incoming, &shared.limits, &shared.room, deadline);
-    let answer = match admit(shared, &head) {
+    let target = admit(shared, &head);
+    let namespace = target.as_ref().map_or("", |target| &target.namespace);
+    let mut body = RequestBody::new(incoming, &shared.limits, &shared.room, deadline, namespace);
+    let answer = match target {
         Ok(target) => {
             let request = webhook::Request {
                 namespace: &target.namespace,
