@@ -20,6 +20,7 @@ mod eventbridge_rule;
 mod events;
 mod examples;
 mod external;
+mod hanging;
 mod help;
 mod jobs;
 mod kafka;
