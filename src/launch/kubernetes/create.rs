@@ -176,6 +176,11 @@ impl Attempts<'_> {
             .guarded(self.guard.clone());
         let answer = match self.cluster.send(call).await {
             Ok(answer) => answer,
+            // No place was free in time, and nothing is in doubt: it may wait on.
+            Err(error) if error.is_unsent && self.guard.may_send() && self.rest().await => {
+                self.detail = error.detail;
+                return Ok(Saw::NotDone);
+            }
             Err(error) if error.is_unsent => {
                 return Err(self.stop(*once, |object| Error::Unavailable {
                     object,
