@@ -171,12 +171,12 @@ impl KeyJobs<'_> {
         let mut claims: Vec<usize> = of(ahead, Claimant::Nobody).collect();
         // With nothing to release, what others have claimed is left to them.
         if !releases.is_empty() {
-            let mut of_others = of(&self.waiting, Claimant::Another).peekable();
-            if of_others.peek().is_none() {
+            if of(&self.waiting, Claimant::Another).next().is_none() {
                 let ours = of(releases, Claimant::Us);
                 changes.extend(ours.map(|index| (index, Gate::Released)));
             }
-            claims.extend(of_others);
+            // One that is dropped needs no claim.
+            claims.extend(of(&next, Claimant::Another));
         }
         changes.extend(claims.into_iter().map(|index| (index, Gate::Waiting)));
         changes

@@ -203,6 +203,7 @@ fn replace_keeps_the_last_to_come() {
         (1, "r1 w2*", "drop r1"),
         (1, "r1 w2?", "drop r1 claim w2?"),
         (1, "w1 w2*", "drop w1 claim w2*"),
+        (1, "w1* w2", "drop w1*"),
         (1, "r1/a w2/b", "release w2/b"),
     ];
     check(GatedPolicy::Replace, &rows);
