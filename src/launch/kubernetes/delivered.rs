@@ -35,6 +35,9 @@ mod wire;
 
 /// One read by name, or one dry run.
 const READ: Duration = Duration::from_secs(5);
+/// How long a dry run may take, its wait for a place among those of its namespace included: hundreds may be due at once.
+/// The server itself gives up on one after 4 s.
+const DRY_RUN: Duration = Duration::from_secs(30);
 
 /// Makes the Jobs of events through the API server, and remembers them.
 #[derive(Debug)]
@@ -212,7 +215,8 @@ impl Delivered {
         let call = Call::post(jobs_path(&event_job.id.namespace), sample.manifest)
             .query("dryRun", "All")
             .query("fieldValidation", "Strict")
-            .within(READ);
+            .query("timeout", "4s")
+            .within(DRY_RUN);
         let cluster = self.cluster.clone().with(Budget::DryRuns);
         let answer = cluster
             .send(call)
