@@ -575,6 +575,7 @@ async fn an_object_that_is_being_deleted_launches_nothing_more_and_holds_nothing
                 api,
             })
             .await;
+        pass(1.0).await;
         // A Job that the garbage collector deletes is replaced by none.
         world.tell(Change::JobFinished(id)).await;
         source.push();

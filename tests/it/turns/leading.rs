@@ -62,7 +62,7 @@ async fn who_leads_no_more_reads_nothing_and_listens_to_nothing_until_it_leads_a
 async fn many_objects_begin_one_after_the_other_when_the_lead_comes() {
     const OBJECTS: usize = 1000;
     running(async |world| {
-        let source = world.source("orders", [Some(0.0)]);
+        world.source("orders", [Some(0.0)]);
         for number in 0..OBJECTS {
             let name = format!("orders-{number}");
             let mut object = object("orders", &name, &json!({}));
@@ -91,7 +91,6 @@ async fn many_objects_begin_one_after_the_other_when_the_lead_comes() {
             pass(4.0).await;
             assert_eq!(told(), OBJECTS);
         }
-        assert!(source.calls().len() >= OBJECTS);
     })
     .await;
 }
