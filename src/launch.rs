@@ -1,7 +1,7 @@
 //! The way out: one Job to be made, and the port that makes it.
 //!
 //! A [`Launch`] has its name before its first try, so that a create whose outcome
-//! is unknown can be sent again. The adapters (`kubernetes`, `local`) keep the
+//! is unknown can be sent again. The adapters (`kubernetes` and the room `local`) keep the
 //! promise of the port: a name is made once.
 
 use std::collections::BTreeMap;
@@ -268,7 +268,6 @@ pub mod history;
 pub mod job;
 pub mod kubernetes;
 pub mod ledger;
-pub mod local;
 pub mod news;
 pub mod occurrences;
 pub mod once;

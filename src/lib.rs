@@ -22,6 +22,8 @@ pub mod launch;
 
 pub mod lookup;
 
+pub mod local;
+
 pub mod manifest;
 
 pub mod cluster;

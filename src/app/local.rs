@@ -26,7 +26,7 @@ use crate::intake::fetch::trust::Trust;
 use crate::intake::webhook::{self, Deliveries, Webhook};
 use crate::launch::Outcome;
 use crate::launch::delivered::Gate;
-use crate::launch::local::{Fact, JobPhase, JobView, Local};
+use crate::local::{Fact, JobPhase, JobView, Local};
 use crate::lookup::files::Current;
 use crate::source::pool::{self, Pool};
 use crate::telemetry;

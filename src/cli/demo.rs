@@ -15,7 +15,7 @@ use anyhow::Context as _;
 
 use crate::cli::local::show::Screen;
 use crate::cli::{local, runtime};
-use crate::launch::local::{JobPhase, JobView, Local};
+use crate::local::{JobPhase, JobView, Local};
 
 use self::cluster::DemoKafka;
 use self::renewals::{EVENTS, RenewalKey, Renewals, TWICE};

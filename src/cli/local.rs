@@ -14,8 +14,7 @@ use crate::cli::local::show::Screen;
 use crate::cli::local::table::Snapshot;
 use crate::cli::{counted, runtime};
 use crate::config;
-use crate::launch;
-use crate::launch::local::Local;
+use crate::local::{self, Local};
 use crate::lookup::files::Current;
 
 /// With EventJobs and `--until-idle`: long enough for whoever starts this program and then sends.
@@ -162,11 +161,11 @@ where
 {
     let local = Local::open(
         &args.state,
-        launch::local::Settings {
+        local::Settings {
             backoff_base: args.backoff_base,
             max_processes: args.max_processes(),
             clock: app::clock,
-            environment: config::values(&launch::local::INHERITED),
+            environment: config::values(&local::INHERITED),
             lookup: Arc::new(Current::default()),
             ledger_grace: args.ledger_grace,
         },

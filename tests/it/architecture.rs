@@ -25,6 +25,7 @@ const BELOW: &[(&str, &[&str])] = &[
         "launch",
         &["cluster", "event", "lookup", "resource", "scaling"],
     ),
+    ("local", &["launch", "lookup", "resource"]),
     ("lookup", &["cluster", "resource"]),
     ("manifest", &["lookup", "resource"]),
     (
@@ -67,6 +68,7 @@ const BELOW: &[(&str, &[&str])] = &[
             "controller",
             "intake",
             "launch",
+            "local",
             "lookup",
             "manifest",
             "resource",
@@ -82,6 +84,7 @@ const BELOW: &[(&str, &[&str])] = &[
             "config",
             "event",
             "launch",
+            "local",
             "lookup",
             "manifest",
             "pattern",

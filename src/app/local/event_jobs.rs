@@ -13,7 +13,7 @@ use crate::catalog::{Catalog, CatalogEntry, Listing};
 use crate::intake::webhook::Look;
 use crate::launch;
 use crate::launch::event_launcher::{Deliver as _, DeliveredJob, DeliveredJobs as _};
-use crate::launch::local::Local;
+use crate::local::Local;
 use crate::manifest::{Finding, Manifests};
 use crate::resource::event_job::EventJob;
 use crate::resource::{Fault, ObjectId};

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::controller::Change;
 use crate::launch;
-use crate::launch::local::{Local, Submitted};
+use crate::local::{Local, Submitted};
 use crate::lookup::files::Current;
 use crate::manifest::{self, Finding, Manifests};
 use crate::resource::{Api, Fault, ObjectId};

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::app::local::Engine;
-use crate::launch::local::{JobPhase, JobView};
+use crate::local::{JobPhase, JobView};
 
 use super::quoted;
 

@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::local::News;
-use crate::launch::local::Fact;
+use crate::local::Fact;
 use crate::telemetry;
 
 use super::table::{self, Snapshot};

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::app::local::{News, Standing};
 use crate::launch::Outcome;
 use crate::launch::delivered::Gate;
-use crate::launch::local::{Fact, JobPhase, JobView, PodEnd};
+use crate::local::{Fact, JobPhase, JobView, PodEnd};
 use crate::resource::ObjectId;
 
 /// Everything a table shows, at one instant.

@@ -36,6 +36,7 @@ use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::launch::Error;
 use crate::launch::news::News;
 use crate::lookup::Lookup;
 use crate::resource::{ObjectId, Round};
@@ -395,8 +396,6 @@ fn unavailable(object: &str, error: &io::Error) -> Error {
         detail: error.to_string(),
     }
 }
-
-use super::Error;
 
 pub use self::spec::LOCAL_COMMAND_ANNOTATION;
 pub use self::view::{Fact, JobPhase, JobView, PodEnd};

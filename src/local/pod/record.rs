@@ -7,30 +7,30 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::launch::local::rules::{Phase, PodFacts};
-use crate::launch::local::view::PodEnd;
+use crate::local::rules::{Phase, PodFacts};
+use crate::local::view::PodEnd;
 use crate::resource::ObjectId;
 
 /// A Pod, as it is kept in memory and, once it has started, in `pod.json`.
 #[derive(Debug, Clone)]
-pub(in crate::launch::local) struct Pod {
-    pub(in crate::launch::local) name: String,
-    pub(in crate::launch::local) uid: String,
+pub(in crate::local) struct Pod {
+    pub(in crate::local) name: String,
+    pub(in crate::local) uid: String,
     /// Counts the Pods of a Job, from 0.
-    pub(in crate::launch::local) sequence: u64,
-    pub(in crate::launch::local) index: Option<u32>,
-    pub(in crate::launch::local) phase: Phase,
+    pub(in crate::local) sequence: u64,
+    pub(in crate::local) index: Option<u32>,
+    pub(in crate::local) phase: Phase,
     /// It is being stopped, and will count for nothing.
-    pub(in crate::launch::local) stopping: bool,
-    pub(in crate::launch::local) started_at: Option<Timestamp>,
-    pub(in crate::launch::local) finished_at: Option<Timestamp>,
+    pub(in crate::local) stopping: bool,
+    pub(in crate::local) started_at: Option<Timestamp>,
+    pub(in crate::local) finished_at: Option<Timestamp>,
     /// Says so.
-    pub(in crate::launch::local) stop: CancellationToken,
+    pub(in crate::local) stop: CancellationToken,
 }
 
 impl Pod {
     /// A Pod that has not started. Its name follows from the Job and its number.
-    pub(in crate::launch::local) fn new(
+    pub(in crate::local) fn new(
         job: &ObjectId,
         job_uid: &str,
         sequence: u64,
@@ -62,7 +62,7 @@ impl Pod {
     }
 
     /// What the rules look at.
-    pub(in crate::launch::local) fn facts(&self) -> PodFacts {
+    pub(in crate::local) fn facts(&self) -> PodFacts {
         PodFacts {
             index: self.index,
             phase: self.phase,
@@ -71,7 +71,7 @@ impl Pod {
     }
 
     /// The record, with how it ended.
-    pub(in crate::launch::local) fn to_json(&self, end: Option<&PodEnd>) -> Value {
+    pub(in crate::local) fn to_json(&self, end: Option<&PodEnd>) -> Value {
         let mut record = json!({
             "name": self.name,
             "uid": self.uid,
@@ -106,7 +106,7 @@ impl Pod {
     }
 
     /// Reads a record; `None` for text of another form.
-    pub(in crate::launch::local) fn parse(record: &Value) -> Option<Self> {
+    pub(in crate::local) fn parse(record: &Value) -> Option<Self> {
         let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
         let finished_at: Option<Timestamp> = time(&record["finishedAt"]);
         let phase = match (finished_at, record["phase"].as_str()) {
@@ -138,7 +138,7 @@ impl Pod {
 }
 
 /// Sixteen bytes of a hash, as a UID is written.
-pub(in crate::launch::local) fn uid(hash: &[u8]) -> String {
+pub(in crate::local) fn uid(hash: &[u8]) -> String {
     let mut hex = String::with_capacity(32);
     for byte in hash.iter().take(16) {
         write!(hex, "{byte:02x}").expect("a String takes everything");

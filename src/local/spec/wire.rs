@@ -95,55 +95,55 @@ pub(super) struct Container {
 /// One entry of `env`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::launch::local) struct EnvEntry {
-    pub(in crate::launch::local) name: String,
-    pub(in crate::launch::local) value: Option<String>,
-    pub(in crate::launch::local) value_from: Option<ValueFrom>,
+pub(in crate::local) struct EnvEntry {
+    pub(in crate::local) name: String,
+    pub(in crate::local) value: Option<String>,
+    pub(in crate::local) value_from: Option<ValueFrom>,
 }
 
 /// `valueFrom`; exactly one is given.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_field_names, reason = "Kubernetes' names")]
-pub(in crate::launch::local) struct ValueFrom {
-    pub(in crate::launch::local) secret_key_ref: Option<KeyRef>,
-    pub(in crate::launch::local) config_map_key_ref: Option<KeyRef>,
-    pub(in crate::launch::local) field_ref: Option<FieldRef>,
+pub(in crate::local) struct ValueFrom {
+    pub(in crate::local) secret_key_ref: Option<KeyRef>,
+    pub(in crate::local) config_map_key_ref: Option<KeyRef>,
+    pub(in crate::local) field_ref: Option<FieldRef>,
     pub(super) resource_field_ref: Option<Value>,
 }
 
 /// A key of a Secret or ConfigMap.
 #[derive(Debug, Clone, Deserialize)]
-pub(in crate::launch::local) struct KeyRef {
-    pub(in crate::launch::local) name: String,
-    pub(in crate::launch::local) key: String,
+pub(in crate::local) struct KeyRef {
+    pub(in crate::local) name: String,
+    pub(in crate::local) key: String,
     #[serde(default, deserialize_with = "nullable")]
-    pub(in crate::launch::local) optional: bool,
+    pub(in crate::local) optional: bool,
 }
 
 /// A field of the Pod.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::launch::local) struct FieldRef {
-    pub(in crate::launch::local) field_path: String,
+pub(in crate::local) struct FieldRef {
+    pub(in crate::local) field_path: String,
 }
 
 /// One entry of `envFrom`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::launch::local) struct EnvFrom {
+pub(in crate::local) struct EnvFrom {
     #[serde(default, deserialize_with = "nullable")]
-    pub(in crate::launch::local) prefix: String,
-    pub(in crate::launch::local) secret_ref: Option<WholeRef>,
-    pub(in crate::launch::local) config_map_ref: Option<WholeRef>,
+    pub(in crate::local) prefix: String,
+    pub(in crate::local) secret_ref: Option<WholeRef>,
+    pub(in crate::local) config_map_ref: Option<WholeRef>,
 }
 
 /// A whole Secret or ConfigMap.
 #[derive(Debug, Clone, Deserialize)]
-pub(in crate::launch::local) struct WholeRef {
-    pub(in crate::launch::local) name: String,
+pub(in crate::local) struct WholeRef {
+    pub(in crate::local) name: String,
     #[serde(default, deserialize_with = "nullable")]
-    pub(in crate::launch::local) optional: bool,
+    pub(in crate::local) optional: bool,
 }
 
 /// A field that is written and empty (`env:`) is one that is not written, as the API server has it.
