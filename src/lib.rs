@@ -8,6 +8,10 @@
 //!
 //! Data flows one way; the next turn reads the world again. Modules in reading order:
 
+// So that one file of fixtures serves these tests and those in `tests/it`.
+#[cfg(test)]
+extern crate self as slipway;
+
 pub mod scaling;
 
 pub mod pattern;

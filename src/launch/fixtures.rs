@@ -1,4 +1,4 @@
-//! Objects and Jobs for the tests of this room.
+//! Objects and Jobs that were never written down: for unit tests, and by its path for those in `tests/it`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::JobState;
-use super::event_launcher::DeliveredJob;
-use crate::resource::{Api, HistoryLimits, ObjectId, Rollout, ScaledJob};
-use crate::scaling::{Bounds, Calculation, Policy, Strategy};
+use slipway::launch::JobState;
+use slipway::launch::event_launcher::DeliveredJob;
+use slipway::resource::{Api, HistoryLimits, ObjectId, Rollout, ScaledJob};
+use slipway::scaling::{Bounds, Calculation, Policy, Strategy};
 
 /// An object with defaults and the UID `uid`.
 pub(crate) fn scaled_job(name: &str) -> ScaledJob {

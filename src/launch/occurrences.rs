@@ -38,11 +38,9 @@ fn counted<Job: Borrow<DeliveredJob>>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::launch::Outcome;
-    use crate::resource::ObjectId;
+    use crate::launch::fixtures::delivered;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -50,22 +48,9 @@ mod tests {
 
     fn job(change: impl FnOnce(&mut DeliveredJob)) -> DeliveredJob {
         let mut job = DeliveredJob {
-            id: ObjectId::new("shop", "invoices-bcdfghjklm"),
-            uid: "uid".to_owned(),
-            version: "1".to_owned(),
-            event_job: ObjectId::new("shop", "invoices"),
-            occurrence: String::new(),
-            gate: None,
-            is_suspended: false,
-            claimed_by: None,
-            key: String::new(),
-            received_at: at(100),
-            created_at: at(100),
-            ended: None,
-            is_going: false,
             active_pods: 0,
             ready_pods: 0,
-            remember_for: Duration::from_hours(25),
+            ..delivered("invoices-bcdfghjklm", 100)
         };
         change(&mut job);
         job

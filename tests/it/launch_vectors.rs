@@ -13,6 +13,7 @@ use slipway::resource::rollout::{RolloutChoice, propagation};
 use slipway::resource::{Api, HistoryLimits, ObjectId, Propagation, Round, ScaledJob};
 use slipway::scaling::{JobCounts, Measure, Reading, decide};
 
+use crate::support::fixtures;
 use crate::support::objects;
 use crate::support::vectors::{assert_keys, assert_lists, count, list, optional_count, rows, text};
 
@@ -46,14 +47,9 @@ fn scaled_job(name: &str) -> ScaledJob {
 
 fn job(name: &str, outcome: Option<Outcome>) -> JobState {
     JobState {
-        name: name.to_owned(),
-        uid: Some(format!("uid of {name}")),
         owner_uid: Some("3f1c".to_owned()),
-        annotations: BTreeMap::new(),
         outcome,
-        created_at: None,
-        finished_at: None,
-        pods: Vec::new(),
+        ..fixtures::job(name)
     }
 }
 

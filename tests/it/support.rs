@@ -4,6 +4,8 @@ pub(crate) mod api_proxy;
 pub(crate) mod cluster;
 pub(crate) mod dry_run;
 pub(crate) mod fakes;
+#[path = "../../src/launch/fixtures.rs"]
+pub(crate) mod fixtures;
 pub(crate) mod http;
 pub(crate) mod keda;
 pub(crate) mod local;

@@ -3,7 +3,6 @@ use std::num::NonZeroU32;
 use std::sync::Mutex;
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -12,6 +11,7 @@ use super::*;
 use crate::catalog::CatalogEntry;
 use crate::launch::delivered::Gate;
 use crate::launch::event_launcher::DeliveredJob;
+use crate::launch::fixtures::delivered;
 use crate::launch::{Error, Outcome};
 use crate::resource::HistoryLimits;
 use crate::resource::event_job::{
@@ -197,25 +197,18 @@ fn event_job(name: &str, concurrency: Concurrency) -> EventJob {
 
 /// The Job number so and so of an EventJob: unfinished, or ended.
 fn job(event_job: &str, number: i64, gate: Option<Gate>, ended: bool) -> DeliveredJob {
-    let at = Timestamp::from_second(1_700_000_000 + number).unwrap();
     let name = format!("{event_job}-{number}");
+    let job = delivered(&name, 1_700_000_000 + number);
     DeliveredJob {
-        id: ObjectId::new("n", &name),
-        uid: name,
-        version: "1".to_owned(),
+        id: ObjectId::new("n", name),
         event_job: ObjectId::new("n", event_job),
         occurrence: format!("{number:064}"),
         gate,
         is_suspended: gate == Some(Gate::Waiting),
-        claimed_by: None,
-        key: String::new(),
-        received_at: at,
-        created_at: at,
-        ended: ended.then_some((Outcome::Complete, at)),
-        is_going: false,
+        ended: ended.then_some((Outcome::Complete, job.created_at)),
         active_pods: 0,
         ready_pods: 0,
-        remember_for: Duration::from_hours(25),
+        ..job
     }
 }
 

@@ -10,7 +10,9 @@ use slipway::launch::event_launcher::DeliveredJob;
 use slipway::launch::ledger::{Entry, Key, Ledger};
 use slipway::launch::once::{Once, Saw, Step};
 use slipway::launch::retention::removable;
-use slipway::resource::{HistoryLimits, ObjectId};
+use slipway::resource::HistoryLimits;
+
+use crate::support::fixtures::delivered;
 
 /// Half a [`slipway::launch::ledger::FRESH_FOR`].
 pub(super) const TICK: Duration = Duration::from_secs(30);
@@ -208,23 +210,12 @@ fn remembered_for(since: Option<u8>) -> Option<Duration> {
 }
 
 fn finished_job() -> DeliveredJob {
-    let at = Timestamp::from_second(i64::from(SERVER_SECONDS)).unwrap();
+    let job = delivered("invoice", i64::from(SERVER_SECONDS));
     DeliveredJob {
-        id: ObjectId::new("production", "invoice"),
-        uid: "uid".to_owned(),
-        version: "1".to_owned(),
-        event_job: ObjectId::new("production", "invoices"),
         occurrence: occurrence(),
-        gate: None,
-        is_suspended: false,
-        claimed_by: None,
-        key: String::new(),
-        received_at: at,
-        created_at: at,
-        ended: Some((Outcome::Complete, at)),
-        is_going: false,
+        ended: Some((Outcome::Complete, job.created_at)),
         active_pods: 0,
         ready_pods: 0,
-        remember_for: Duration::from_hours(25),
+        ..job
     }
 }

@@ -3,15 +3,14 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::time::Duration;
 
-use jiff::Timestamp;
 use slipway::launch::Outcome;
 use slipway::launch::admission::{OwnChanges, next};
 use slipway::launch::delivered::Gate;
 use slipway::launch::event_launcher::DeliveredJob;
-use slipway::resource::ObjectId;
 use slipway::resource::event_job::{Concurrency, GatedPolicy};
+
+use crate::support::fixtures::delivered;
 
 /// Jobs of the world; the first is the first to have come.
 pub(super) const JOBS: usize = 3;
@@ -212,24 +211,15 @@ fn job(number: usize, seen: Job) -> Option<DeliveredJob> {
         Job::Stopping | Job::Dropped => Gate::Dropped,
         _ => Gate::Waiting,
     };
-    let name = format!("invoice-{number}");
-    let at = Timestamp::from_second(i64::try_from(number).unwrap()).unwrap();
+    let received_at = i64::try_from(number).unwrap();
+    let job = delivered(&format!("invoice-{number}"), received_at);
     Some(DeliveredJob {
-        id: ObjectId::new("production", &name),
-        uid: name,
-        version: "1".to_owned(),
-        event_job: ObjectId::new("production", "invoices"),
-        occurrence: String::new(),
         gate: Some(gate),
         is_suspended: gate != Gate::Released,
         claimed_by: seen.claimant().map(str::to_owned),
-        key: String::new(),
-        received_at: at,
-        created_at: at,
-        ended: (seen == Job::Over).then_some((Outcome::Complete, at)),
-        is_going: false,
+        ended: (seen == Job::Over).then_some((Outcome::Complete, job.created_at)),
         active_pods: u32::from(matches!(seen, Job::Released | Job::Stopping)),
         ready_pods: 0,
-        remember_for: Duration::from_hours(25),
+        ..job
     })
 }

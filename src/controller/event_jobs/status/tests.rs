@@ -1,30 +1,8 @@
-use std::time::Duration;
-
 use super::*;
+use crate::launch::fixtures::delivered as job;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
-}
-
-fn job(name: &str, received: i64) -> DeliveredJob {
-    DeliveredJob {
-        id: ObjectId::new("production", name),
-        uid: name.to_owned(),
-        version: "1".to_owned(),
-        event_job: ObjectId::new("production", "invoice"),
-        occurrence: String::new(),
-        gate: None,
-        is_suspended: false,
-        claimed_by: None,
-        key: String::new(),
-        received_at: at(received),
-        created_at: at(received),
-        ended: None,
-        is_going: false,
-        active_pods: 1,
-        ready_pods: 1,
-        remember_for: Duration::ZERO,
-    }
 }
 
 fn facts() -> Facts {
