@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::lookup::files::{Files, secret_data};
 use crate::resource::document::{self, Document, Position};
 use crate::resource::event_job::{self, EventJob};
+use crate::resource::names::{self, Named};
 use crate::resource::scaled_job::{self, KEDA_API_VERSION, SLIPWAY_API_VERSION};
-use crate::resource::template::is_label;
 use crate::resource::{Fault, ObjectId, ScaledJob, authentication};
 
 /// Where standard input is read from, and what it is called.
@@ -274,22 +274,14 @@ impl Manifests {
 
 const START: Position = Position { line: 1, column: 1 };
 
-/// The API server's rules for names: DNS labels, with dots between them but for namespaces.
+/// What is wrong with the name of a document.
 fn misnamed(document: &Document) -> Option<Fault> {
-    let ObjectId { namespace, name } = &document.id;
-    if !is_label(namespace) {
-        let message = "must be lower-case letters, digits and dashes, at most 63";
-        return Some(Fault::at("metadata.namespace", message));
-    }
-    // What is generated ends with more.
-    let name = name.trim_end_matches(['-', '.']);
-    let longest = if document.kind == "Job" { 63 } else { 253 };
-    let is_right = name.len() <= longest && name.split('.').all(is_label);
-    (!is_right).then(|| {
-        let message =
-            format!("must be lower-case letters, digits, dashes and dots, at most {longest}");
-        Fault::at("metadata.name", message)
-    })
+    let what = match document.kind.as_str() {
+        "Job" if document.value["metadata"]["name"].is_null() => Named::Prefix,
+        "Job" => Named::Job,
+        _ => Named::Object,
+    };
+    names::misnamed(&document.id, what)
 }
 
 /// What a document is to us.

@@ -48,6 +48,22 @@ pub enum Api {
     Keda,
 }
 
+impl Api {
+    /// The API of an `apiVersion`; `None` for another.
+    pub fn of(api_version: &str) -> Option<Self> {
+        let all = [Self::Slipway, Self::Keda];
+        all.into_iter().find(|api| api.version() == api_version)
+    }
+
+    /// Its `apiVersion`.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Slipway => scaled_job::SLIPWAY_API_VERSION,
+            Self::Keda => scaled_job::KEDA_API_VERSION,
+        }
+    }
+}
+
 /// A valid ScaledJob.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScaledJob {
@@ -238,6 +254,12 @@ impl Fault {
             message: message.into(),
         }
     }
+
+    /// Several in one line.
+    pub fn list(faults: &[Self]) -> String {
+        let texts: Vec<String> = faults.iter().map(Self::to_string).collect();
+        texts.join("; ")
+    }
 }
 
 impl fmt::Display for Fault {
@@ -318,7 +340,7 @@ pub mod expansion;
 mod fields;
 pub mod json_text;
 pub mod metadata;
-mod names;
+pub mod names;
 mod object;
 pub mod query;
 pub mod rollout;

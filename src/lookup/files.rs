@@ -1,7 +1,7 @@
 //! References in files: what the documents of a set of files say about each other.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use futures::future::{BoxFuture, ready};
 use k8s_openapi::ByteString;
@@ -10,15 +10,19 @@ use serde_json::Value;
 
 use crate::lookup::{Authentication, Error, Lookup};
 use crate::resource::document::Document;
-use crate::resource::scaled_job::{KEDA_API_VERSION, SLIPWAY_API_VERSION};
 use crate::resource::{Api, Fault, ObjectId};
 
-/// Secrets, ConfigMaps, ServiceAccounts and TriggerAuthentications of a set of files.
+/// Secrets, ConfigMaps, ServiceAccounts and TriggerAuthentications of a set of files, as they are now.
 ///
 /// Files have no namespace of their own, so that a ClusterTriggerAuthentication
 /// reads its Secrets from the namespace of the trigger.
 #[derive(Default)]
 pub struct Files {
+    objects: RwLock<Objects>,
+}
+
+#[derive(Default)]
+struct Objects {
     secrets: HashMap<ObjectId, Result<BTreeMap<String, SecretString>, Error>>,
     config_maps: HashMap<ObjectId, BTreeMap<String, String>>,
     service_accounts: HashMap<ObjectId, BTreeMap<String, String>>,
@@ -26,81 +30,40 @@ pub struct Files {
     cluster_authentications: HashMap<(Api, String), Value>,
 }
 
-/// The files as they are now: what is set last is what is found.
-#[derive(Default)]
-pub struct Current {
-    files: RwLock<Arc<Files>>,
-}
-
-impl Current {
-    /// Replaces everything that was there.
-    pub fn set(&self, files: Files) {
-        *self.files.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(files);
-    }
-
-    fn get(&self) -> Arc<Files> {
-        Arc::clone(&self.files.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Lookup for Current {
-    fn secret<'a>(
-        &'a self,
-        id: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, SecretString>>, Error>> {
-        Box::pin(async move { self.get().secret(id).await })
-    }
-
-    fn config_map<'a>(
-        &'a self,
-        id: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, String>>, Error>> {
-        Box::pin(async move { self.get().config_map(id).await })
-    }
-
-    fn service_account_annotations<'a>(
-        &'a self,
-        id: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, String>>, Error>> {
-        Box::pin(async move { self.get().service_account_annotations(id).await })
-    }
-
-    fn authentication<'a>(
-        &'a self,
-        id: &'a ObjectId,
-        cluster: bool,
-        api: Api,
-    ) -> BoxFuture<'a, Result<Option<Authentication>, Error>> {
-        Box::pin(async move { self.get().authentication(id, cluster, api).await })
-    }
-
-    // Nothing is remembered beyond the files themselves.
-    fn forget(&self, _namespace: Option<&str>) {}
-}
-
 impl Files {
     /// What the documents hold. Of two with one name the first counts.
     pub fn new<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Self {
-        let mut files = Self::default();
+        let mut objects = Objects::default();
         for document in documents {
-            files.add(document);
+            objects.add(document);
         }
-        files
+        Self {
+            objects: RwLock::new(objects),
+        }
     }
 
+    /// Replaces everything that was there.
+    pub fn set(&self, files: Self) {
+        let objects = files.objects.into_inner();
+        let objects = objects.unwrap_or_else(PoisonError::into_inner);
+        *self.objects.write().unwrap_or_else(PoisonError::into_inner) = objects;
+    }
+
+    fn get(&self) -> RwLockReadGuard<'_, Objects> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Objects {
     fn add(&mut self, document: &Document) {
         let id = document.id.clone();
         let value = &document.value;
-        let api = match document.api_version.as_str() {
-            SLIPWAY_API_VERSION => Some(Api::Slipway),
-            KEDA_API_VERSION => Some(Api::Keda),
-            _ => None,
-        };
+        let api = Api::of(&document.api_version);
         match (document.api_version.as_str(), document.kind.as_str(), api) {
             ("v1", "Secret", _) => {
                 let data = secret_data(value).map_err(|faults| Error::Invalid {
                     object: format!("Secret {id}"),
-                    detail: join(&faults),
+                    detail: Fault::list(&faults),
                 });
                 self.secrets.entry(id).or_insert(data);
             }
@@ -186,33 +149,29 @@ fn text_map(value: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn join(faults: &[Fault]) -> String {
-    let texts: Vec<_> = faults.iter().map(Fault::to_string).collect();
-    texts.join("; ")
-}
-
 impl Lookup for Files {
+    // Nothing is remembered beyond the files themselves.
     fn forget(&self, _namespace: Option<&str>) {}
 
     fn secret<'a>(
         &'a self,
         id: &'a ObjectId,
     ) -> BoxFuture<'a, Result<Option<BTreeMap<String, SecretString>>, Error>> {
-        Box::pin(ready(self.secrets.get(id).cloned().transpose()))
+        Box::pin(ready(self.get().secrets.get(id).cloned().transpose()))
     }
 
     fn config_map<'a>(
         &'a self,
         id: &'a ObjectId,
     ) -> BoxFuture<'a, Result<Option<BTreeMap<String, String>>, Error>> {
-        Box::pin(ready(Ok(self.config_maps.get(id).cloned())))
+        Box::pin(ready(Ok(self.get().config_maps.get(id).cloned())))
     }
 
     fn service_account_annotations<'a>(
         &'a self,
         id: &'a ObjectId,
     ) -> BoxFuture<'a, Result<Option<BTreeMap<String, String>>, Error>> {
-        Box::pin(ready(Ok(self.service_accounts.get(id).cloned())))
+        Box::pin(ready(Ok(self.get().service_accounts.get(id).cloned())))
     }
 
     fn authentication<'a>(
@@ -221,10 +180,11 @@ impl Lookup for Files {
         cluster: bool,
         api: Api,
     ) -> BoxFuture<'a, Result<Option<Authentication>, Error>> {
+        let objects = self.get();
         let spec = if cluster {
-            self.cluster_authentications.get(&(api, id.name.clone()))
+            objects.cluster_authentications.get(&(api, id.name.clone()))
         } else {
-            self.authentications.get(&(api, id.clone()))
+            objects.authentications.get(&(api, id.clone()))
         };
         Box::pin(ready(Ok(spec.map(|spec| Authentication {
             spec: spec.clone(),

@@ -17,7 +17,7 @@ use secrecy::SecretString;
 
 use crate::lookup::{Error, Lookup};
 use crate::resource::authentication::{self, AuthenticationSpec, WrittenPodIdentity};
-use crate::resource::{AuthenticationRef, Inputs, ObjectId, PodIdentity, ScaledJob, TriggerEntry};
+use crate::resource::{Api, Fault, Inputs, ObjectId, PodIdentity, ScaledJob, TriggerEntry};
 use environment::Workload;
 use objects::{Objects, Referrer};
 
@@ -54,7 +54,9 @@ pub async fn inputs(
         inputs.env = workload.variables(container, &variables).await?;
     }
     if let Some(reference) = &trigger.authentication {
-        let found = Found::read(scaled_job, reference, lookup).await?;
+        let id = ObjectId::new(&scaled_job.id.namespace, &reference.name);
+        let api = scaled_job.api;
+        let found = Found::read(&id, reference.cluster, api, Some(scaled_job), lookup).await?;
         inputs.auth_params = found.parameters(scaled_job, &mut workload, lookup).await?;
         inputs.pod_identity = match found.spec.identity.clone() {
             WrittenPodIdentity::None => PodIdentity::None,
@@ -91,33 +93,32 @@ struct Found {
 }
 
 impl Found {
+    /// Reads the one of that name, for a ScaledJob or for nobody known.
     async fn read(
-        scaled_job: &ScaledJob,
-        reference: &AuthenticationRef,
+        id: &ObjectId,
+        cluster: bool,
+        api: Api,
+        scaled_job: Option<&ScaledJob>,
         lookup: &dyn Lookup,
     ) -> Result<Self, Error> {
-        let id = ObjectId::new(&scaled_job.id.namespace, &reference.name);
-        let object = if reference.cluster {
-            format!("ClusterTriggerAuthentication {}", reference.name)
+        let object = if cluster {
+            format!("ClusterTriggerAuthentication {}", id.name)
         } else {
             format!("TriggerAuthentication {id}")
         };
-        let found = lookup
-            .authentication(&id, reference.cluster, scaled_job.api)
-            .await?
-            .ok_or_else(|| Error::Missing {
+        let found = lookup.authentication(id, cluster, api).await?;
+        let found = found.ok_or_else(|| {
+            let ours = scaled_job.map(|ScaledJob { id, .. }| {
+                format!("; an authenticationRef of ScaledJob {id} refers to it")
+            });
+            Error::Missing {
                 object: object.clone(),
-                detail: format!(
-                    "does not exist; an authenticationRef of ScaledJob {} refers to it",
-                    scaled_job.id
-                ),
-            })?;
-        let spec = authentication::parse(&found.spec).map_err(|faults| {
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            Error::Invalid {
-                object: object.clone(),
-                detail: faults.join("; "),
+                detail: format!("does not exist{}", ours.unwrap_or_default()),
             }
+        })?;
+        let spec = authentication::parse(&found.spec).map_err(|faults| Error::Invalid {
+            object: object.clone(),
+            detail: Fault::list(&faults),
         })?;
         Ok(Self {
             object,

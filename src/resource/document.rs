@@ -170,6 +170,11 @@ impl Document {
         })
     }
 
+    /// Whether somebody deletes it: `kubectl get -o yaml` shows an object until its finalizers are done.
+    pub fn is_deleted(&self) -> bool {
+        !self.value["metadata"]["deletionTimestamp"].is_null()
+    }
+
     /// Where the document begins.
     pub fn position(&self) -> Position {
         self.node.position

@@ -2,6 +2,8 @@
 //!
 //! Source: Kubernetes, `apimachinery/pkg/util/validation`; RFC 9110, 5.6.2 for headers.
 
+use crate::resource::{Fault, ObjectId};
+
 /// Characters of a DNS label, of a label's value and of a label's name without its prefix.
 const LABEL: usize = 63;
 /// Characters of a DNS subdomain.
@@ -16,6 +18,35 @@ pub fn is_label(text: &str) -> bool {
         && text
             .chars()
             .all(|character| edge(character) || character == '-')
+}
+
+/// Whose name it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// A Job's, which becomes the value of a label of its Pods.
+    Job,
+    /// Any other object's.
+    Object,
+    /// The beginning of a name, to which the API server adds letters and of which it leaves out what is too much.
+    Prefix,
+}
+
+/// What is wrong with an object's namespace or name, by the rule for its kind.
+pub fn misnamed(id: &ObjectId, what: Named) -> Option<Fault> {
+    if !is_label(&id.namespace) {
+        let message = "must be lower-case letters, digits and dashes, at most 63";
+        return Some(Fault::at("metadata.namespace", message));
+    }
+    let (field, longest, is_right) = match what {
+        Named::Job => ("name", LABEL, is_subdomain(&id.name)),
+        Named::Object => ("name", SUBDOMAIN, is_subdomain(&id.name)),
+        Named::Prefix => ("generateName", SUBDOMAIN, is_name_prefix(&id.name)),
+    };
+    (!is_right || id.name.len() > longest).then(|| {
+        let message =
+            format!("must be lower-case letters, digits, dashes and dots, at most {longest}");
+        Fault::at(format!("metadata.{field}"), message)
+    })
 }
 
 /// A DNS subdomain: the name of most objects. Its parts may be longer than a label's 63.
@@ -95,6 +126,53 @@ pub(super) fn is_header(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_is_misnamed_by_the_rule_for_its_kind() {
+        use Named::{Job, Object, Prefix};
+        let [label, longer, longest, over] = [63, 64, 253, 254].map(|length| "a".repeat(length));
+        for (what, name, fault) in [
+            (Job, label.as_str(), None),
+            (Job, "a.b", None),
+            (
+                Job,
+                &longer,
+                Some(
+                    "metadata.name: must be lower-case letters, digits, dashes and dots, at most 63",
+                ),
+            ),
+            (Object, &longer, None),
+            (Object, &longest, None),
+            (
+                Object,
+                &over,
+                Some(
+                    "metadata.name: must be lower-case letters, digits, dashes and dots, at most 253",
+                ),
+            ),
+            (
+                Object,
+                "a-",
+                Some(
+                    "metadata.name: must be lower-case letters, digits, dashes and dots, at most 253",
+                ),
+            ),
+            (Prefix, "a-", None),
+            (Prefix, &longest, None),
+            (
+                Prefix,
+                "a.",
+                Some(
+                    "metadata.generateName: must be lower-case letters, digits, dashes and dots, at most 253",
+                ),
+            ),
+        ] {
+            let found = misnamed(&ObjectId::new("default", name), what);
+            assert_eq!(found.map(|fault| fault.to_string()).as_deref(), fault);
+        }
+        let found = misnamed(&ObjectId::new("a.b", "a"), Object).unwrap();
+        assert_eq!(found.field, "metadata.namespace");
+    }
 
     #[test]
     fn names_are_taken_by_their_rules() {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::resource::ObjectId;
-use crate::resource::fields::Fields;
+use crate::resource::fields::{Faults, Fields};
+use crate::resource::{Api, ObjectId};
 
 /// What there is to know of an object before its kind.
 pub(super) struct ObjectMetadata {
@@ -16,6 +16,39 @@ pub(super) struct ObjectMetadata {
     pub(super) generation: i64,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) annotations: BTreeMap<String, String>,
+}
+
+/// Reads an object of ours: the head that all kinds have, and its `spec`.
+pub(super) fn read<T>(
+    value: &Value,
+    faults: &Faults,
+    kind: &str,
+    apis: &[Api],
+    spec: impl FnOnce(&Fields<'_>, &Faults) -> Option<T>,
+) -> Option<(Api, ObjectMetadata, T)> {
+    let object = Fields::new("", value, faults)?;
+    let version = object.required_text("apiVersion");
+    let api = version.and_then(Api::of).filter(|api| apis.contains(api));
+    if version.is_some() && api.is_none() {
+        let versions: Vec<&str> = apis.iter().map(|api| api.version()).collect();
+        faults.add("apiVersion", format!("must be {}", versions.join(" or ")));
+    }
+    if object
+        .required_text("kind")
+        .is_some_and(|found| found != kind)
+    {
+        faults.add("kind", format!("must be {kind}"));
+    }
+    object.get("status");
+    object.required("metadata");
+    object.required("spec");
+    let metadata = object.fields("metadata");
+    let metadata = metadata.and_then(|fields| ObjectMetadata::read(&fields));
+    let spec = object
+        .fields("spec")
+        .and_then(|fields| spec(&fields, faults));
+    object.refuse_others();
+    Some((api?, metadata?, spec?))
 }
 
 impl ObjectMetadata {

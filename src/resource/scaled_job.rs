@@ -10,9 +10,8 @@ mod triggers;
 
 use serde_json::Value;
 
-use crate::resource::fields::{Faults, Fields};
-use crate::resource::object::ObjectMetadata;
-use crate::resource::{Api, Fault, RoundRecord, ScaledJob};
+use crate::resource::fields::Faults;
+use crate::resource::{Api, Fault, RoundRecord, ScaledJob, object};
 
 pub use annotations::{
     KEDA_PAUSED_ANNOTATION, MANAGED_ANNOTATION, PAUSED_ANNOTATION, is_managed_in_place, pauses,
@@ -42,37 +41,9 @@ pub fn parse(value: &Value) -> Result<ScaledJob, Vec<Fault>> {
 }
 
 fn document(value: &Value, faults: &Faults) -> Option<ScaledJob> {
-    let object = Fields::new("", value, faults)?;
-    let api = match object.required_text("apiVersion") {
-        Some(SLIPWAY_API_VERSION) => Some(Api::Slipway),
-        Some(KEDA_API_VERSION) => Some(Api::Keda),
-        Some(_) => {
-            faults.add(
-                "apiVersion",
-                format!("must be {SLIPWAY_API_VERSION} or {KEDA_API_VERSION}"),
-            );
-            None
-        }
-        None => None,
-    };
-    if let Some(kind) = object.required_text("kind")
-        && kind != "ScaledJob"
-    {
-        faults.add("kind", "must be ScaledJob");
-    }
-    object.get("status");
-    object.required("metadata");
-    object.required("spec");
-    let metadata = object
-        .fields("metadata")
-        .and_then(|fields| ObjectMetadata::read(&fields));
-    let spec = object
-        .fields("spec")
-        .and_then(|fields| spec::read(&fields, faults));
-    object.refuse_others();
-    let (api, metadata, spec) = (api?, metadata?, spec?);
+    let apis = [Api::Slipway, Api::Keda];
+    let (api, metadata, spec) = object::read(value, faults, "ScaledJob", &apis, spec::read)?;
     let round = round(value, api, faults);
-
     Some(ScaledJob {
         paused: annotations::paused(api, value, &metadata.annotations),
         uid: metadata.uid.unwrap_or_else(|| metadata.id.to_string()),

@@ -29,8 +29,6 @@ use serde_json::Value;
 use crate::resource::Fault;
 use crate::resource::fields::{join, name_of, suggest};
 
-pub use crate::resource::names::is_label;
-
 /// Most values of a wrong type that are told at once.
 const MOST_WRONG: usize = 20;
 

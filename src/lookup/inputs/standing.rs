@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
+use super::Found;
 use super::objects::Objects;
 use crate::lookup::{Error, Lookup};
-use crate::resource::authentication::{self, AuthenticationSpec, WrittenPodIdentity};
+use crate::resource::authentication::{AuthenticationSpec, WrittenPodIdentity};
 use crate::resource::{Api, Inputs, ObjectId, PodIdentity};
 
 /// Finds a variable of an environment.
@@ -30,28 +31,13 @@ pub struct Standing<'a> {
 /// [`Error::Missing`] and [`Error::Invalid`] for what is not there, wrong, or would need a workload; whatever the
 /// lookup itself reports.
 pub async fn of_authentication(id: &ObjectId, lookup: &dyn Lookup) -> Result<Inputs, Error> {
-    let object = format!("TriggerAuthentication {id}");
-    let found = lookup
-        .authentication(id, false, Api::Keda)
-        .await?
-        .ok_or_else(|| Error::Missing {
-            object: object.clone(),
-            detail: "does not exist".to_owned(),
-        })?;
-    let spec = authentication::parse(&found.spec).map_err(|faults| Error::Invalid {
-        object: object.clone(),
-        detail: faults
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; "),
-    })?;
+    let found = Found::read(id, false, Api::Keda, None, lookup).await?;
     let standing = Standing {
-        object,
+        object: found.object,
         namespace: &found.namespace,
         environment: None,
     };
-    standing_alone(&spec, &standing, lookup).await
+    standing_alone(&found.spec, &standing, lookup).await
 }
 
 /// What an authentication gives, without a workload.

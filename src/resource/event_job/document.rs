@@ -7,35 +7,13 @@ use super::template::Template;
 use super::{Concurrency, EventJob, bind, policy, webhook};
 use crate::pattern::Pattern;
 use crate::resource::fields::{Faults, Fields};
-use crate::resource::object::ObjectMetadata;
-use crate::resource::scaled_job::SLIPWAY_API_VERSION;
+use crate::resource::{Api, object};
 
 /// The label by which Kueue takes a Job in hand. Source: Kueue, `pkg/controller/constants`.
 const KUEUE_QUEUE: &str = "kueue.x-k8s.io/queue-name";
 
 pub(super) fn read(value: &Value, faults: &Faults) -> Option<EventJob> {
-    let object = Fields::new("", value, faults)?;
-    if let Some(api_version) = object.required_text("apiVersion")
-        && api_version != SLIPWAY_API_VERSION
-    {
-        faults.add("apiVersion", format!("must be {SLIPWAY_API_VERSION}"));
-    }
-    if let Some(kind) = object.required_text("kind")
-        && kind != "EventJob"
-    {
-        faults.add("kind", "must be EventJob");
-    }
-    object.get("status");
-    object.required("metadata");
-    object.required("spec");
-    let metadata = object
-        .fields("metadata")
-        .and_then(|fields| ObjectMetadata::read(&fields));
-    let event_job = object
-        .fields("spec")
-        .and_then(|fields| spec(&fields, faults));
-    object.refuse_others();
-    let (metadata, event_job) = (metadata?, event_job?);
+    let (_, metadata, event_job) = object::read(value, faults, "EventJob", &[Api::Slipway], spec)?;
     Some(EventJob {
         uid: metadata.uid.unwrap_or_else(|| metadata.id.to_string()),
         id: metadata.id,
