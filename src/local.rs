@@ -26,10 +26,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::num::NonZeroU32;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -41,9 +43,9 @@ use crate::launch::news::News;
 use crate::lookup::Lookup;
 use crate::resource::{ObjectId, Round};
 
-use self::entry::Entry;
-use self::events::Turns;
-use self::ledger::Ledger;
+use self::entry::LocalJob;
+use self::events::NameLocks;
+use self::ledger::LedgerFiles;
 use self::store::Store;
 
 /// Facts that a slow listener may be behind; one that is further behind is told how many it missed.
@@ -55,7 +57,7 @@ pub const INHERITED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"
 
 /// What a local Job controller needs to know.
 #[derive(Clone)]
-pub struct Settings {
+pub struct LocalSettings {
     /// Pause after the first failed Pod; doubles with each, up to ten minutes. Kubernetes has 10 s.
     pub backoff_base: Duration,
     /// Containers that may run at once; Pods above it wait. A Pod with more containers than this runs alone.
@@ -73,7 +75,7 @@ pub struct Settings {
 /// Jobs on this machine, in one state folder.
 #[derive(Clone)]
 pub struct Local {
-    shared: Arc<Shared>,
+    shared: Arc<Controller>,
 }
 
 /// What a Job of the files became.
@@ -126,17 +128,16 @@ pub enum OpenError {
 }
 
 /// What all parts of this room share.
-struct Shared {
+struct Controller {
     store: Store,
-    settings: Settings,
-    lookup: Mutex<Arc<dyn Lookup>>,
-    jobs: Mutex<BTreeMap<ObjectId, Entry>>,
+    settings: LocalSettings,
+    jobs: Mutex<BTreeMap<ObjectId, LocalJob>>,
     /// There is a Job to drive, or one to clear away.
     wake: Notify,
     facts: broadcast::Sender<Fact>,
     permits: Arc<Semaphore>,
-    turns: Turns,
-    ledger: Ledger,
+    turns: NameLocks,
+    ledger: LedgerFiles,
     /// There is a Job whose key is not in the ledger.
     keys: Notify,
     /// EventJobs of which a Job changed, and that there is one.
@@ -153,23 +154,23 @@ impl Local {
     /// # Errors
     ///
     /// [`OpenError`] when another process has the folder, or it cannot be used.
-    pub fn open(state: &Path, settings: Settings) -> Result<Self, OpenError> {
+    pub fn open(state: &Path, settings: LocalSettings) -> Result<Self, OpenError> {
         let store = Store::open(state)?;
         let mut jobs = BTreeMap::new();
         for stored in store.load()? {
             let path = store.folder(&stored.id);
             let id = stored.id.clone();
-            let entry = Entry::restore(stored, &path).map_err(|source| OpenError::Record {
+            let entry = LocalJob::restore(stored, &path).map_err(|source| OpenError::Record {
                 path: path.join("job.json"),
                 source,
             })?;
             jobs.insert(id, entry);
         }
-        let ledger = Ledger::default();
+        let ledger = LedgerFiles::default();
         for namespace in store.namespaces()? {
             let folder = store.namespace(&namespace);
             ledger
-                .load(&namespace, &folder)
+                .load(&namespace, &folder, (settings.clock)())
                 .map_err(|source| OpenError::Ledger {
                     path: folder.join(".ledger"),
                     source,
@@ -180,15 +181,14 @@ impl Local {
                 permits.min(Semaphore::MAX_PERMITS)
             });
         Ok(Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(Controller {
                 store,
-                lookup: Mutex::new(Arc::clone(&settings.lookup)),
                 settings,
                 jobs: Mutex::new(jobs),
                 wake: Notify::new(),
                 facts: broadcast::channel(FACTS).0,
                 permits: Arc::new(Semaphore::new(permits)),
-                turns: Turns::default(),
+                turns: NameLocks::default(),
                 ledger,
                 keys: Notify::new(),
                 touched: Mutex::default(),
@@ -203,7 +203,7 @@ impl Local {
     ///
     /// # Panics
     ///
-    /// If a Job's task does: that is a bug.
+    /// If the task of the ledger does: that is a bug. A panic over one Job stays with that Job.
     pub async fn run(&self, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
         let mut cleared = BTreeSet::new();
@@ -214,13 +214,17 @@ impl Local {
             }
             for folder in self.shared.gone() {
                 if cleared.insert(folder.clone()) {
-                    tasks.spawn(clear::clear(folder));
+                    tasks.spawn(
+                        AssertUnwindSafe(clear::clear(folder))
+                            .catch_unwind()
+                            .map(drop),
+                    );
                 }
             }
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.shared.wake.notified() => {}
-                Some(ended) = tasks.join_next() => ended.expect("a Job's task does not panic"),
+                Some(ended) = tasks.join_next() => ended.expect("what may panic over one Job is caught there"),
             }
         }
         tasks.shutdown().await;
@@ -277,15 +281,6 @@ impl Local {
             .map_err(|error| unavailable(&format!("the round of {scaled_job}"), &error))
     }
 
-    /// Where Secrets and ConfigMaps are from now on.
-    pub fn set_lookup(&self, lookup: Arc<dyn Lookup>) {
-        *self
-            .shared
-            .lookup
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = lookup;
-    }
-
     /// What happens from now on. A listener that falls behind is told how many facts it missed.
     pub fn facts(&self) -> broadcast::Receiver<Fact> {
         self.shared.facts.subscribe()
@@ -299,21 +294,17 @@ impl Local {
 
     /// Is there nothing left to do? Suspended Jobs have nothing to do.
     pub fn is_idle(&self) -> bool {
-        self.shared.lock().values().all(Entry::is_idle)
+        self.shared.lock().values().all(LocalJob::is_idle)
     }
 }
 
-impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectId, Entry>> {
+impl Controller {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectId, LocalJob>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, id: &ObjectId, look: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+    fn with<T>(&self, id: &ObjectId, look: impl FnOnce(&mut LocalJob) -> T) -> Option<T> {
         self.lock().get_mut(id).map(look)
-    }
-
-    fn lookup(&self) -> Arc<dyn Lookup> {
-        Arc::clone(&self.lookup.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn pod_folder(&self, job: &ObjectId, pod: &str) -> PathBuf {

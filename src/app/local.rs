@@ -27,15 +27,15 @@ use crate::intake::webhook::{self, Deliveries, Webhook};
 use crate::launch::Outcome;
 use crate::launch::delivered::Gate;
 use crate::local::{Fact, JobPhase, JobView, Local};
-use crate::lookup::files::Current;
+use crate::lookup::files::Files;
 use crate::source::pool::{self, Pool};
 use crate::telemetry;
 
 use self::door::Knocked;
 use self::event_jobs::{EventJobs, OnlyFiles, Opening};
-use self::files::Files;
+use self::files::WatchedFiles;
 
-pub use self::reports::{News, Reports, Standing};
+pub use self::reports::{ObjectNews, ObjectState, Reports};
 
 mod door;
 mod event_jobs;
@@ -50,9 +50,11 @@ pub const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80
 
 /// What `slipway local` is asked to do.
 #[derive(Clone)]
-pub struct Settings {
+pub struct RunSettings {
     /// Files and folders with the objects.
     pub files: Vec<PathBuf>,
+    /// What they hold that triggers and containers refer to: filled here, and looked into by the Jobs too.
+    pub lookup: Arc<Files>,
     /// End when nothing is left to do.
     pub until_idle: bool,
     /// Address for /livez, /readyz and /metrics, if any.
@@ -80,7 +82,7 @@ pub struct Engine {
 
 /// What came of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ended {
+pub struct RunSummary {
     /// Jobs that succeeded, those of earlier runs that are remembered included.
     pub succeeded: usize,
     /// Jobs that failed, likewise.
@@ -91,7 +93,7 @@ pub struct Ended {
     pub faults: usize,
 }
 
-impl Ended {
+impl RunSummary {
     /// Was everything right, and did every Job that ended succeed?
     pub fn is_success(&self) -> bool {
         self.failed == 0 && self.faults == 0
@@ -104,10 +106,10 @@ impl Ended {
 ///
 /// What kept it from starting, or the name of a task that ended before it was told to.
 pub async fn run<Show>(
-    settings: Settings,
+    settings: RunSettings,
     local: Local,
     show: impl FnOnce(Engine, CancellationToken) -> Show,
-) -> anyhow::Result<Ended>
+) -> anyhow::Result<RunSummary>
 where
     Show: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
@@ -120,8 +122,7 @@ where
     let reports = Arc::new(Reports::new(stop.clone()));
     let (changes, received) = mpsc::channel(WAITING_CHANGES);
     let tally = Arc::new(Tally::of(&local));
-    let lookup = Arc::new(Current::default());
-    let webhook = webhook(&local, &lookup, &catalog, rules, &mut registry);
+    let webhook = webhook(&local, &settings.lookup, &catalog, rules, &mut registry);
     let door = Arc::new(Knocked::new(webhook));
     let (listeners, to_be_served) = mpsc::channel(1);
     let (address, door_address) = watch::channel(None);
@@ -133,7 +134,7 @@ where
     if settings.http.is_some() {
         opening.open().await?;
     }
-    let mut files = Files {
+    let mut files = WatchedFiles {
         local: local.clone(),
         event_jobs: EventJobs {
             local: local.clone(),
@@ -145,7 +146,7 @@ where
         },
         door: door.clone(),
         quiet: settings.quiet,
-        lookup,
+        lookup: settings.lookup.clone(),
         reports: reports.clone(),
         changes: changes.clone(),
         applied: HashMap::new(),
@@ -240,7 +241,7 @@ fn seen(local: &Local, catalog: &Arc<Catalog>) -> Arc<Seen> {
     })
 }
 
-fn sources(settings: &Settings, registry: &mut Registry) -> Pool {
+fn sources(settings: &RunSettings, registry: &mut Registry) -> Pool {
     let pool = Pool::new(pool::Settings {
         allow_address: settings.allow_address.clone(),
         allow_loopback: true,
@@ -253,7 +254,7 @@ fn sources(settings: &Settings, registry: &mut Registry) -> Pool {
 
 fn webhook(
     local: &Local,
-    lookup: &Arc<Current>,
+    lookup: &Arc<Files>,
     catalog: &Arc<Catalog>,
     rules: Rules,
     registry: &mut Registry,
@@ -294,10 +295,10 @@ impl Tally {
         }
     }
 
-    fn ended(&self, local: &Local, reports: &Reports) -> Ended {
+    fn ended(&self, local: &Local, reports: &Reports) -> RunSummary {
         let is_unfinished =
             |job: &&JobView| job.finished_at.is_none() && job.gate != Some(Gate::Dropped);
-        Ended {
+        RunSummary {
             succeeded: self.succeeded.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             unfinished: local.views().iter().filter(is_unfinished).count(),

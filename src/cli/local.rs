@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::app;
-use crate::app::local::{Ended, Engine};
+use crate::app::local::{Engine, RunSummary};
 use crate::cli::local::show::Screen;
 use crate::cli::local::table::Snapshot;
 use crate::cli::{counted, runtime};
 use crate::config;
 use crate::local::{self, Local};
-use crate::lookup::files::Current;
+use crate::lookup::files::Files;
 
 /// With EventJobs and `--until-idle`: long enough for whoever starts this program and then sends.
 const QUIET: Duration = Duration::from_secs(5);
@@ -120,8 +120,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// `12 Jobs succeeded, 0 failed in 7.1 s`, and what else there is to know.
-fn summary(ended: &Ended, elapsed: Duration) -> String {
-    let Ended {
+fn summary(ended: &RunSummary, elapsed: Duration) -> String {
+    let RunSummary {
         succeeded,
         failed,
         unfinished,
@@ -155,23 +155,25 @@ pub(crate) async fn engine<Seen, Alongside>(
     quiet: Duration,
     alongside: impl FnOnce(Engine) -> Alongside,
     seen: impl FnOnce(&Local) -> Seen,
-) -> anyhow::Result<(Ended, Seen)>
+) -> anyhow::Result<(RunSummary, Seen)>
 where
     Alongside: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
+    let lookup = Arc::new(Files::default());
     let local = Local::open(
         &args.state,
-        local::Settings {
+        local::LocalSettings {
             backoff_base: args.backoff_base,
             max_processes: args.max_processes(),
             clock: app::clock,
             environment: config::values(&local::INHERITED),
-            lookup: Arc::new(Current::default()),
+            lookup: lookup.clone(),
             ledger_grace: args.ledger_grace,
         },
     )?;
-    let settings = app::local::Settings {
+    let settings = app::local::RunSettings {
         files: args.files.clone(),
+        lookup,
         until_idle: args.until_idle,
         health: args.health,
         http: args.http,

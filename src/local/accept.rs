@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::launch::JobState;
+use crate::launch::job::name;
 use crate::launch::{Error, Launch, Launched, Launcher, OCCURRENCE_ANNOTATION, PodState};
-use crate::resource::{ObjectId, Propagation, Round, ScaledJob};
+use crate::resource::names::{Named, misnamed};
+use crate::resource::{Fault, ObjectId, Propagation, Round, ScaledJob};
 
-use super::entry::Entry;
+use super::entry::LocalJob;
 use super::pod::uid;
 use super::rules::Phase;
-use super::spec::{JobSpec, is_label};
-use super::store::{self, Stored};
+use super::spec::JobSpec;
+use super::store;
 use super::view::Fact;
-use super::{Local, Shared, Submitted, blocking, unavailable};
+use super::{Controller, Local, Submitted, blocking, unavailable};
 
 /// Fields of a Job's spec that may change while it exists; on an Indexed Job `completions` too, with `parallelism`.
 const MUTABLE: [&str; 5] = [
@@ -27,15 +28,6 @@ const MUTABLE: [&str; 5] = [
     "ttlSecondsAfterFinished",
     "backoffLimit",
 ];
-
-/// Letters of a name made from content, as DESIGN §4 has it for launches.
-const SUFFIX: usize = 10;
-/// A Job's name becomes a label's value.
-pub(super) const JOB_NAME: usize = 63;
-/// Any other name.
-const OBJECT_NAME: usize = 253;
-/// What is left for the prefix before it: names keep room for the Pods' own letters.
-const PREFIX: usize = 47;
 
 impl Launcher for Local {
     /// Every Job made for the object that was not removed. There are no names of unknown
@@ -70,7 +62,7 @@ impl Launcher for Local {
         let id = scaled_job.id.clone();
         Box::pin(blocking("the state folder", move || {
             let object = format!("the round of {id}");
-            check_id(&id, OBJECT_NAME)?;
+            check_id(&id, Named::Object)?;
             let last = shared
                 .store
                 .round(&id)
@@ -91,7 +83,7 @@ impl Launcher for Local {
         let occurrence = launch.occurrence.clone();
         let mut job = launch.manifest.clone();
         Box::pin(blocking("the state folder", move || {
-            check_id(&id, JOB_NAME)?;
+            check_id(&id, Named::Job)?;
             job["metadata"]["annotations"][OCCURRENCE_ANNOTATION] = json!(occurrence);
             if shared.create(&id, job)? {
                 return Ok(Launched::Created);
@@ -121,12 +113,7 @@ impl Launcher for Local {
         let shared = Arc::clone(&self.shared);
         let (id, uid) = (job.clone(), uid.to_owned());
         Box::pin(blocking("the state folder", move || {
-            match shared.with(&id, |entry| entry.uid == uid) {
-                Some(true) => shared
-                    .remove(&id)
-                    .map_err(|error| unavailable(&format!("Job {id}"), &error)),
-                Some(false) | None => Ok(()),
-            }
+            shared.remove_same(&id, &uid)
         }))
     }
 
@@ -134,40 +121,67 @@ impl Launcher for Local {
     fn forget(&self, _uid: &str) {}
 }
 
-impl Shared {
+impl Controller {
     /// Makes a Job and takes it up. False when the name is taken.
-    fn create(&self, id: &ObjectId, mut job: Value) -> Result<bool, Error> {
-        let object = || format!("Job {id}");
-        JobSpec::parse(&job).map_err(|fault| Error::Rejected {
-            object: object(),
-            detail: fault.to_string(),
-        })?;
-        let now = (self.settings.clock)();
-        let hash = Sha256::digest(format!("{id}/{now}"));
+    fn create(&self, id: &ObjectId, job: Value) -> Result<bool, Error> {
+        let job = self.stamped(id, job)?;
+        let created = self.store.create(id, &job);
+        let created = created.map_err(|error| unavailable(&format!("Job {id}"), &error))?;
+        if created {
+            self.settle(id)?;
+        }
+        Ok(created)
+    }
+
+    /// A Job as it is accepted: it can run here, and has what the API server would add.
+    pub(super) fn stamped(&self, id: &ObjectId, mut job: Value) -> Result<Value, Error> {
+        JobSpec::parse(&job).map_err(|fault| rejected(id, &fault))?;
+        let now = (self.settings.clock)().to_string();
         let metadata = &mut job["metadata"];
         metadata["namespace"] = json!(id.namespace);
         metadata["name"] = json!(id.name);
-        metadata["uid"] = json!(uid(&hash));
-        metadata["creationTimestamp"] = json!(now.to_string());
-        let created = self
-            .store
-            .create(id, &job)
-            .map_err(|error| unavailable(&object(), &error))?;
-        if created {
-            let stored = Stored {
-                id: id.clone(),
-                job,
-                status: json!({}),
-            };
-            let entry = Entry::restore(stored, &self.store.folder(id))
-                .map_err(|error| unavailable(&object(), &error))?;
-            // Told before anybody can start it.
-            self.tell(Fact::Accepted { job: id.clone() });
-            // One that is there already is being driven.
-            self.lock().entry(id.clone()).or_insert(entry);
-            self.wake.notify_one();
+        metadata["uid"] = json!(uid(&[&id.namespace, &id.name, &now]));
+        metadata["creationTimestamp"] = json!(now);
+        Ok(job)
+    }
+
+    /// Takes a Job up whose folder has its name, when the name is on disk.
+    pub(super) fn settle(&self, id: &ObjectId) -> Result<(), Error> {
+        let entry = self.stored(id).map_err(|detail| Error::Unknown {
+            object: format!("Job {id}"),
+            detail,
+        })?;
+        // Told before anybody can start it.
+        self.tell(Fact::Accepted { job: id.clone() });
+        let event_job = entry.delivered.as_ref();
+        let event_job = event_job.map(|delivered| delivered.event_job.clone());
+        // One that is there already is being driven.
+        self.lock().entry(id.clone()).or_insert(entry);
+        self.wake.notify_one();
+        if let Some(event_job) = event_job {
+            self.news.tell(&event_job);
+            self.touch(id);
+            self.keys.notify_one();
         }
-        Ok(created)
+        Ok(())
+    }
+
+    fn stored(&self, id: &ObjectId) -> Result<LocalJob, String> {
+        self.store.settle(id).map_err(|error| error.to_string())?;
+        let stored = self.store.stored(id.clone());
+        let stored = stored.map_err(|error| error.to_string())?;
+        let stored = stored.ok_or("its folder has no job.json")?;
+        LocalJob::restore(stored, &self.store.folder(id)).map_err(|error| error.to_string())
+    }
+
+    /// Removes a Job, if it is still the one with that UID.
+    pub(super) fn remove_same(&self, id: &ObjectId, uid: &str) -> Result<(), Error> {
+        match self.with(id, |entry| entry.uid == uid) {
+            Some(true) => self
+                .remove(id)
+                .map_err(|error| unavailable(&format!("Job {id}"), &error)),
+            Some(false) | None => Ok(()),
+        }
     }
 
     pub(super) fn submit(&self, job: &Value) -> Result<Submitted, Error> {
@@ -175,7 +189,7 @@ impl Shared {
         let namespace = metadata["namespace"].as_str().unwrap_or("default");
         let name = match (metadata["name"].as_str(), metadata["generateName"].as_str()) {
             (Some(name), _) => name.to_owned(),
-            (None, Some(prefix)) => generated(prefix, job),
+            (None, Some(prefix)) => self.generated(namespace, prefix, job),
             (None, None) => {
                 return Err(Error::Rejected {
                     object: "a Job".to_owned(),
@@ -184,11 +198,23 @@ impl Shared {
             }
         };
         let id = ObjectId::new(namespace, name);
-        check_id(&id, JOB_NAME)?;
+        check_id(&id, Named::Job)?;
         if self.create(&id, job.clone())? {
             return Ok(Submitted::Created);
         }
         self.update(&id, job)
+    }
+
+    /// A name for a Job that has none: the prefix and letters of what is written. One that an earlier release
+    /// made of the same text, and named by another rule, keeps its name.
+    fn generated(&self, namespace: &str, prefix: &str, job: &Value) -> String {
+        let jobs = self.lock();
+        let mut others = jobs.iter().filter(|(id, _)| id.namespace == namespace);
+        let same = others.find(|(_, entry)| entry.is_made_of(job));
+        same.map_or_else(
+            || name::reserved(&name::cut(prefix), &[&job.to_string()]).name,
+            |(id, _)| id.name.clone(),
+        )
     }
 
     /// Brings a Job that exists in line with its file, in what may change.
@@ -213,10 +239,7 @@ impl Shared {
         if job == *entry.job {
             return Ok(Submitted::AlreadyThere);
         }
-        let spec = JobSpec::parse(&job).map_err(|fault| Error::Rejected {
-            object: format!("Job {id}"),
-            detail: fault.to_string(),
-        })?;
+        let spec = JobSpec::parse(&job).map_err(|fault| rejected(id, &fault))?;
         store::replace(&self.store.folder(id).join("job.json"), &job)
             .map_err(|error| unavailable(&format!("Job {id}"), &error))?;
         entry.job = Arc::new(job);
@@ -229,7 +252,7 @@ impl Shared {
     }
 }
 
-impl Entry {
+impl LocalJob {
     fn state(&self, id: &ObjectId) -> JobState {
         let metadata = &self.job["metadata"];
         let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
@@ -291,18 +314,6 @@ fn adopt(spec: &mut Value, wanted: &Value, field: &str) {
     }
 }
 
-/// A name for a Job that has none: the prefix and a hash of what is written.
-fn generated(prefix: &str, job: &Value) -> String {
-    let letters = b"bcdfghjklmnpqrstvwxz2456789";
-    let hash = Sha256::digest(job.to_string());
-    let prefix: String = prefix.chars().take(PREFIX).collect();
-    let suffix = hash
-        .iter()
-        .take(SUFFIX)
-        .map(|byte| char::from(letters[usize::from(*byte) % letters.len()]));
-    prefix.chars().chain(suffix).collect()
-}
-
 /// The name was taken, and there is no such Job.
 fn in_between(id: &ObjectId) -> Error {
     Error::Unknown {
@@ -312,15 +323,20 @@ fn in_between(id: &ObjectId) -> Error {
 }
 
 /// Names become folders, so nothing but a name may be in them.
-pub(super) fn check_id(id: &ObjectId, longest: usize) -> Result<(), Error> {
-    let name = id.name.split('.').all(is_label) && id.name.len() <= longest;
-    if name && is_label(&id.namespace) {
-        return Ok(());
+pub(super) fn check_id(id: &ObjectId, what: Named) -> Result<(), Error> {
+    match misnamed(id, what) {
+        None => Ok(()),
+        Some(fault) => Err(Error::Rejected {
+            object: id.to_string(),
+            detail: fault.to_string(),
+        }),
     }
-    Err(Error::Rejected {
-        object: id.to_string(),
-        detail: format!(
-            "metadata.name: must be lower-case letters, digits, dashes and dots, at most {longest}"
-        ),
-    })
+}
+
+/// A Job that cannot be as it is written.
+pub(super) fn rejected(id: &ObjectId, fault: &Fault) -> Error {
+    Error::Rejected {
+        object: format!("Job {id}"),
+        detail: fault.to_string(),
+    }
 }

@@ -11,19 +11,19 @@ use crate::launch::delivered::{
     GATE_HOLDER_ANNOTATION, Gate, PAYLOAD_ANNOTATION, RECEIVED_ANNOTATION,
 };
 use crate::launch::event_launcher::DeliveredJob;
+use crate::launch::ledger::{Entry, Key};
 use crate::resource::ObjectId;
 use crate::resource::metadata::text;
 
-use super::entry::Entry;
-use super::ledger::{self, Key, Line};
-use super::rules::{Phase, later};
+use super::entry::LocalJob;
+use super::rules::Phase;
 
 /// `deduplicateFor` when it is not written: longer than EventBridge sends again.
 const REMEMBER_FOR: Duration = Duration::from_hours(25);
 
 /// What is known of the event of a Job.
 #[derive(Debug, Clone)]
-pub(super) struct Delivered {
+pub(super) struct EventOfJob {
     pub(super) event_job: ObjectId,
     pub(super) occurrence: String,
     pub(super) ledger_key: Key,
@@ -38,7 +38,7 @@ pub(super) struct Delivered {
     pub(super) version: u64,
 }
 
-impl Delivered {
+impl EventOfJob {
     /// Reads a Job; `None` for one that was not made for an event.
     pub(super) fn parse(job: &Value, created_at: Timestamp) -> Option<Self> {
         let metadata = &job["metadata"];
@@ -53,7 +53,7 @@ impl Delivered {
         Some(Self {
             event_job: ObjectId::new(metadata["namespace"].as_str()?, event_job),
             occurrence: occurrence.to_owned(),
-            ledger_key: ledger::key(occurrence)?,
+            ledger_key: Key::of(occurrence)?,
             payload: payload.to_owned(),
             gate: annotation(GATE_ANNOTATION).and_then(Gate::parse),
             claimed_by: annotation(GATE_HOLDER_ANNOTATION).map(str::to_owned),
@@ -65,14 +65,22 @@ impl Delivered {
     }
 }
 
-impl Entry {
+impl LocalJob {
+    /// Its key, if it was made for an event.
+    pub(super) fn ledger_key(&self) -> Option<Key> {
+        self.delivered
+            .as_ref()
+            .map(|delivered| delivered.ledger_key)
+    }
+
     /// What the ledger has to say about this Job, if it was made for an event.
-    pub(super) fn line(&self) -> Option<Line> {
-        let delivered = self.delivered.as_ref()?;
-        Some(Line {
-            key: delivered.ledger_key,
-            expires_at: later(self.created_at, delivered.remember_for),
-        })
+    pub(super) fn ledger_entry(&self, not_before: u32) -> Option<Entry> {
+        let EventOfJob {
+            occurrence,
+            remember_for,
+            ..
+        } = self.delivered.as_ref()?;
+        Entry::new(occurrence, self.created_at, *remember_for, not_before)
     }
 
     /// As the admission loop sees it; `None` for a Job that was not made for an event.

@@ -1,42 +1,58 @@
 //! The life of one Job: asks the rules, starts and stops Pods, writes its status
 //! down. It may end at any line, by `kill -9` too, and be begun again.
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::resource::ObjectId;
 
-use super::Shared;
-use super::entry::Entry;
+use super::Controller;
+use super::entry::LocalJob;
 use super::pod::{Pod, Run};
-use super::rules::{self, Ending, Phase, Step};
+use super::rules::{self, Ending, JobStep, Phase};
 use super::store;
 use super::view::{Fact, PodEnd};
 
 /// Between two tries to write to a disk that does not take it.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
 
+/// After a panic over a Job, before it is tried again.
+const PANIC_PAUSE: Duration = Duration::from_mins(10);
+
 /// Drives a Job until it is finished, and removes it when its TTL has passed.
-pub(super) async fn drive(shared: Arc<Shared>, id: ObjectId) {
+pub(super) async fn drive(shared: Arc<Controller>, id: ObjectId) {
     let Some((poke, gone)) =
         shared.with(&id, |entry| (Arc::clone(&entry.poke), entry.gone.clone()))
     else {
         return;
     };
-    tokio::select! {
-        () = gone.cancelled() => {}
-        () = live(&shared, &id, &poke, &gone) => {}
+    loop {
+        let live = AssertUnwindSafe(live(&shared, &id, &poke, &gone)).catch_unwind();
+        tokio::select! {
+            () = gone.cancelled() => return,
+            ended = live => if ended.is_ok() { return },
+        }
+        // What panicked has been written by the panic's own message.
+        tracing::error!(
+            "a fault in this program stopped work on Job {id}: it goes on when the Job changes, or in ten minutes"
+        );
+        tokio::select! {
+            () = gone.cancelled() => return,
+            () = poke.notified() => {}
+            () = tokio::time::sleep(PANIC_PAUSE) => {}
+        }
     }
 }
 
-async fn live(shared: &Arc<Shared>, id: &ObjectId, poke: &Notify, gone: &CancellationToken) {
+async fn live(shared: &Arc<Controller>, id: &ObjectId, poke: &Notify, gone: &CancellationToken) {
     let mut running = FuturesUnordered::new();
     // Pods of an earlier run of this program.
     for run in runs(shared, id, |pod| pod.phase.is_live()) {
@@ -48,18 +64,18 @@ async fn live(shared: &Arc<Shared>, id: &ObjectId, poke: &Notify, gone: &Cancell
         else {
             return;
         };
-        let decided = matches!(step, Step::Decide(_));
+        let decided = matches!(step, JobStep::Decide(_));
         let wake = match step {
-            Step::Decide(ending) => {
+            JobStep::Decide(ending) => {
                 shared.with(id, |entry| entry.memory.decide(ending, now));
                 None
             }
-            Step::Finish(ending) => return finish(shared, id, ending, poke).await,
-            Step::StopAll => {
+            JobStep::Finish(ending) => return finish(shared, id, ending, poke).await,
+            JobStep::StopAll => {
                 stop(shared, id, usize::MAX);
                 None
             }
-            Step::Go {
+            JobStep::Go {
                 start,
                 excess,
                 wake,
@@ -85,7 +101,7 @@ async fn live(shared: &Arc<Shared>, id: &ObjectId, poke: &Notify, gone: &Cancell
 }
 
 /// Writes the end down, tells, and stays for the TTL.
-async fn finish(shared: &Arc<Shared>, id: &ObjectId, ending: Ending, poke: &Notify) {
+async fn finish(shared: &Arc<Controller>, id: &ObjectId, ending: Ending, poke: &Notify) {
     let now = (shared.settings.clock)();
     let told = shared.with(id, |entry| {
         let before = entry.memory.finished();
@@ -129,7 +145,7 @@ async fn finish(shared: &Arc<Shared>, id: &ObjectId, ending: Ending, poke: &Noti
 }
 
 /// Makes Pods in memory; they come to disk when they start.
-fn added(shared: &Arc<Shared>, id: &ObjectId, indexes: &[Option<u32>]) -> Vec<Run> {
+fn added(shared: &Arc<Controller>, id: &ObjectId, indexes: &[Option<u32>]) -> Vec<Run> {
     let first = shared.with(id, |entry| {
         let first = entry.pods.last().map_or(0, |pod| pod.sequence + 1);
         for (sequence, index) in (first..).zip(indexes) {
@@ -142,7 +158,7 @@ fn added(shared: &Arc<Shared>, id: &ObjectId, indexes: &[Option<u32>]) -> Vec<Ru
     })
 }
 
-fn runs(shared: &Arc<Shared>, id: &ObjectId, wanted: impl Fn(&Pod) -> bool) -> Vec<Run> {
+fn runs(shared: &Arc<Controller>, id: &ObjectId, wanted: impl Fn(&Pod) -> bool) -> Vec<Run> {
     let run = |pod: &Pod, uid: &str, spec| Run {
         shared: Arc::clone(shared),
         job: id.clone(),
@@ -161,7 +177,7 @@ fn runs(shared: &Arc<Shared>, id: &ObjectId, wanted: impl Fn(&Pod) -> bool) -> V
 }
 
 /// Stops as many live Pods, those counted that are being stopped already, the newest first.
-fn stop(shared: &Shared, id: &ObjectId, number: usize) {
+fn stop(shared: &Controller, id: &ObjectId, number: usize) {
     let stopped = shared.with(id, |entry| {
         let ending = entry.memory.standing().ending.is_some();
         let stopping = entry
@@ -192,7 +208,7 @@ fn stop(shared: &Shared, id: &ObjectId, number: usize) {
 }
 
 /// Takes note of how a Pod ended.
-fn ended(shared: &Shared, id: &ObjectId, sequence: u64, end: &PodEnd) {
+fn ended(shared: &Controller, id: &ObjectId, sequence: u64, end: &PodEnd) {
     let now = (shared.settings.clock)();
     let pod = shared.with(id, |entry| {
         let pod = entry.pod(sequence)?;
@@ -230,7 +246,7 @@ pub(super) fn record(folder: &std::path::Path, pod: &Pod, end: Option<&PodEnd>) 
 }
 
 /// Writes the status, if it says something new. False when the disk does not take it.
-fn save(shared: &Shared, id: &ObjectId, synced: bool) -> bool {
+fn save(shared: &Controller, id: &ObjectId, synced: bool) -> bool {
     let Some((status, path)) = shared
         .with(id, |entry| {
             let facts: Vec<_> = entry.pods.iter().map(Pod::facts).collect();
@@ -262,11 +278,11 @@ fn save(shared: &Shared, id: &ObjectId, synced: bool) -> bool {
     }
 }
 
-impl Entry {
+impl LocalJob {
     /// Asks the rules.
-    fn step(&mut self, now: Timestamp, backoff_base: Duration) -> Step {
+    fn step(&mut self, now: Timestamp, backoff_base: Duration) -> JobStep {
         if let Some((ending, _)) = self.memory.finished() {
-            return Step::Finish(ending);
+            return JobStep::Finish(ending);
         }
         if self.memory.standing().ending.is_none() {
             self.memory.follow(self.spec.rules.suspend, now);

@@ -12,21 +12,21 @@ use tokio_util::sync::CancellationToken;
 use crate::launch::{KEDA_SCALED_JOB_LABEL, Outcome, SCALED_JOB_LABEL};
 use crate::resource::ObjectId;
 
-use super::delivered::Delivered;
+use super::delivered::EventOfJob;
 use super::pod::Pod;
 use super::rules::{Ending, Phase};
 use super::spec::JobSpec;
-use super::status::Memory;
+use super::status::JobConditions;
 use super::store::{self, Stored};
 use super::view::{JobPhase, JobView};
 
 /// A Job in memory.
-pub(super) struct Entry {
+pub(super) struct LocalJob {
     pub(super) job: Arc<Value>,
     pub(super) spec: Arc<JobSpec>,
     pub(super) uid: String,
     pub(super) created_at: Timestamp,
-    pub(super) memory: Memory,
+    pub(super) memory: JobConditions,
     /// How it finished, once that is on disk.
     pub(super) finished: Option<(Ending, Timestamp)>,
     /// By sequence, rising.
@@ -39,10 +39,10 @@ pub(super) struct Entry {
     pub(super) gone: CancellationToken,
     pub(super) driven: bool,
     /// The event that it was made for.
-    pub(super) delivered: Option<Delivered>,
+    pub(super) delivered: Option<EventOfJob>,
 }
 
-impl Entry {
+impl LocalJob {
     /// A Job as it lies in its folder, with its Pods.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Entry {
             }
         }
         pods.sort_by_key(|pod| pod.sequence);
-        let memory = Memory::parse(&stored.status);
+        let memory = JobConditions::parse(&stored.status);
         Ok(Self {
             spec: Arc::new(spec),
             uid,
@@ -78,7 +78,7 @@ impl Entry {
             memory,
             pods,
             written: stored.status,
-            delivered: Delivered::parse(&stored.job, created_at),
+            delivered: EventOfJob::parse(&stored.job, created_at),
             job: Arc::new(stored.job),
             poke: Arc::new(Notify::new()),
             gone: CancellationToken::new(),
@@ -106,6 +106,19 @@ impl Entry {
             metadata["namespace"].as_str().unwrap_or("default"),
             name,
         ))
+    }
+
+    /// Whether it is what a file without a name for it became.
+    pub(super) fn is_made_of(&self, written: &Value) -> bool {
+        let mut job = (*self.job).clone();
+        for added in ["name", "uid", "creationTimestamp"] {
+            job["metadata"]
+                .as_object_mut()
+                .map(|metadata| metadata.shift_remove(added));
+        }
+        let mut written = written.clone();
+        written["metadata"]["namespace"] = job["metadata"]["namespace"].clone();
+        job == written
     }
 
     /// Whether it was made for an event of this EventJob.

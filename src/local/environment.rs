@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::launch::delivered::EVENT_FILE_VARIABLE;
@@ -11,11 +12,11 @@ use crate::lookup::{Error, Lookup};
 use crate::resource::ObjectId;
 use crate::resource::expansion::expand;
 
-use super::spec::{Command, Container, EnvEntry, EnvFrom, PodSpec, is_variable};
+use super::spec::{Container, ContainerCommand, PodSpec, is_variable};
 
 /// What a Pod's containers can ask about themselves.
 #[derive(Debug, Clone)]
-pub(super) struct Identity {
+pub(super) struct PodFields {
     pub(super) namespace: String,
     pub(super) job: String,
     pub(super) job_uid: String,
@@ -42,13 +43,14 @@ pub(super) struct Invocation {
 pub(super) async fn invocation(
     container: &Container,
     pod: &PodSpec,
-    identity: &Identity,
+    identity: &PodFields,
     lookup: &dyn Lookup,
 ) -> Result<Invocation, Error> {
     let mut env = BTreeMap::new();
     for from in &container.env_from {
         for (name, value) in whole(from, &identity.namespace, lookup).await? {
-            let name = format!("{}{name}", from.prefix);
+            let prefix = from.prefix.as_deref().unwrap_or_default();
+            let name = format!("{prefix}{name}");
             // A key such as `tls.crt` cannot be a variable: left out, as Kubernetes did until 1.30.
             if is_variable(&name) {
                 env.insert(name, value);
@@ -73,17 +75,17 @@ pub(super) async fn invocation(
             .or_insert_with(|| index.to_string());
     }
     let words = match &container.command {
-        Command::Words(words) => words
+        ContainerCommand::Words(words) => words
             .iter()
             .map(|word| expand(word, |name| env.get(name).cloned()))
             .collect(),
-        Command::Shell(line) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
+        ContainerCommand::Shell(line) => vec!["sh".to_owned(), "-c".to_owned(), line.clone()],
     };
     Ok(Invocation { words, env })
 }
 
 async fn whole(
-    from: &EnvFrom,
+    from: &EnvFromSource,
     namespace: &str,
     lookup: &dyn Lookup,
 ) -> Result<BTreeMap<String, String>, Error> {
@@ -92,7 +94,7 @@ async fn whole(
         let id = ObjectId::new(namespace, &reference.name);
         match lookup.config_map(&id).await? {
             Some(data) => all.extend(data),
-            None if reference.optional => {}
+            None if reference.optional == Some(true) => {}
             None => return Err(missing("ConfigMap", &id, "is not in the files given")),
         }
     }
@@ -103,7 +105,7 @@ async fn whole(
                 data.iter()
                     .map(|(key, value)| (key.clone(), value.expose_secret().to_owned())),
             ),
-            None if reference.optional => {}
+            None if reference.optional == Some(true) => {}
             None => return Err(missing("Secret", &id, "is not in the files given")),
         }
     }
@@ -111,9 +113,9 @@ async fn whole(
 }
 
 async fn entry_value(
-    entry: &EnvEntry,
+    entry: &EnvVar,
     pod: &PodSpec,
-    identity: &Identity,
+    identity: &PodFields,
     lookup: &dyn Lookup,
     env: &BTreeMap<String, String>,
 ) -> Result<Option<String>, Error> {
@@ -150,10 +152,10 @@ fn found(
     kind: &str,
     id: &ObjectId,
     key: &str,
-    optional: bool,
+    optional: Option<bool>,
 ) -> Result<Option<String>, Error> {
     match value {
-        None if !optional => Err(missing(
+        None if optional != Some(true) => Err(missing(
             kind,
             id,
             &format!("has no key {key} in the files given"),
@@ -170,7 +172,7 @@ fn missing(kind: &str, id: &ObjectId, detail: &str) -> Error {
 }
 
 /// A field of the Pod, for `fieldRef`.
-fn field(path: &str, pod: &PodSpec, identity: &Identity) -> Result<String, Error> {
+fn field(path: &str, pod: &PodSpec, identity: &PodFields) -> Result<String, Error> {
     let keyed = |prefix: &str| {
         path.strip_prefix(prefix)
             .and_then(|rest| rest.strip_prefix("['"))
@@ -206,7 +208,7 @@ fn field(path: &str, pod: &PodSpec, identity: &Identity) -> Result<String, Error
 }
 
 /// A label of the Pod: those of the template, and those that the Job controller adds.
-fn pod_label(key: &str, pod: &PodSpec, identity: &Identity) -> Option<String> {
+fn pod_label(key: &str, pod: &PodSpec, identity: &PodFields) -> Option<String> {
     match key {
         "job-name" | "batch.kubernetes.io/job-name" => Some(identity.job.clone()),
         "controller-uid" | "batch.kubernetes.io/controller-uid" => Some(identity.job_uid.clone()),

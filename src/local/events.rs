@@ -16,26 +16,25 @@ use std::time::{Duration, Instant};
 use futures::future::{BoxFuture, ready};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::launch::delivered::{Delivery, GATE_ANNOTATION, GATE_HOLDER_ANNOTATION, Gate};
 use crate::launch::event_launcher::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember};
+use crate::launch::ledger::{Entry, Key};
 use crate::launch::{Error, Launched, OCCURRENCE_ANNOTATION};
 use crate::lookup::files::secret_data;
-use crate::resource::ObjectId;
 use crate::resource::event_job::EventJob;
+use crate::resource::names::Named;
 use crate::resource::template;
+use crate::resource::{Fault, ObjectId};
 
-use super::accept::{JOB_NAME, check_id};
-use super::delivered::Delivered;
-use super::entry::Entry;
-use super::ledger::{self, Line};
-use super::pod::uid;
+use super::accept::check_id;
+use super::delivered::EventOfJob;
+use super::entry::LocalJob;
 use super::spec::JobSpec;
-use super::store::{self, Stored};
+use super::store;
 use super::view::Fact;
-use super::{Local, Shared, blocking, unavailable};
+use super::{Controller, Local, blocking, unavailable};
 
 /// Who claims gates here.
 const HOLDER: &str = "local";
@@ -45,15 +44,15 @@ const TURNS: u64 = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes those who are about one name wait for each other; now and then two names share a turn.
-pub(super) struct Turns(Vec<Arc<Mutex<()>>>);
+pub(super) struct NameLocks(Vec<Arc<Mutex<()>>>);
 
-impl Default for Turns {
+impl Default for NameLocks {
     fn default() -> Self {
         Self((0..TURNS).map(|_| Arc::default()).collect())
     }
 }
 
-impl Turns {
+impl NameLocks {
     async fn take(&self, id: &ObjectId) -> OwnedMutexGuard<()> {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
@@ -68,7 +67,7 @@ impl Local {
         &self,
         id: &ObjectId,
         deadline: Duration,
-        work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&Controller) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let started = Instant::now();
         let object = || format!("Job {id}");
@@ -196,45 +195,35 @@ impl Gates for Local {
 
 impl Remember for Local {
     fn remember<'a>(&'a self, jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
-        let mut lines: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+        let mut entries: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+        let not_before = self.shared.not_before();
         for job in jobs {
-            let Some(key) = ledger::key(&job.occurrence) else {
-                continue;
-            };
-            let expires_at = super::rules::later(job.created_at, job.remember_for);
-            let namespace = job.id.namespace.clone();
-            lines
-                .entry(namespace)
-                .or_default()
-                .push(Line { key, expires_at });
+            let namespace = entries.entry(job.id.namespace.clone()).or_default();
+            let (made, keep) = (job.created_at, job.remember_for);
+            namespace.extend(Entry::new(&job.occurrence, made, keep, not_before));
         }
         let shared = Arc::clone(&self.shared);
-        Box::pin(blocking("the ledger", move || shared.remember(&lines)))
+        Box::pin(blocking("the ledger", move || shared.remember(&entries)))
     }
 
     fn remembered_for(&self, job: &DeliveredJob) -> Option<Duration> {
-        let key = ledger::key(&job.occurrence)?;
-        self.shared.ledger.known_for(&job.id.namespace, &key)
+        let key = Key::of(&job.occurrence)?;
+        self.shared.ledger.known_for(&job.id.namespace, key)
     }
 
     fn remove<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<(), Error>> {
         let (id, uid) = (job.id.clone(), job.uid.clone());
         Box::pin(self.in_turn(&job.id, PATIENCE, move |shared| {
-            match shared.with(&id, |entry| entry.uid == uid) {
-                Some(true) => shared
-                    .remove(&id)
-                    .map_err(|error| unavailable(&format!("Job {id}"), &error)),
-                Some(false) | None => Ok(()),
-            }
+            shared.remove_same(&id, &uid)
         }))
     }
 }
 
-impl Shared {
+impl Controller {
     /// Whether an occurrence has its Job, or had it. `jobs` is locked for as long as that has to hold.
     fn found(
         &self,
-        jobs: &BTreeMap<ObjectId, Entry>,
+        jobs: &BTreeMap<ObjectId, LocalJob>,
         id: &ObjectId,
         occurrence: &str,
         payload: &str,
@@ -251,12 +240,12 @@ impl Shared {
                 }),
             };
         }
-        let key = ledger::key(occurrence).ok_or_else(|| Error::Rejected {
+        let key = Key::of(occurrence).ok_or_else(|| Error::Rejected {
             object: format!("Job {id}"),
             detail: "its occurrence is no SHA-256 hash in hexadecimal digits".to_owned(),
         })?;
         let now = (self.settings.clock)();
-        let had = self.ledger.has(&id.namespace, &key, now);
+        let had = self.ledger.has(&id.namespace, key, now);
         Ok(had.then_some(Launched::Remembered))
     }
 
@@ -264,9 +253,10 @@ impl Shared {
         let id = &delivery.launch.id;
         let occurrence = &delivery.launch.occurrence;
         let object = || format!("Job {id}");
-        check_id(id, JOB_NAME)?;
-        let found =
-            |jobs: &BTreeMap<ObjectId, Entry>| self.found(jobs, id, occurrence, &delivery.payload);
+        check_id(id, Named::Job)?;
+        let found = |jobs: &BTreeMap<ObjectId, LocalJob>| {
+            self.found(jobs, id, occurrence, &delivery.payload)
+        };
         if let Some(found) = found(&self.lock())? {
             return Ok(found);
         }
@@ -275,7 +265,12 @@ impl Shared {
                 namespace: id.namespace.clone(),
             });
         }
-        let job = self.stamped(delivery)?;
+        let mut job = self.stamped(id, delivery.launch.manifest.clone())?;
+        let annotations = &mut job["metadata"]["annotations"];
+        annotations[OCCURRENCE_ANNOTATION] = json!(occurrence);
+        if delivery.is_gated {
+            annotations[GATE_HOLDER_ANNOTATION] = json!(HOLDER);
+        }
         let file = delivery.file.as_ref().map(event_file).transpose();
         let file = file.map_err(|detail| Error::Rejected {
             object: object(),
@@ -293,62 +288,12 @@ impl Shared {
             }
             self.store.place(id, &prepared).map_err(failed)?
         };
-        self.settle(id).map_err(|detail| Error::Unknown {
-            object: object(),
-            detail,
-        })?;
+        self.settle(id)?;
         if placed {
             return Ok(Launched::Created);
         }
         // Placed by an earlier try that did not come to its end, or not by us.
         found(&self.lock())?.ok_or_else(|| Error::NameTaken { object: object() })
-    }
-
-    /// The Job as it is accepted.
-    fn stamped(&self, delivery: &Delivery) -> Result<Value, Error> {
-        let id = &delivery.launch.id;
-        let mut job = delivery.launch.manifest.clone();
-        JobSpec::parse(&job).map_err(|fault| Error::Rejected {
-            object: format!("Job {id}"),
-            detail: fault.to_string(),
-        })?;
-        let now = (self.settings.clock)();
-        let hash = Sha256::digest(format!("{id}/{now}"));
-        let metadata = &mut job["metadata"];
-        metadata["namespace"] = json!(id.namespace);
-        metadata["name"] = json!(id.name);
-        metadata["uid"] = json!(uid(&hash));
-        metadata["creationTimestamp"] = json!(now.to_string());
-        metadata["annotations"][OCCURRENCE_ANNOTATION] = json!(delivery.launch.occurrence);
-        if delivery.is_gated {
-            metadata["annotations"][GATE_HOLDER_ANNOTATION] = json!(HOLDER);
-        }
-        Ok(job)
-    }
-
-    /// Takes a Job up whose folder has its name, when the name is on disk.
-    fn settle(&self, id: &ObjectId) -> Result<(), String> {
-        self.store.settle(id).map_err(|error| error.to_string())?;
-        let stored: Option<Stored> = self
-            .store
-            .stored(id.clone())
-            .map_err(|error| error.to_string())?;
-        let stored = stored.ok_or("its folder has no job.json")?;
-        let entry = Entry::restore(stored, &self.store.folder(id));
-        let entry = entry.map_err(|error| error.to_string())?;
-        // Told before anybody can start it.
-        self.tell(Fact::Accepted { job: id.clone() });
-        let event_job = entry.delivered.as_ref();
-        let event_job = event_job.map(|delivered| delivered.event_job.clone());
-        // One that is there already is being driven.
-        self.lock().entry(id.clone()).or_insert(entry);
-        if let Some(event_job) = event_job {
-            self.news.tell(&event_job);
-        }
-        self.wake.notify_one();
-        self.touch(id);
-        self.keys.notify_one();
-        Ok(())
     }
 
     /// Writes a gate, who holds it, and whether the Job is suspended.
@@ -385,7 +330,7 @@ impl Shared {
         // Nobody else changes it: its turn is ours.
         let changed = self.with(id, |entry| {
             let version = entry.delivered.as_ref().map_or(0, |before| before.version);
-            entry.delivered = Delivered::parse(&job, entry.created_at);
+            entry.delivered = EventOfJob::parse(&job, entry.created_at);
             if let Some(delivered) = &mut entry.delivered {
                 delivered.version = version + 1;
             }
@@ -404,12 +349,12 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) fn remember(&self, lines: &BTreeMap<String, Vec<Line>>) -> Result<(), Error> {
+    pub(super) fn remember(&self, entries: &BTreeMap<String, Vec<Entry>>) -> Result<(), Error> {
         let now = (self.settings.clock)();
-        for (namespace, lines) in lines {
+        for (namespace, entries) in entries {
             let folder = self.store.namespace(namespace);
             self.ledger
-                .add(namespace, &folder, lines, now)
+                .add(namespace, &folder, entries, now)
                 .map_err(|error| unavailable(&format!("the ledger of {namespace}"), &error))?;
         }
         Ok(())
@@ -418,10 +363,7 @@ impl Shared {
 
 /// The event out of the Secret that a Pod in a cluster would mount.
 fn event_file(secret: &Value) -> Result<Vec<u8>, String> {
-    let data = secret_data(secret).map_err(|faults| {
-        let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        texts.join("; ")
-    })?;
+    let data = secret_data(secret).map_err(|faults| Fault::list(&faults))?;
     let event = data.into_values().next();
     let event = event.ok_or("its event's file is empty")?;
     Ok(event.expose_secret().as_bytes().to_vec())

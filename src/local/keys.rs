@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use crate::launch::ledger::Entry;
 use crate::resource::ObjectId;
 
-use super::entry::Entry;
-use super::ledger::Line;
-use super::{Shared, blocking};
+use super::entry::LocalJob;
+use super::ledger::seconds;
+use super::{Controller, blocking};
 
 /// Between a Job and its key, so that a burst of Jobs is one write.
 const GATHER: Duration = Duration::from_millis(100);
@@ -16,7 +17,7 @@ const GATHER: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Writes keys for ever.
-pub(super) async fn write(shared: Arc<Shared>) {
+pub(super) async fn write(shared: Arc<Controller>) {
     // Those that an earlier run left.
     shared.keys.notify_one();
     loop {
@@ -35,27 +36,36 @@ pub(super) async fn write(shared: Arc<Shared>) {
     }
 }
 
-impl Shared {
+impl Controller {
     /// Keys that are not in the ledger, by namespace.
-    fn left(&self) -> BTreeMap<String, Vec<Line>> {
-        let mut left: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+    fn left(&self) -> BTreeMap<String, Vec<Entry>> {
+        let mut left: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
         for (id, entry) in self.lock().iter() {
-            if let Some(line) = entry.line()
-                && self.ledger.known_for(&id.namespace, &line.key).is_none()
+            if let Some(key) = entry.ledger_key()
+                && self.ledger.known_for(&id.namespace, key).is_none()
             {
-                left.entry(id.namespace.clone()).or_default().push(line);
+                let entries = left.entry(id.namespace.clone()).or_default();
+                entries.extend(entry.ledger_entry(self.not_before()));
             }
         }
         left
     }
 
+    /// When a key that is written now may expire at the earliest: the key of an old Job outlives the Job's removal.
+    pub(super) fn not_before(&self) -> u32 {
+        let grace = u32::try_from(self.settings.ledger_grace.as_secs()).unwrap_or(u32::MAX);
+        seconds((self.settings.clock)()).saturating_add(grace.saturating_mul(2))
+    }
+
     /// Whether a Job may go: it was not made for an event, or its key has been in the ledger for long enough.
     /// If not, when to look again.
-    pub(super) fn may_go(&self, id: &ObjectId, entry: &Entry) -> Result<(), Duration> {
-        let Some(line) = entry.line() else {
+    pub(super) fn may_go(&self, id: &ObjectId, entry: &LocalJob) -> Result<(), Duration> {
+        let Some(key) = entry.ledger_key() else {
             return Ok(());
         };
-        let Some(known) = self.ledger.known_for(&id.namespace, &line.key) else {
+        let Some(known) = self.ledger.known_for(&id.namespace, key) else {
+            // One that is over is not in the ledger any more.
+            self.keys.notify_one();
             return Err(PAUSE);
         };
         match self.settings.ledger_grace.checked_sub(known) {

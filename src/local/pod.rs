@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::resource::ObjectId;
 
-use super::Shared;
-use super::environment::{self, Identity};
-use super::process::{Files, LOOK_EVERY, State};
+use super::Controller;
+use super::environment::{self, PodFields};
+use super::process::{LOOK_EVERY, ProcessFiles, ProcessState};
 use super::rules::{Phase, later};
 use super::spec::{Container, JobSpec};
 use super::store;
@@ -24,11 +24,11 @@ use super::view::{Fact, PodEnd};
 pub(super) use record::{Pod, uid};
 
 /// The files of every container of a Pod, init containers first.
-pub(super) fn files(spec: &JobSpec, folder: &Path) -> Vec<Files> {
+pub(super) fn files(spec: &JobSpec, folder: &Path) -> Vec<ProcessFiles> {
     let init = spec.pod.init.iter().map(|container| (container, false));
     let main = spec.pod.containers.iter().enumerate();
     init.chain(main.map(|(index, container)| (container, index == 0)))
-        .map(|(container, first)| Files::new(folder, &container.name, first))
+        .map(|(container, first)| ProcessFiles::new(folder, &container.name, first))
         .collect()
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn terminate(spec: &JobSpec, folder: &Path) {
 
 /// A Pod being run.
 pub(super) struct Run {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Controller>,
     pub(super) job: ObjectId,
     pub(super) job_uid: String,
     pub(super) spec: Arc<JobSpec>,
@@ -122,11 +122,13 @@ impl Run {
         let mut finished = true;
         for files in files(&self.spec, &self.folder) {
             match files.state() {
-                Ok(State::Exited(0)) => {}
-                Ok(State::Exited(code)) => exit_code = exit_code.or(Some(code)),
+                Ok(ProcessState::Exited(0)) => {}
+                Ok(ProcessState::Exited(code)) => exit_code = exit_code.or(Some(code)),
                 // SIGKILL takes the shell with the command.
-                Ok(State::Lost | State::Running) => exit_code = exit_code.or(Some(137)),
-                Ok(State::Fresh) | Err(_) => finished = false,
+                Ok(ProcessState::Lost | ProcessState::Running) => {
+                    exit_code = exit_code.or(Some(137))
+                }
+                Ok(ProcessState::Fresh) | Err(_) => finished = false,
             }
         }
         if finished && exit_code.is_none() {
@@ -150,7 +152,7 @@ impl Run {
     }
 
     async fn container(&self, container: &Container, first: bool) -> Result<(), PodEnd> {
-        let files = Files::new(&self.folder, &container.name, first);
+        let files = ProcessFiles::new(&self.folder, &container.name, first);
         let unreadable = |error: io::Error| {
             let log = files.log.display();
             failed(
@@ -161,16 +163,16 @@ impl Run {
         };
         let state = loop {
             break match files.state().map_err(unreadable)? {
-                State::Fresh => {
+                ProcessState::Fresh => {
                     let Some(child) = self.start(container, &files).await? else {
                         tokio::time::sleep(LOOK_EVERY).await;
                         continue;
                     };
                     files.ended(Some(child)).await.map_err(unreadable)?
                 }
-                State::Running => match files.ended(None).await.map_err(unreadable)? {
+                ProcessState::Running => match files.ended(None).await.map_err(unreadable)? {
                     // A fork of ours held the log for a moment; the command was never started.
-                    State::Fresh => continue,
+                    ProcessState::Fresh => continue,
                     ended => ended,
                 },
                 ended => ended,
@@ -178,13 +180,13 @@ impl Run {
         };
         files.sweep();
         match state {
-            State::Exited(0) => Ok(()),
-            State::Exited(code) => Err(failed(
+            ProcessState::Exited(0) => Ok(()),
+            ProcessState::Exited(code) => Err(failed(
                 Some(code),
                 "Error",
                 &format!("container {} exited with {code}", container.name),
             )),
-            State::Fresh | State::Running | State::Lost => Err(failed(
+            ProcessState::Fresh | ProcessState::Running | ProcessState::Lost => Err(failed(
                 None,
                 "Lost",
                 &format!(
@@ -199,9 +201,9 @@ impl Run {
     async fn start(
         &self,
         container: &Container,
-        files: &Files,
+        files: &ProcessFiles,
     ) -> Result<Option<tokio::process::Child>, PodEnd> {
-        let identity = Identity {
+        let identity = PodFields {
             namespace: self.job.namespace.clone(),
             job: self.job.name.clone(),
             job_uid: self.job_uid.clone(),
@@ -211,8 +213,8 @@ impl Run {
             event_file: Some(self.shared.store.folder(&self.job).join("event.json"))
                 .filter(|file| file.is_file()),
         };
-        let lookup = self.shared.lookup();
-        let invocation = environment::invocation(container, &self.spec.pod, &identity, &*lookup)
+        let lookup = &*self.shared.settings.lookup;
+        let invocation = environment::invocation(container, &self.spec.pod, &identity, lookup)
             .await
             .map_err(|error| {
                 self.refuse(files, "CreateContainerConfigError", &error.to_string())
@@ -230,7 +232,7 @@ impl Run {
     }
 
     /// A container that cannot be started says so in its log, where people look first.
-    fn refuse(&self, files: &Files, reason: &str, message: &str) -> PodEnd {
+    fn refuse(&self, files: &ProcessFiles, reason: &str, message: &str) -> PodEnd {
         let line = format!("slipway: {reason}: {message}\n");
         let written = std::fs::File::options()
             .append(true)
@@ -256,7 +258,7 @@ fn failed(exit_code: Option<i32>, reason: &str, message: &str) -> PodEnd {
     }
 }
 
-impl Shared {
+impl Controller {
     /// A Pod's processes are about to run, or run already.
     fn pod_runs(&self, job: &ObjectId, pod: &Pod, fresh: bool) {
         self.with(job, |entry| {

@@ -48,7 +48,7 @@ exit "$1"
 
 /// The files of one container.
 #[derive(Debug, Clone)]
-pub(super) struct Files {
+pub(super) struct ProcessFiles {
     /// Standard output and error.
     pub(super) log: PathBuf,
     /// Process id, and on Linux its line in `/proc`.
@@ -59,7 +59,7 @@ pub(super) struct Files {
 
 /// What is known of a container from its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ProcessState {
     /// Its command was never started.
     Fresh,
     /// It runs.
@@ -70,7 +70,7 @@ pub(super) enum State {
     Lost,
 }
 
-impl Files {
+impl ProcessFiles {
     /// The files of a container in a Pod's folder; the first container's log is `log`.
     pub(super) fn new(pod: &Path, container: &str, first: bool) -> Self {
         let log = if first {
@@ -90,21 +90,21 @@ impl Files {
     /// # Errors
     ///
     /// Files that cannot be read.
-    pub(super) fn state(&self) -> io::Result<State> {
+    pub(super) fn state(&self) -> io::Result<ProcessState> {
         if let Some(code) = self.exit_code()? {
-            return Ok(State::Exited(code));
+            return Ok(ProcessState::Exited(code));
         }
         if self.is_locked()? && !self.is_provably_gone()? {
-            return Ok(State::Running);
+            return Ok(ProcessState::Running);
         }
         // It may have ended between the two looks.
         if let Some(code) = self.exit_code()? {
-            return Ok(State::Exited(code));
+            return Ok(ProcessState::Exited(code));
         }
         Ok(if self.process.try_exists()? {
-            State::Lost
+            ProcessState::Lost
         } else {
-            State::Fresh
+            ProcessState::Fresh
         })
     }
 
@@ -192,11 +192,11 @@ impl Files {
     /// # Errors
     ///
     /// Files that cannot be read.
-    pub(super) async fn ended(&self, child: Option<Child>) -> io::Result<State> {
+    pub(super) async fn ended(&self, child: Option<Child>) -> io::Result<ProcessState> {
         let Some(mut child) = child else {
             loop {
                 match self.state()? {
-                    State::Running => tokio::time::sleep(LOOK_EVERY).await,
+                    ProcessState::Running => tokio::time::sleep(LOOK_EVERY).await,
                     state => return Ok(state),
                 }
                 self.bound_log();
@@ -209,11 +209,11 @@ impl Files {
             }
         };
         Ok(match self.exit_code()? {
-            Some(code) => State::Exited(code),
+            Some(code) => ProcessState::Exited(code),
             None => match status.code() {
                 // The record could not be written; the shell says it again.
-                Some(code) => State::Exited(code),
-                None => State::Lost,
+                Some(code) => ProcessState::Exited(code),
+                None => ProcessState::Lost,
             },
         })
     }
@@ -223,7 +223,7 @@ impl Files {
         let deadline = Instant::now() + grace;
         let mut told = false;
         // A state that cannot be read is not one that can be waited for.
-        while matches!(self.state(), Ok(State::Running)) {
+        while matches!(self.state(), Ok(ProcessState::Running)) {
             let late = Instant::now() >= deadline;
             if Instant::now() >= deadline + STRAGGLERS {
                 break;

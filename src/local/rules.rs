@@ -13,7 +13,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_mins(10);
 
 /// What a Job asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rules {
+pub(super) struct JobRules {
     /// `completions`; `None` is a work queue: done when one Pod succeeded and all have ended.
     pub(super) completions: Option<u32>,
     /// `parallelism`; 1 by default.
@@ -76,7 +76,7 @@ pub(super) enum Ending {
 
 /// What was written down about the Job before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Standing {
+pub(super) struct Decided {
     /// `status.startTime`; `None` while suspended.
     pub(super) started_at: Option<Timestamp>,
     /// The end that was decided, while its last Pods are being stopped.
@@ -85,7 +85,7 @@ pub(super) struct Standing {
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum JobStep {
     /// Write this end down, stop every live Pod, and look again.
     Decide(Ending),
     /// Stop every live Pod; the decided end, or the suspension, waits for them.
@@ -105,18 +105,18 @@ pub(super) enum Step {
 
 /// The next step of a Job.
 pub(super) fn next(
-    rules: &Rules,
+    rules: &JobRules,
     pods: &[PodFacts],
-    standing: Standing,
+    standing: Decided,
     now: Timestamp,
     backoff_base: Duration,
-) -> Step {
+) -> JobStep {
     let live = pods.iter().filter(|pod| pod.phase.is_live()).count();
     if let Some(ending) = standing.ending {
         return if live == 0 {
-            Step::Finish(ending)
+            JobStep::Finish(ending)
         } else {
-            Step::StopAll
+            JobStep::StopAll
         };
     }
     let succeeded = succeeded(rules, pods);
@@ -126,24 +126,24 @@ pub(super) fn next(
         None => succeeded > 0 && live == 0,
     };
     if complete {
-        return Step::Decide(Ending::CompletionsReached);
+        return JobStep::Decide(Ending::CompletionsReached);
     }
     let failed = count(pods, Phase::Failed);
     if failed > to_usize(rules.backoff_limit) {
-        return Step::Decide(Ending::BackoffLimitExceeded);
+        return JobStep::Decide(Ending::BackoffLimitExceeded);
     }
     let deadline = standing
         .started_at
         .zip(rules.active_deadline)
         .map(|(start, limit)| later(start, limit));
     if deadline.is_some_and(|deadline| deadline <= now) {
-        return Step::Decide(Ending::DeadlineExceeded);
+        return JobStep::Decide(Ending::DeadlineExceeded);
     }
     if rules.suspend {
         return if live > 0 {
-            Step::StopAll
+            JobStep::StopAll
         } else {
-            Step::Go {
+            JobStep::Go {
                 start: Vec::new(),
                 excess: 0,
                 wake: None,
@@ -164,7 +164,7 @@ pub(super) fn next(
     } else {
         pick(rules, pods, missing)
     };
-    Step::Go {
+    JobStep::Go {
         start,
         excess: live.saturating_sub(wanted),
         wake: pause.into_iter().chain(deadline).min(),
@@ -172,7 +172,7 @@ pub(super) fn next(
 }
 
 /// Pods that succeeded; indexes that did, on an Indexed Job.
-pub(super) fn succeeded(rules: &Rules, pods: &[PodFacts]) -> usize {
+pub(super) fn succeeded(rules: &JobRules, pods: &[PodFacts]) -> usize {
     if rules.indexed {
         completed_indexes(pods).len()
     } else {
@@ -199,7 +199,7 @@ pub(super) fn later(at: Timestamp, duration: Duration) -> Timestamp {
 }
 
 /// The lowest indexes that have neither succeeded nor a live Pod.
-fn pick(rules: &Rules, pods: &[PodFacts], missing: usize) -> Vec<Option<u32>> {
+fn pick(rules: &JobRules, pods: &[PodFacts], missing: usize) -> Vec<Option<u32>> {
     if !rules.indexed {
         return vec![None; missing];
     }

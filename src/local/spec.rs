@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar};
 use serde_json::Value;
 
 use crate::resource::Fault;
+use crate::resource::names::is_label;
 
-use super::rules::Rules;
-
-pub(super) use wire::{EnvEntry, EnvFrom};
+use super::rules::JobRules;
 
 /// Annotation with a shell line that stands in for the command of the first container.
 pub const LOCAL_COMMAND_ANNOTATION: &str = "slipway.dev/local-command";
@@ -24,7 +24,7 @@ const BACKOFF_LIMIT: u32 = 6;
 /// A Job, understood.
 #[derive(Debug, Clone)]
 pub(super) struct JobSpec {
-    pub(super) rules: Rules,
+    pub(super) rules: JobRules,
     pub(super) pod: PodSpec,
 }
 
@@ -48,15 +48,15 @@ pub(super) struct PodSpec {
 #[derive(Debug, Clone)]
 pub(super) struct Container {
     pub(super) name: String,
-    pub(super) command: Command,
+    pub(super) command: ContainerCommand,
     pub(super) working_dir: Option<String>,
-    pub(super) env: Vec<EnvEntry>,
-    pub(super) env_from: Vec<EnvFrom>,
+    pub(super) env: Vec<EnvVar>,
+    pub(super) env_from: Vec<EnvFromSource>,
 }
 
 /// What a container runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum ContainerCommand {
     /// `command` and `args`, in which `$(NAME)` is expanded. Not empty.
     Words(Vec<String>),
     /// A line for `sh -c`, as it is.
@@ -80,7 +80,7 @@ impl JobSpec {
                 "an Indexed Job needs a number of completions",
             ));
         }
-        let rules = Rules {
+        let rules = JobRules {
             // With neither written, Kubernetes makes both 1.
             completions: match (wire.spec.completions, wire.spec.parallelism) {
                 (None, None) => Some(1),
@@ -193,7 +193,7 @@ fn container(
         check_env(entry, &format!("{field}.env[{index}]"))?;
     }
     let command = match shell {
-        Some(line) => Command::Shell(line),
+        Some(line) => ContainerCommand::Shell(line),
         None if written.command.is_empty() => {
             return Err(Fault::at(
                 format!("{field}.command"),
@@ -202,7 +202,7 @@ fn container(
                 ),
             ));
         }
-        None => Command::Words(written.command.into_iter().chain(written.args).collect()),
+        None => ContainerCommand::Words(written.command.into_iter().chain(written.args).collect()),
     };
     Ok(Container {
         name: written.name,
@@ -213,7 +213,7 @@ fn container(
     })
 }
 
-fn check_env(entry: &EnvEntry, field: &str) -> Result<(), Fault> {
+fn check_env(entry: &EnvVar, field: &str) -> Result<(), Fault> {
     if !is_variable(&entry.name) {
         return Err(Fault::at(
             format!("{field}.name"),
@@ -248,17 +248,6 @@ pub(super) fn is_variable(name: &str) -> bool {
         && name
             .chars()
             .all(|character| character.is_ascii_alphanumeric() || character == '_')
-}
-
-/// Is it a DNS label: fit for a name, and for a file?
-pub(super) fn is_label(name: &str) -> bool {
-    let edge = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
-    (1..=63).contains(&name.len())
-        && name.starts_with(edge)
-        && name.ends_with(edge)
-        && name
-            .chars()
-            .all(|character| edge(character) || character == '-')
 }
 
 mod wire;

@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 
 use crate::launch::Outcome;
 
-use super::rules::{self, Ending, Phase, PodFacts, Rules, Standing};
+use super::rules::{self, Decided, Ending, JobRules, Phase, PodFacts};
 
 /// What is remembered of a Job.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Memory {
+pub(super) struct JobConditions {
     /// `startTime`.
     pub(super) started_at: Option<Timestamp>,
-    conditions: Vec<Condition>,
+    conditions: Vec<JobCondition>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Condition {
+struct JobCondition {
     kind: String,
     holds: bool,
     reason: String,
@@ -65,8 +65,8 @@ impl Ending {
     }
 }
 
-impl Memory {
-    /// Reads what [`Memory::to_json`] wrote; what it does not know is left out.
+impl JobConditions {
+    /// Reads what [`JobConditions::to_json`] wrote; what it does not know is left out.
     pub(super) fn parse(status: &Value) -> Self {
         let time = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -75,7 +75,7 @@ impl Memory {
             .into_iter()
             .flatten()
             .filter_map(|condition| {
-                Some(Condition {
+                Some(JobCondition {
                     kind: text(&condition["type"]),
                     holds: condition["status"] == "True",
                     reason: text(&condition["reason"]),
@@ -91,11 +91,11 @@ impl Memory {
     }
 
     /// What the rules ask of it.
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn standing(&self) -> Decided {
         let decided = ["SuccessCriteriaMet", "FailureTarget"]
             .iter()
             .find_map(|kind| self.holding(kind));
-        Standing {
+        Decided {
             started_at: self.started_at,
             ending: decided.and_then(|condition| Ending::from_reason(&condition.reason)),
         }
@@ -140,7 +140,7 @@ impl Memory {
         }
     }
 
-    fn holding(&self, kind: &str) -> Option<&Condition> {
+    fn holding(&self, kind: &str) -> Option<&JobCondition> {
         self.conditions
             .iter()
             .find(|condition| condition.kind == kind && condition.holds)
@@ -156,7 +156,7 @@ impl Memory {
             return;
         }
         self.conditions.retain(|condition| condition.kind != kind);
-        self.conditions.push(Condition {
+        self.conditions.push(JobCondition {
             kind: kind.to_owned(),
             holds,
             reason: reason.to_owned(),
@@ -166,7 +166,7 @@ impl Memory {
     }
 
     /// The whole status.
-    pub(super) fn to_json(&self, rules: &Rules, pods: &[PodFacts]) -> Value {
+    pub(super) fn to_json(&self, rules: &JobRules, pods: &[PodFacts]) -> Value {
         let live = pods.iter().filter(|pod| pod.phase.is_live()).count();
         let mut status = json!({
             "active": live,
@@ -245,12 +245,12 @@ mod tests {
     #[test]
     fn what_is_written_is_remembered() {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let mut memory = Memory::default();
+        let mut memory = JobConditions::default();
         memory.follow(true, now);
         assert_eq!(memory.standing().started_at, None);
         memory.follow(false, now);
         memory.decide(Ending::DeadlineExceeded, now);
-        let rules = Rules {
+        let rules = JobRules {
             completions: Some(1),
             parallelism: 1,
             indexed: true,
@@ -259,13 +259,13 @@ mod tests {
             suspend: false,
             ttl: None,
         };
-        let again = Memory::parse(&memory.to_json(&rules, &[]));
+        let again = JobConditions::parse(&memory.to_json(&rules, &[]));
         assert_eq!(again, memory);
         assert_eq!(again.standing().ending, Some(Ending::DeadlineExceeded));
         assert_eq!(again.finished(), None);
         memory.finish(Ending::DeadlineExceeded, now);
         assert_eq!(
-            Memory::parse(&memory.to_json(&rules, &[])).finished(),
+            JobConditions::parse(&memory.to_json(&rules, &[])).finished(),
             Some((Ending::DeadlineExceeded, now))
         );
     }

@@ -4,7 +4,7 @@
 //! STATE/.lock                        held by the one process that uses the folder
 //! STATE/.new/…, STATE/.gone/…        Jobs being made, Jobs being removed
 //! STATE/NAMESPACE/.rounds/NAME.json  the last round of a ScaledJob
-//! STATE/NAMESPACE/.ledger            occurrences that are remembered when their Job is gone
+//! STATE/NAMESPACE/.ledger/…          occurrences that are remembered when their Job is gone
 //! STATE/NAMESPACE/NAME/job.json      the Job as it was accepted
 //! STATE/NAMESPACE/NAME/event.json    the event, when `bind.file` asks for it
 //! STATE/NAMESPACE/NAME/status.json   its status, as in batch/v1
@@ -22,10 +22,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::launch::job::name::label_value;
 use crate::resource::{ObjectId, Round};
 
 use super::OpenError;
 
+/// Characters of an object's name that a file has room for, beside its ending.
+const LONGEST: usize = 246;
 /// How often a lock is tried before it counts as another's.
 const LOOKS: u32 = 25;
 /// And how long apart.
@@ -155,23 +158,17 @@ impl Store {
         self.root.join(&id.namespace).join(&id.name)
     }
 
-    /// Makes a Job. True when it was made now, false when the name is taken.
-    ///
-    /// On disk, with its name, when this returns.
+    /// Makes a Job. True when it was made now, false when the name is taken. It is there for good after [`Store::settle`].
     ///
     /// # Errors
     ///
-    /// Nothing was made, or (from the last sync on) it will be found at the next start.
+    /// Nothing was made.
     pub(super) fn create(&self, id: &ObjectId, job: &Value) -> io::Result<bool> {
         if self.folder(id).join("job.json").try_exists()? {
             return Ok(false);
         }
         let new = self.prepare(id, job, None)?;
-        let placed = self.place(id, &new)?;
-        if placed {
-            self.settle(id)?;
-        }
-        Ok(placed)
+        self.place(id, &new)
     }
 
     /// Puts a Job together, on disk and without its name, for [`Store::place`].
@@ -289,7 +286,12 @@ impl Store {
 
     fn round_file(&self, id: &ObjectId) -> PathBuf {
         let rounds = self.root.join(&id.namespace).join(".rounds");
-        rounds.join(format!("{}.json", id.name))
+        // The longest names leave no room for `.json.new` in a file's name.
+        let name = match id.name.len() {
+            ..=LONGEST => id.name.clone(),
+            _ => label_value(&id.name),
+        };
+        rounds.join(format!("{name}.json"))
     }
 
     /// A path that nobody else uses, in a hidden folder.
@@ -311,9 +313,7 @@ impl Store {
 ///
 /// The old text stands.
 pub(super) fn replace(path: &Path, value: &Value) -> io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
+    let new = beside(path);
     write_synced(&new, text(value).as_bytes())?;
     fs::rename(&new, path)
 }
@@ -324,11 +324,13 @@ pub(super) fn replace(path: &Path, value: &Value) -> io::Result<()> {
 ///
 /// The old text stands.
 pub(super) fn replace_soon(path: &Path, value: &Value) -> io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = PathBuf::from(new);
+    let new = beside(path);
     fs::write(&new, text(value))?;
     fs::rename(&new, path)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    path.with_added_extension("new")
 }
 
 /// A JSON file; `None` when it is not there.
@@ -344,7 +346,8 @@ pub(super) fn read_json(path: &Path) -> io::Result<Option<Value>> {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file; on disk when this returns, its name perhaps not.
+pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()

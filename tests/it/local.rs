@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use slipway::launch::{Error, Launch, Launched, Launcher, Outcome};
-use slipway::local::{Fact, JobPhase, JobView, Local, OpenError, Settings, Submitted};
+use slipway::local::{Fact, JobPhase, JobView, Local, LocalSettings, OpenError, Submitted};
 use slipway::lookup::{self, Authentication, Lookup};
 use slipway::resource::{Api, ObjectId, Propagation, Round, ScaledJob};
 use tokio::task::JoinSet;
@@ -116,8 +116,8 @@ impl Drop for Bench {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's own clock and path")]
-fn settings() -> Settings {
-    Settings {
+fn settings() -> LocalSettings {
+    LocalSettings {
         backoff_base: Duration::from_millis(20),
         max_processes: NonZeroU32::new(64).unwrap(),
         clock: jiff::Timestamp::now,

@@ -43,20 +43,21 @@ pub(super) struct Opening {
 }
 
 /// What files say about EventJobs.
-pub(super) struct Written {
+pub(super) struct EventJobsInFiles {
     valid: Vec<(Finding, EventJob)>,
     invalid: Vec<ObjectId>,
     /// Of some file nobody knows what it says.
     is_unreadable: bool,
 }
 
-impl Written {
+impl EventJobsInFiles {
     /// What these files say.
     pub(super) fn new(manifests: &Manifests, is_unreadable: bool) -> Self {
         let place = |index: usize| manifests.entries[index].finding(Fault::at("", ""));
         let valid: Vec<_> = manifests
             .event_jobs
             .iter()
+            .filter(|(index, _)| !manifests.entries[*index].document.is_deleted())
             .map(|(index, event_job)| (place(*index), event_job.clone()))
             .collect();
         let known: HashSet<&ObjectId> = valid.iter().map(|(_, event_job)| &event_job.id).collect();
@@ -64,6 +65,7 @@ impl Written {
         let faulty = faulty.filter(|document| {
             document.kind == "EventJob"
                 && document.api_version.starts_with("slipway.dev/")
+                && !document.is_deleted()
                 && !known.contains(&document.id)
         });
         Self {
@@ -80,7 +82,10 @@ impl EventJobs {
     /// # Errors
     ///
     /// The door cannot be opened.
-    pub(super) async fn reload(&mut self, written: Written) -> anyhow::Result<Vec<String>> {
+    pub(super) async fn reload(
+        &mut self,
+        written: EventJobsInFiles,
+    ) -> anyhow::Result<Vec<String>> {
         let mut faults = Vec::new();
         let named: HashSet<ObjectId> = written
             .valid

@@ -13,13 +13,13 @@ use tracing::warn;
 use crate::controller::Change;
 use crate::launch;
 use crate::local::{Local, Submitted};
-use crate::lookup::files::Current;
+use crate::lookup::files::Files;
 use crate::manifest::{self, Finding, Manifests};
 use crate::resource::{Api, Fault, ObjectId};
 
 use super::Tally;
 use super::door::Knocked;
-use super::event_jobs::{EventJobs, Written};
+use super::event_jobs::{EventJobs, EventJobsInFiles};
 use super::reports::Reports;
 
 /// How often files are looked at for changes. A look is a `stat` a file.
@@ -29,13 +29,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const IDLE_EVERY: Duration = Duration::from_millis(100);
 
 /// The files, and what has been made of them.
-pub(super) struct Files {
+pub(super) struct WatchedFiles {
     pub(super) local: Local,
     pub(super) event_jobs: EventJobs,
     pub(super) door: Arc<Knocked>,
     /// How long nobody has been at the door before nothing is left to do.
     pub(super) quiet: Duration,
-    pub(super) lookup: Arc<Current>,
+    pub(super) lookup: Arc<Files>,
     pub(super) reports: Arc<Reports>,
     pub(super) changes: mpsc::Sender<Change>,
     /// ScaledJobs that the loop knows, as they are written.
@@ -49,7 +49,7 @@ pub(super) struct Files {
     pub(super) tally: Arc<Tally>,
 }
 
-impl Files {
+impl WatchedFiles {
     /// Reads the files now and whenever they change. Ends when nothing is left to do, if that is asked for.
     ///
     /// # Errors
@@ -84,46 +84,34 @@ impl Files {
             .faults
             .iter()
             .any(|finding| finding.object.is_none());
-        let written: HashSet<ObjectId> = manifests
-            .entries
-            .iter()
-            .map(|entry| entry.document.id.clone())
+        let documents = manifests.entries.iter().map(|entry| &entry.document);
+        // One that is wrong now is there all the same.
+        let written: HashSet<(ObjectId, Api)> = documents
+            .filter(|document| document.kind == "ScaledJob" && !document.is_deleted())
+            .filter_map(|document| Some((document.id.clone(), Api::of(&document.api_version)?)))
             .collect();
-        let mut objects = Vec::new();
-        for (index, scaled_job) in &manifests.scaled_jobs {
-            objects.push((
-                (scaled_job.id.clone(), scaled_job.api),
-                manifests.entries[*index].document.value.clone(),
-            ));
-        }
-        let jobs: Vec<(Finding, Value)> = manifests
-            .jobs
-            .iter()
-            .map(|index| &manifests.entries[*index])
-            .map(|entry| {
-                (
-                    entry.finding(Fault::at("", "")),
-                    entry.document.value.clone(),
-                )
-            })
+        let value = |index: usize| manifests.entries[index].document.value.clone();
+        let scaled_jobs = manifests.scaled_jobs.iter();
+        let objects: Vec<_> = scaled_jobs
+            .map(|(index, object)| ((object.id.clone(), object.api), value(*index)))
+            .filter(|(key, _)| written.contains(key))
             .collect();
-        let event_jobs = Written::new(&manifests, unreadable);
+        let place = |index: usize| manifests.entries[index].finding(Fault::at("", ""));
+        let jobs = manifests.jobs.iter();
+        let jobs: Vec<_> = jobs.map(|index| (place(*index), value(*index))).collect();
+        let event_jobs = EventJobsInFiles::new(&manifests, unreadable);
         let is_first = !std::mem::replace(&mut self.is_read, true);
         // What stands behind a mistake is not seen now, and is not gone.
         if is_first || !unreadable {
             self.lookup.set(manifests.files);
-            self.local.set_lookup(self.lookup.clone());
         }
         faults.extend(self.event_jobs.reload(event_jobs).await?);
         for (place, job) in jobs {
             faults.extend(self.submit(place, job).await);
         }
-        let gone: Vec<_> = self
-            .applied
-            .keys()
-            .filter(|(id, _)| !unreadable && !written.contains(id))
-            .cloned()
-            .collect();
+        let known = self.applied.keys();
+        let gone = known.filter(|key| !unreadable && !written.contains(*key));
+        let gone: Vec<_> = gone.cloned().collect();
         for (id, api) in gone {
             self.applied.remove(&(id.clone(), api));
             self.reports.drop_report(&id, api);

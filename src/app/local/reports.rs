@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::controller::status::{self, Observed, Report};
 use crate::controller::{Identity, Reporter};
-use crate::resource::{Api, ObjectId};
+use crate::resource::{Api, Fault, ObjectId};
 
 /// What became known about an object, and is not a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct News {
+pub struct ObjectNews {
     /// Its kind, in lower case: `scaledjob` or `eventjob`.
     pub kind: &'static str,
     /// Namespace and name.
@@ -30,7 +30,7 @@ const WAITING_NEWS: usize = 256;
 pub struct Reports {
     latest: Mutex<HashMap<(ObjectId, Api), Summary>>,
     event_jobs: Mutex<BTreeMap<ObjectId, String>>,
-    news: broadcast::Sender<News>,
+    news: broadcast::Sender<ObjectNews>,
     stop: CancellationToken,
 }
 
@@ -50,9 +50,9 @@ impl Reports {
     /// # Panics
     ///
     /// Never: nothing panics while the lock is held.
-    pub fn all(&self) -> Vec<Standing> {
+    pub fn all(&self) -> Vec<ObjectState> {
         let latest = self.latest.lock().expect("no panic while held");
-        let standing = |((id, _), latest): (&(ObjectId, Api), &Summary)| Standing {
+        let standing = |((id, _), latest): (&(ObjectId, Api), &Summary)| ObjectState {
             id: id.clone(),
             backlog: latest.backlog,
             reason: latest.reason.clone(),
@@ -80,7 +80,7 @@ impl Reports {
         if before.as_ref() != Some(&text) {
             let (kind, id) = ("eventjob", id.clone());
             // Nobody may be listening.
-            drop(self.news.send(News { kind, id, text }));
+            drop(self.news.send(ObjectNews { kind, id, text }));
         }
     }
 
@@ -90,7 +90,7 @@ impl Reports {
     }
 
     /// What becomes known from now on.
-    pub fn news(&self) -> broadcast::Receiver<News> {
+    pub fn news(&self) -> broadcast::Receiver<ObjectNews> {
         self.news.subscribe()
     }
 
@@ -150,9 +150,8 @@ impl Summary {
                 });
             }
             Observed::Invalid(faults) => {
-                let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
                 return Some(Self {
-                    reason: texts.join("; "),
+                    reason: Fault::list(faults),
                     is_idle: true,
                     ..Self::default()
                 });
@@ -204,7 +203,7 @@ fn is_permanent(reason: &str) -> bool {
 
 /// How an object stands.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
+pub struct ObjectState {
     /// Namespace and name.
     pub id: ObjectId,
     /// Units of work waiting; `None` when it is not known.
@@ -237,7 +236,7 @@ impl Reporter for Reports {
         if let Some(text) = text {
             let (kind, id) = ("scaledjob", object.id.clone());
             // Nobody may be listening.
-            drop(self.news.send(News { kind, id, text }));
+            drop(self.news.send(ObjectNews { kind, id, text }));
         }
         Box::pin(std::future::ready(None))
     }

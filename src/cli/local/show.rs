@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::local::News;
+use crate::app::local::ObjectNews;
 use crate::local::Fact;
 use crate::telemetry;
 
@@ -34,7 +34,7 @@ pub enum Screen {
 /// The output cannot be written: it was closed.
 pub async fn show(
     mut facts: Receiver<Fact>,
-    mut news: Receiver<News>,
+    mut news: Receiver<ObjectNews>,
     snapshot: impl Fn() -> Snapshot,
     screen: Screen,
     out: &mut impl Write,
@@ -80,7 +80,7 @@ async fn tables(
 
 async fn lines(
     facts: &mut Receiver<Fact>,
-    news: &mut Receiver<News>,
+    news: &mut Receiver<ObjectNews>,
     out: &mut impl Write,
     stop: &CancellationToken,
 ) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::app::local::{News, Standing};
+use crate::app::local::{ObjectNews, ObjectState};
 use crate::launch::Outcome;
 use crate::launch::delivered::Gate;
 use crate::local::{Fact, JobPhase, JobView, PodEnd};
@@ -14,7 +14,7 @@ pub struct Snapshot {
     /// The instant.
     pub now: Timestamp,
     /// One row each, in this order.
-    pub scaled_jobs: Vec<Standing>,
+    pub scaled_jobs: Vec<ObjectState>,
     /// EventJobs, and where each takes events or why not. One row each, in this order.
     pub event_jobs: Vec<(ObjectId, String)>,
     /// Every Job, in any order.
@@ -128,8 +128,8 @@ pub fn line(fact: &Fact) -> String {
 }
 
 /// What became known about an object, as one line without its end.
-pub fn news(news: &News) -> String {
-    let News { kind, id, text } = news;
+pub fn news(news: &ObjectNews) -> String {
+    let ObjectNews { kind, id, text } = news;
     format!("{kind} {id}: {}", clean(text))
 }
 
@@ -274,7 +274,7 @@ mod tests {
     fn snapshot() -> Snapshot {
         Snapshot {
             now: at(75),
-            scaled_jobs: vec![Standing {
+            scaled_jobs: vec![ObjectState {
                 id: ObjectId::new("default", "orders"),
                 backlog: Some(35.0),
                 reason: "35 waiting,\n5 a job: 7, at most 6".to_owned(),

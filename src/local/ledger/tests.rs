@@ -1,15 +1,17 @@
+use std::path::PathBuf;
+
+use sha2::{Digest as _, Sha256};
+
 use super::*;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
 }
 
-fn line(number: u16, expires: i64) -> Line {
-    let mut key = Key::default();
-    key[..2].copy_from_slice(&number.to_le_bytes());
-    Line {
-        key,
-        expires_at: at(expires),
+fn entry(number: u16, expires: i64) -> Entry {
+    Entry {
+        key: Key::of(&format!("{number:032x}")).unwrap(),
+        expires_at: seconds(at(expires)),
     }
 }
 
@@ -24,18 +26,33 @@ impl Folder {
         Self(folder)
     }
 
-    fn ledger(&self) -> io::Result<Ledger> {
-        let ledger = Ledger::default();
-        ledger.load("n", &self.0)?;
+    fn ledger(&self) -> io::Result<LedgerFiles> {
+        let ledger = LedgerFiles::default();
+        ledger.load("n", &self.0, at(0))?;
         Ok(ledger)
     }
 
-    fn add(&self, ledger: &Ledger, lines: &[Line], now: Timestamp) {
-        ledger.add("n", &self.0, lines, now).unwrap();
+    fn add(&self, ledger: &LedgerFiles, entries: &[Entry], now: Timestamp) {
+        ledger.add("n", &self.0, entries, now).unwrap();
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        fs::read(file(&self.0)).unwrap()
+    fn shards(&self) -> usize {
+        fs::read_dir(self.0.join(SHARDS)).unwrap().count()
+    }
+
+    /// The file of earlier releases.
+    fn write_old(&self, entries: impl IntoIterator<Item = Entry>) -> Vec<u8> {
+        let mut bytes = b"slipway1".to_vec();
+        for (number, entry) in entries.into_iter().enumerate() {
+            let number = u128::try_from(number).unwrap();
+            let mut record = number.to_be_bytes().to_vec();
+            record.extend(u64::from(entry.expires_at).to_le_bytes());
+            let checksum = Sha256::digest(&record);
+            record.extend(&checksum[..8]);
+            bytes.extend(record);
+        }
+        fs::write(self.0.join(SHARDS), &bytes).unwrap();
+        bytes
     }
 }
 
@@ -46,91 +63,93 @@ impl Drop for Folder {
 }
 
 #[test]
-fn a_key_is_the_first_half_of_the_hash() {
-    let hash = format!("00ff10{}", "ab".repeat(29));
-    assert_eq!(key(&hash).unwrap()[..4], [0x00, 0xff, 0x10, 0xab]);
-    for wrong in [
-        "",
-        "00",
-        &"zz".repeat(32),
-        &"é".repeat(32),
-        &"+1".repeat(32),
-    ] {
-        assert_eq!(key(wrong), None, "{wrong}");
-    }
-}
-
-#[test]
 fn what_was_added_is_there_after_a_restart_and_until_an_hour_after_it_expired() {
     let folder = Folder::new("restart");
-    let ledger = folder.ledger().unwrap();
-    assert!(!ledger.has("n", &line(1, 0).key, at(0)));
-    folder.add(&ledger, &[line(1, 10), line(2, 10)], at(0));
-    folder.add(&ledger, &[line(2, 10), line(3, 20)], at(0));
-    assert_eq!(folder.bytes().len(), HEADER.len() + 3 * RECORD);
-    for ledger in [ledger, folder.ledger().unwrap()] {
-        for number in 1..=3 {
-            assert!(ledger.has("n", &line(number, 0).key, at(3_600)));
-            assert!(ledger.known_for("n", &line(number, 0).key).is_some());
+    let first = folder.ledger().unwrap();
+    assert!(!first.has("n", entry(1, 0).key, at(0)));
+    folder.add(&first, &[entry(1, 10), entry(2, 10)], at(0));
+    folder.add(&first, &[entry(2, 10), entry(3, 20)], at(0));
+    assert_eq!(folder.shards(), 1);
+    let second = folder.ledger().unwrap();
+    // Each run writes shards of its own, and never over those of an earlier one.
+    folder.add(&second, &[entry(4, 20)], at(0));
+    assert_eq!(folder.shards(), 2);
+    let third = folder.ledger().unwrap();
+    for (ledger, keys) in [(first, 3), (second, 4), (third, 4)] {
+        for number in 1..=keys {
+            assert!(ledger.has("n", entry(number, 0).key, at(3_600)));
+            assert!(ledger.known_for("n", entry(number, 0).key).is_some());
         }
-        assert!(!ledger.has("n", &line(1, 0).key, at(3_610)));
-        assert!(!ledger.has("other", &line(1, 0).key, at(0)));
+        assert!(!ledger.has("n", entry(1, 0).key, at(3_610)));
+        assert!(!ledger.has("other", entry(1, 0).key, at(0)));
     }
 }
 
 #[test]
-fn a_torn_end_is_left_out_and_the_next_record_begins_where_one_begins() {
-    let folder = Folder::new("torn");
+fn a_damaged_shard_is_no_empty_ledger() {
+    let folder = Folder::new("damage");
+    folder.add(&folder.ledger().unwrap(), &[entry(1, 10)], at(0));
+    let shard = folder.0.join(SHARDS).join("slipway-ledger-run0-0");
+    let whole = fs::read(&shard).unwrap();
+    fs::write(&shard, &whole[..whole.len() - 1]).unwrap();
+    let error = folder.ledger().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn a_shard_goes_when_every_key_of_it_is_over_and_its_keys_with_it() {
+    let folder = Folder::new("prune");
     let ledger = folder.ledger().unwrap();
-    folder.add(&ledger, &[line(1, 10), line(2, 10), line(3, 10)], at(0));
-    let whole = folder.bytes();
+    let entries: Vec<Entry> = (0..5_000).map(|number| entry(number, 10)).collect();
+    folder.add(&ledger, &entries, at(0));
+    // An hour is not over, so nothing is.
+    folder.add(&ledger, &[entry(6_000, 9_000)], at(3_000));
+    assert_eq!(folder.shards(), 2);
+    folder.add(&ledger, &[entry(6_001, 9_000)], at(4_000));
+    assert_eq!(folder.shards(), 1);
+    for ledger in [ledger, folder.ledger().unwrap()] {
+        assert!(ledger.has("n", entry(6_000, 0).key, at(4_000)));
+        assert_eq!(ledger.known_for("n", entry(7, 0).key), None);
+    }
+}
+
+#[test]
+fn the_file_of_an_earlier_release_moves_into_a_shard_once() {
+    let folder = Folder::new("old");
+    let whole = folder.write_old((0..3).map(|number| entry(number, 10)));
     for cut in 0..whole.len() {
+        drop(fs::remove_dir_all(folder.0.join(SHARDS)));
         let mut torn = whole[..cut].to_vec();
         // What a disk may show of a page that it never wrote.
         torn.resize(cut + cut % 3 * 7, 0);
-        fs::write(file(&folder.0), &torn).unwrap();
-        let ledger = folder.ledger().unwrap();
-        let kept = cut.saturating_sub(HEADER.len()) / RECORD;
-        folder.add(&ledger, &[line(9, 10)], at(0));
-        let again = folder.ledger().unwrap();
-        assert!(again.has("n", &line(9, 0).key, at(0)), "cut at {cut}");
-        let there = (1..=3).filter(|number| again.has("n", &line(*number, 0).key, at(0)));
-        assert_eq!(there.count(), kept, "cut at {cut}");
+        fs::write(folder.0.join(SHARDS), &torn).unwrap();
+        for ledger in [folder.ledger().unwrap(), folder.ledger().unwrap()] {
+            let there = (0..3).filter(|number| ledger.has("n", entry(*number, 0).key, at(0)));
+            assert_eq!(there.count(), cut.saturating_sub(8) / 32, "cut at {cut}");
+        }
+        assert!(!folder.0.join(".ledger.old").exists());
     }
 }
 
 #[test]
-fn damage_in_the_middle_is_not_taken_for_a_torn_end() {
-    let folder = Folder::new("damage");
-    let ledger = folder.ledger().unwrap();
-    let lines: Vec<Line> = (0..2_000).map(|number| line(number, 10)).collect();
-    folder.add(&ledger, &lines, at(0));
-    let mut bytes = folder.bytes();
-    bytes[HEADER.len() + 5 * RECORD] ^= 1;
-    fs::write(file(&folder.0), &bytes).unwrap();
+fn a_move_that_a_crash_cut_short_is_made_again() {
+    let folder = Folder::new("crash");
+    folder.write_old([entry(0, 10)]);
+    fs::rename(folder.0.join(SHARDS), folder.0.join(".ledger.old")).unwrap();
+    assert!(folder.ledger().unwrap().has("n", entry(0, 0).key, at(0)));
+}
+
+#[test]
+fn damage_in_the_middle_of_an_old_file_is_not_taken_for_a_torn_end() {
+    let folder = Folder::new("old-damage");
+    let mut bytes = folder.write_old((0..2_000).map(|number| entry(number, 10)));
+    bytes[8 + 5 * 32] ^= 1;
+    fs::write(folder.0.join(SHARDS), &bytes).unwrap();
     let error = folder.ledger().unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-    fs::write(file(&folder.0), "another file").unwrap();
+    fs::write(folder.0.join(SHARDS), "another file").unwrap();
     assert_eq!(
         folder.ledger().unwrap_err().to_string(),
-        "it is no ledger of this version"
+        "it is no ledger that this version reads"
     );
-}
-
-#[test]
-fn a_file_that_is_mostly_expired_is_written_anew() {
-    let folder = Folder::new("compact");
-    let ledger = folder.ledger().unwrap();
-    let lines: Vec<Line> = (0..3_000).map(|number| line(number, 10)).collect();
-    folder.add(&ledger, &lines, at(0));
-    let full = folder.bytes().len();
-    // An hour is not over, so nothing is.
-    folder.add(&ledger, &[line(5_000, 9_000)], at(3_000));
-    assert_eq!(folder.bytes().len(), full + RECORD);
-    folder.add(&ledger, &[line(5_001, 9_000)], at(4_000));
-    assert_eq!(folder.bytes().len(), HEADER.len() + 2 * RECORD);
-    for ledger in [ledger, folder.ledger().unwrap()] {
-        assert!(ledger.has("n", &line(5_000, 0).key, at(4_000)));
-        assert!(!ledger.has("n", &line(7, 0).key, at(0)));
-    }
 }

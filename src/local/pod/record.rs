@@ -1,12 +1,10 @@
 //! What is known of a Pod, in memory and in `pod.json`.
 
-use std::fmt::Write as _;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use crate::launch::job::name;
 use crate::local::rules::{Phase, PodFacts};
 use crate::local::view::PodEnd;
 use crate::resource::ObjectId;
@@ -36,21 +34,17 @@ impl Pod {
         sequence: u64,
         index: Option<u32>,
     ) -> Self {
-        let hash = Sha256::digest(format!("{job_uid}/{sequence}"));
-        // Kubernetes' alphabet for generated names.
-        let letters = b"bcdfghjklmnpqrstvwxz2456789";
-        let suffix: String = hash
-            .iter()
-            .take(5)
-            .map(|byte| char::from(letters[usize::from(*byte) % letters.len()]))
-            .collect();
+        let number = sequence.to_string();
+        let letters = name::reserved("", &[job_uid, &number]).name;
+        // As many as Kubernetes adds.
+        let suffix = &letters[..5];
         let name = match index {
             Some(index) => format!("{}-{index}-{suffix}", job.name),
             None => format!("{}-{suffix}", job.name),
         };
         Self {
             name,
-            uid: uid(&hash),
+            uid: uid(&[job_uid, &number]),
             sequence,
             index,
             phase: Phase::Pending,
@@ -137,18 +131,9 @@ impl Pod {
     }
 }
 
-/// Sixteen bytes of a hash, as a UID is written.
-pub(in crate::local) fn uid(hash: &[u8]) -> String {
-    let mut hex = String::with_capacity(32);
-    for byte in hash.iter().take(16) {
-        write!(hex, "{byte:02x}").expect("a String takes everything");
-    }
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+/// The hash of these parts, as a UID is written.
+pub(in crate::local) fn uid(parts: &[&str]) -> String {
+    let hash = name::hash_of(parts);
+    let (one, two, three) = (&hash[..8], &hash[8..12], &hash[12..16]);
+    format!("{one}-{two}-{three}-{}-{}", &hash[16..20], &hash[20..32])
 }

@@ -2,8 +2,8 @@ use super::*;
 
 const BASE: Duration = Duration::from_secs(10);
 
-fn rules() -> Rules {
-    Rules {
+fn rules() -> JobRules {
+    JobRules {
         completions: Some(1),
         parallelism: 1,
         indexed: false,
@@ -26,15 +26,15 @@ fn pod(index: Option<u32>, phase: Phase, end: i64) -> PodFacts {
     }
 }
 
-fn started() -> Standing {
-    Standing {
+fn started() -> Decided {
+    Decided {
         started_at: Some(at(0)),
         ending: None,
     }
 }
 
-fn go(start: Vec<Option<u32>>, wake: Option<Timestamp>) -> Step {
-    Step::Go {
+fn go(start: Vec<Option<u32>>, wake: Option<Timestamp>) -> JobStep {
+    JobStep::Go {
         start,
         excess: 0,
         wake,
@@ -43,7 +43,7 @@ fn go(start: Vec<Option<u32>>, wake: Option<Timestamp>) -> Step {
 
 #[test]
 fn no_more_pods_than_parallelism_and_no_more_than_completions_left() {
-    let twenty = Rules {
+    let twenty = JobRules {
         completions: Some(20),
         parallelism: 4,
         ..rules()
@@ -58,14 +58,14 @@ fn no_more_pods_than_parallelism_and_no_more_than_completions_left() {
         next(&twenty, &pods, started(), at(2), BASE),
         go(vec![None; 1], None)
     );
-    let wide = Rules {
+    let wide = JobRules {
         parallelism: 1,
         ..twenty
     };
     let two = [pod(None, Phase::Running, 0); 2];
     assert_eq!(
         next(&wide, &two, started(), at(2), BASE),
-        Step::Go {
+        JobStep::Go {
             start: Vec::new(),
             excess: 1,
             wake: None
@@ -75,15 +75,15 @@ fn no_more_pods_than_parallelism_and_no_more_than_completions_left() {
 
 #[test]
 fn zero_completions_are_complete_and_zero_parallelism_waits() {
-    let none = Rules {
+    let none = JobRules {
         completions: Some(0),
         ..rules()
     };
     assert_eq!(
         next(&none, &[], started(), at(0), BASE),
-        Step::Decide(Ending::CompletionsReached)
+        JobStep::Decide(Ending::CompletionsReached)
     );
-    let held = Rules {
+    let held = JobRules {
         parallelism: 0,
         ..rules()
     };
@@ -92,7 +92,7 @@ fn zero_completions_are_complete_and_zero_parallelism_waits() {
 
 #[test]
 fn an_index_runs_again_until_it_has_succeeded_once() {
-    let indexed = Rules {
+    let indexed = JobRules {
         completions: Some(4),
         parallelism: 3,
         indexed: true,
@@ -111,7 +111,7 @@ fn an_index_runs_again_until_it_has_succeeded_once() {
 
 #[test]
 fn a_work_queue_is_done_when_one_succeeded_and_all_ended() {
-    let queue = Rules {
+    let queue = JobRules {
         completions: None,
         parallelism: 3,
         ..rules()
@@ -137,13 +137,13 @@ fn a_work_queue_is_done_when_one_succeeded_and_all_ended() {
             at(2),
             BASE
         ),
-        Step::Decide(Ending::CompletionsReached)
+        JobStep::Decide(Ending::CompletionsReached)
     );
 }
 
 #[test]
 fn the_pause_after_a_failure_doubles_up_to_ten_minutes_and_a_success_resets_it() {
-    let job = Rules {
+    let job = JobRules {
         completions: Some(2),
         backoff_limit: 100,
         ..rules()
@@ -176,7 +176,7 @@ fn the_pause_after_a_failure_doubles_up_to_ten_minutes_and_a_success_resets_it()
 
 #[test]
 fn one_failure_more_than_the_limit_ends_the_job_after_its_other_pods() {
-    let job = Rules {
+    let job = JobRules {
         completions: Some(5),
         parallelism: 2,
         backoff_limit: 1,
@@ -187,22 +187,22 @@ fn one_failure_more_than_the_limit_ends_the_job_after_its_other_pods() {
         pod(None, Phase::Failed, 2),
         pod(None, Phase::Running, 0),
     ];
-    let decided = Step::Decide(Ending::BackoffLimitExceeded);
+    let decided = JobStep::Decide(Ending::BackoffLimitExceeded);
     assert_eq!(next(&job, &pods, started(), at(3), BASE), decided);
-    let ending = Standing {
+    let ending = Decided {
         ending: Some(Ending::BackoffLimitExceeded),
         ..started()
     };
-    assert_eq!(next(&job, &pods, ending, at(3), BASE), Step::StopAll);
+    assert_eq!(next(&job, &pods, ending, at(3), BASE), JobStep::StopAll);
     assert_eq!(
         next(&job, &pods[..2], ending, at(3), BASE),
-        Step::Finish(Ending::BackoffLimitExceeded)
+        JobStep::Finish(Ending::BackoffLimitExceeded)
     );
 }
 
 #[test]
 fn the_deadline_counts_from_the_start_and_not_while_suspended() {
-    let job = Rules {
+    let job = JobRules {
         active_deadline: Some(Duration::from_secs(30)),
         ..rules()
     };
@@ -213,26 +213,26 @@ fn the_deadline_counts_from_the_start_and_not_while_suspended() {
     );
     assert_eq!(
         next(&job, &running, started(), at(30), BASE),
-        Step::Decide(Ending::DeadlineExceeded)
+        JobStep::Decide(Ending::DeadlineExceeded)
     );
-    let suspended = Rules {
+    let suspended = JobRules {
         suspend: true,
         ..job.clone()
     };
     assert_eq!(
-        next(&suspended, &[], Standing::default(), at(99), BASE),
+        next(&suspended, &[], Decided::default(), at(99), BASE),
         go(vec![], None)
     );
     let done = [pod(None, Phase::Succeeded, 5)];
     assert_eq!(
         next(&job, &done, started(), at(99), BASE),
-        Step::Decide(Ending::CompletionsReached)
+        JobStep::Decide(Ending::CompletionsReached)
     );
 }
 
 #[test]
 fn a_suspended_job_stops_its_pods_and_they_do_not_count_as_failures() {
-    let suspended = Rules {
+    let suspended = JobRules {
         suspend: true,
         backoff_limit: 0,
         ..rules()
@@ -240,9 +240,9 @@ fn a_suspended_job_stops_its_pods_and_they_do_not_count_as_failures() {
     let running = [pod(None, Phase::Running, 0)];
     assert_eq!(
         next(&suspended, &running, started(), at(1), BASE),
-        Step::StopAll
+        JobStep::StopAll
     );
-    let resumed = Rules {
+    let resumed = JobRules {
         suspend: false,
         ..suspended
     };

@@ -87,7 +87,7 @@ fn a_job_with_no_command_is_told_of_the_annotation_and_runs_with_it() {
         let spec = JobSpec::parse(&job).unwrap();
         assert_eq!(
             spec.pod.containers[0].command,
-            Command::Shell("echo hello".to_owned())
+            ContainerCommand::Shell("echo hello".to_owned())
         );
     }
 }

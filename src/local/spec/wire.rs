@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -86,64 +87,10 @@ pub(super) struct Container {
     pub(super) args: Vec<String>,
     pub(super) working_dir: Option<String>,
     #[serde(default, deserialize_with = "nullable")]
-    pub(super) env: Vec<EnvEntry>,
+    pub(super) env: Vec<EnvVar>,
     #[serde(default, deserialize_with = "nullable")]
-    pub(super) env_from: Vec<EnvFrom>,
+    pub(super) env_from: Vec<EnvFromSource>,
     pub(super) restart_policy: Option<String>,
-}
-
-/// One entry of `env`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::local) struct EnvEntry {
-    pub(in crate::local) name: String,
-    pub(in crate::local) value: Option<String>,
-    pub(in crate::local) value_from: Option<ValueFrom>,
-}
-
-/// `valueFrom`; exactly one is given.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "Kubernetes' names")]
-pub(in crate::local) struct ValueFrom {
-    pub(in crate::local) secret_key_ref: Option<KeyRef>,
-    pub(in crate::local) config_map_key_ref: Option<KeyRef>,
-    pub(in crate::local) field_ref: Option<FieldRef>,
-    pub(super) resource_field_ref: Option<Value>,
-}
-
-/// A key of a Secret or ConfigMap.
-#[derive(Debug, Clone, Deserialize)]
-pub(in crate::local) struct KeyRef {
-    pub(in crate::local) name: String,
-    pub(in crate::local) key: String,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(in crate::local) optional: bool,
-}
-
-/// A field of the Pod.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::local) struct FieldRef {
-    pub(in crate::local) field_path: String,
-}
-
-/// One entry of `envFrom`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::local) struct EnvFrom {
-    #[serde(default, deserialize_with = "nullable")]
-    pub(in crate::local) prefix: String,
-    pub(in crate::local) secret_ref: Option<WholeRef>,
-    pub(in crate::local) config_map_ref: Option<WholeRef>,
-}
-
-/// A whole Secret or ConfigMap.
-#[derive(Debug, Clone, Deserialize)]
-pub(in crate::local) struct WholeRef {
-    pub(in crate::local) name: String,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(in crate::local) optional: bool,
 }
 
 /// A field that is written and empty (`env:`) is one that is not written, as the API server has it.

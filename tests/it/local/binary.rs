@@ -159,6 +159,45 @@ async fn a_source_that_somebody_has_to_repair_ends_until_idle_with_one_and_is_to
 }
 
 #[tokio::test]
+async fn a_scaled_job_that_leaves_the_file_is_gone_though_another_object_has_its_name() {
+    let mut scaled_job = json!({
+        "apiVersion": "slipway.dev/v1alpha1", "kind": "ScaledJob",
+        "metadata": {"name": "orders"},
+        "spec": {
+            "pollingInterval": 1,
+            "jobTargetRef": {"template": {"spec": {"containers": [{"name": "main", "image": "x", "command": ["true"]}]}}},
+            // Nobody is there now, and may be at any time: it is never idle.
+            "triggers": [{
+                "type": "kafka",
+                "metadata": {"bootstrapServers": "127.0.0.1:1", "topic": "t", "consumerGroup": "g"},
+            }],
+        },
+    });
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "orders"}});
+    for deleted in [false, true] {
+        let bench = Bench::new(if deleted { "going" } else { "gone" });
+        let file = bench.file(&[secret.clone(), scaled_job.clone()]);
+        let out = std::fs::File::create(bench.path("said")).unwrap();
+        let mut guard = Guard(bench.command(&file).stdout(out).spawn().unwrap());
+        await_until("its source cannot be read", SOON, async || {
+            let said = bench.lines("said");
+            said.iter()
+                .any(|line| line.starts_with("scaledjob default/orders: "))
+                .then_some(())
+        })
+        .await;
+        if deleted {
+            scaled_job["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            bench.file(&[secret.clone(), scaled_job.clone()]);
+        } else {
+            bench.file(std::slice::from_ref(&secret));
+        }
+        let status = await_until("the end", SOON, async || guard.0.try_wait().unwrap()).await;
+        assert!(status.success(), "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_breaks_in_the_middle_of_an_edit_keeps_its_secrets_until_it_is_whole() {
     let bench = Bench::new("broken");
     let out = display(&bench.path("out"));

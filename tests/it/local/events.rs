@@ -416,6 +416,23 @@ async fn what_is_wrong_is_told_apart_and_harms_nobody_else() {
     assert_eq!(post.result("good", &yes).await, "404 NotFound");
 }
 
+#[tokio::test]
+async fn an_event_job_that_is_being_deleted_takes_events_no_more_than_one_that_left_the_file() {
+    let post = Post::new("deleted", &[], &[]);
+    let [stays, mut going, leaves] =
+        ["stays", "going", "leaves"].map(|name| event_job(name, "true", &json!({})));
+    post.write(&[secret(), stays.clone(), going.clone(), leaves]);
+    let _slipway = post.start();
+    for name in ["stays", "going", "leaves"] {
+        post.until(200, name, &event("1", &json!({}))).await;
+    }
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    post.write(&[secret(), stays, going]);
+    for (name, status) in [("going", 404), ("leaves", 404), ("stays", 200)] {
+        post.until(status, name, &event("2", &json!({}))).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_under_load_lose_and_double_nothing() {
     const EVENTS: usize = 120;

@@ -50,6 +50,50 @@ async fn a_name_is_made_once_by_its_occurrence_and_by_no_other() {
 }
 
 #[tokio::test]
+async fn names_are_those_that_a_cluster_takes() {
+    let bench = Bench::new("long");
+    let local = bench.open();
+    for (length, is_taken) in [(63, true), (64, false)] {
+        let name = "a".repeat(length);
+        let refused = local.submit(job(&name, "true", &json!({}))).await.err();
+        assert_eq!(refused.is_none(), is_taken);
+        let Some(refused) = refused else { continue };
+        let words =
+            "metadata.name: must be lower-case letters, digits, dashes and dots, at most 63";
+        assert!(refused.to_string().ends_with(words), "{refused}");
+    }
+    let round = Round { number: 1, jobs: 1 };
+    for (length, is_taken) in [(64, true), (253, true), (254, false)] {
+        let object = scaled_job(&"b".repeat(length));
+        let opened = local.open_round(&object, round).await;
+        assert_eq!(opened.is_ok(), is_taken, "{length}");
+        let known = local.round(&object.id).unwrap_or_default();
+        assert_eq!(known, is_taken.then_some(round), "{length}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_without_a_name_keeps_the_one_that_an_earlier_release_gave_it() {
+    let bench = Bench::new("renamed");
+    let mut nameless = job("x", "true", &json!({}));
+    nameless["metadata"] = json!({"generateName": "load-"});
+    let submit = async |job: &Value| bench.open().submit(job.clone()).await.unwrap();
+    assert_eq!(submit(&nameless).await, Submitted::Created);
+    let jobs = bench.state().join("default");
+    let made = bench.open().views().remove(0).id.name;
+    // Its letters were others: the rule that made them was another.
+    std::fs::rename(jobs.join(&made), jobs.join("load-2456789bcd")).unwrap();
+    let stored = jobs.join("load-2456789bcd/job.json");
+    let text = std::fs::read_to_string(&stored).unwrap();
+    std::fs::write(&stored, text.replace(&made, "load-2456789bcd")).unwrap();
+    assert_eq!(submit(&nameless).await, Submitted::AlreadyThere);
+    // Another text is another Job.
+    nameless["spec"]["backoffLimit"] = json!(1);
+    assert_eq!(submit(&nameless).await, Submitted::Created);
+    assert_eq!(bench.open().views().len(), 2);
+}
+
+#[tokio::test]
 async fn a_deleted_job_is_gone_at_once_and_its_processes_soon_after() {
     let bench = Bench::new("delete");
     let marker = format!("62.{}", std::process::id());

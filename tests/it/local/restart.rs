@@ -1,5 +1,7 @@
 //! What a controller finds when another one was here before it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 #[tokio::test]
@@ -131,4 +133,39 @@ async fn one_state_folder_has_one_controller() {
     assert!(matches!(second.map(drop), Err(OpenError::InUse { .. })));
     drop(first);
     bench.open();
+}
+
+#[tokio::test]
+async fn a_panic_over_one_job_stays_with_that_job_until_it_changes() {
+    static PLANTED: AtomicBool = AtomicBool::new(false);
+    let clock = || {
+        assert!(!PLANTED.swap(false, Ordering::Relaxed), "planted by a test");
+        (settings().clock)()
+    };
+    let bench = Bench::new("panic");
+    let settings = LocalSettings {
+        clock,
+        ..settings()
+    };
+    let running = Running::start(Local::open(&bench.state(), settings).unwrap());
+    let submit = async |name: &str, spec: Value| {
+        let submitted = running.local.submit(job(name, "true", &spec));
+        submitted.await.unwrap()
+    };
+    submit("bad", json!({"suspend": true})).await;
+    await_until("it has been looked at", SOON, async || {
+        (bench.status("bad")["conditions"][0]["type"] == "Suspended").then_some(())
+    })
+    .await;
+    PLANTED.store(true, Ordering::Relaxed);
+    submit("bad", json!({"suspend": false})).await;
+    await_until("it has panicked", SOON, async || {
+        (!PLANTED.load(Ordering::Relaxed)).then_some(())
+    })
+    .await;
+    submit("good", json!({})).await;
+    running.until("good", JobPhase::Complete).await;
+    assert_eq!(running.view("bad").unwrap().phase, JobPhase::Waiting);
+    submit("bad", json!({"suspend": false, "backoffLimit": 1})).await;
+    running.until("bad", JobPhase::Complete).await;
 }
