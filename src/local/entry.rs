@@ -111,10 +111,10 @@ impl LocalJob {
     /// Whether it is what a file without a name for it became.
     pub(super) fn is_made_of(&self, written: &Value) -> bool {
         let mut job = (*self.job).clone();
-        for added in ["name", "uid", "creationTimestamp"] {
-            job["metadata"]
-                .as_object_mut()
-                .map(|metadata| metadata.shift_remove(added));
+        if let Some(metadata) = job["metadata"].as_object_mut() {
+            for added in ["name", "uid", "creationTimestamp"] {
+                metadata.shift_remove(added);
+            }
         }
         let mut written = written.clone();
         written["metadata"]["namespace"] = job["metadata"]["namespace"].clone();
