@@ -70,10 +70,10 @@ impl LedgerFiles {
                 .iter()
                 .any(|name| name.starts_with(&format!("{SHARD_PREFIX}{holder}-")))
         };
-        let holder = (0_u64..)
+        let holder = (0..=names.len())
             .map(|run| format!("run{run}"))
             .find(|holder| !is_used(holder));
-        let mut ledger = Ledger::new(&holder.expect("few of so many runs left a shard"));
+        let mut ledger = Ledger::new(&holder.expect("a shard is of one run"));
         for name in &names {
             let bytes = fs::read(shards.join(name))?;
             let read = ledger.read(name, VERSION, &bytes, self.started.elapsed());

@@ -126,7 +126,7 @@ impl Run {
                 Ok(ProcessState::Exited(code)) => exit_code = exit_code.or(Some(code)),
                 // SIGKILL takes the shell with the command.
                 Ok(ProcessState::Lost | ProcessState::Running) => {
-                    exit_code = exit_code.or(Some(137))
+                    exit_code = exit_code.or(Some(137));
                 }
                 Ok(ProcessState::Fresh) | Err(_) => finished = false,
             }

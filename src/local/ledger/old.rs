@@ -50,7 +50,7 @@ fn entry(record: &[u8; RECORD]) -> Option<Entry> {
         return None;
     }
     let expiry = u64::from_le_bytes(expiry.try_into().ok()?);
-    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = format!("{:032x}", u128::from_be_bytes(*key));
     Some(Entry {
         key: Key::of(&digits)?,
         expires_at: u32::try_from(expiry).unwrap_or(u32::MAX),

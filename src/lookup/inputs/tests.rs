@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::lookup::Authentication;
-use crate::resource::{Api, HistoryLimits, Rollout, TriggerKind};
+use crate::resource::{AuthenticationRef, HistoryLimits, Rollout, TriggerKind};
 use crate::scaling::{Bounds, Calculation, Policy, Strategy};
 
 /// Objects in memory, by kind and `namespace/name`, and a note of each that was asked for.
