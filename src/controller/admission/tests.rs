@@ -379,7 +379,7 @@ async fn a_queue_goes_on_whatever_becomes_of_the_answers() {
         let running: Vec<&str> = jobs
             .iter()
             .filter(runs)
-            .map(|job| job.uid.as_str())
+            .map(|job| job.id.name.as_str())
             .collect();
         assert_eq!(running, [format!("a-{number}")]);
         finish(&bench, number);
