@@ -44,6 +44,7 @@ mod explore;
 mod gates;
 mod launching;
 mod leading;
+mod rounds;
 
 /// With these rules every promise holds, and the work always comes to its goal when nothing goes wrong any more.
 fn holds<W: explore::World>(name: &str, rules: &W::Rules, world: W) {

@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Instant;
 
 /// What can happen to a world.
-pub(super) trait World: Copy {
+pub(super) trait World: Clone {
     /// What stays the same: the rules, and how much there is of everything.
     type Rules;
 
@@ -74,7 +74,7 @@ impl Found {
 pub(super) fn explore<W: World>(rules: &W::Rules, first: W) -> Found {
     let started = Instant::now();
     let mut seen: HashMap<u128, u32, BuildHasherDefault<Mix>> = HashMap::default();
-    let mut worlds = vec![first];
+    let mut worlds = vec![first.clone()];
     let mut came: Vec<(u32, (&'static str, u8))> = vec![(0, ("", 0))];
     let mut work: Vec<(u32, u32)> = Vec::new();
     let mut at_goal: Vec<u32> = Vec::new();

@@ -1,0 +1,133 @@
+//! With all rules every promise holds; without any one of them, one is broken.
+
+use std::time::Duration;
+
+use super::super::{breaks, holds};
+use super::{ABOVE_CAP, NAME_TWICE, Opening, RoundsWorld, Rules};
+
+fn rounds_hold(name: &str, rules: Rules) {
+    holds(name, &rules, RoundsWorld::new(&rules));
+}
+
+fn rounds_break(name: &str, promise: &str, rules: Rules) {
+    breaks(name, &rules, RoundsWorld::new(&rules), promise);
+}
+
+#[test]
+fn unfinished_jobs_never_exceed_the_cap_whatever_happens() {
+    rounds_hold("rounds: a cap of one, two processes", Rules::default());
+}
+
+#[test]
+fn a_round_of_two_jobs_is_held_to_the_cap_too() {
+    let rules = Rules {
+        cap: 2,
+        ..Rules::default()
+    };
+    rounds_hold("rounds: a cap of two, two processes", rules);
+}
+
+#[test]
+fn without_the_name_before_the_create_the_cap_is_passed() {
+    let rules = Rules {
+        keeps_name: false,
+        ..Rules::default()
+    };
+    rounds_break(
+        "a create is sent again under another name",
+        ABOVE_CAP,
+        rules,
+    );
+    let rules = Rules {
+        counts_names: false,
+        ..Rules::default()
+    };
+    rounds_break("a name counts once its Job is seen", ABOVE_CAP, rules);
+}
+
+#[test]
+fn without_the_round_before_the_names_the_cap_is_passed() {
+    let rules = Rules {
+        writes_first: false,
+        ..Rules::default()
+    };
+    rounds_break("creates without a record", ABOVE_CAP, rules);
+}
+
+#[test]
+fn without_the_check_after_the_wait_the_cap_is_passed() {
+    let rules = Rules {
+        checks_again: false,
+        faults: 1,
+        ..Rules::default()
+    };
+    rounds_break(
+        "the lead is looked at before the wait only",
+        ABOVE_CAP,
+        rules,
+    );
+}
+
+#[test]
+fn without_a_round_open_until_it_is_answered_the_cap_is_passed() {
+    let rules = Rules {
+        is_open_until_answered: false,
+        ..Rules::default()
+    };
+    rounds_break("a round is written as closed", ABOVE_CAP, rules);
+}
+
+#[test]
+fn without_the_minute_for_late_creates_the_cap_is_passed() {
+    let rules = Rules {
+        grace: Duration::ZERO,
+        ..Rules::default()
+    };
+    rounds_break(
+        "a name that a list lacks is given up at once",
+        ABOVE_CAP,
+        rules,
+    );
+}
+
+#[test]
+fn without_the_count_of_the_last_round_before_the_next_the_cap_is_passed() {
+    let opening = |_: Option<&_>, _: &_, _| Opening::Write;
+    let rules = Rules {
+        opening,
+        ..Rules::default()
+    };
+    rounds_break("a round is written over any other", ABOVE_CAP, rules);
+}
+
+#[test]
+fn with_a_round_over_one_in_doubt_the_cap_is_passed() {
+    let rules = Rules {
+        cap: 2,
+        heeds_doubt: false,
+        faults: 2,
+        ..Rules::default()
+    };
+    rounds_break("a round is opened over creates in doubt", ABOVE_CAP, rules);
+}
+
+/// What the promise assumes: that a turn in which the lead was lost is over before this process leads again.
+#[test]
+fn with_a_turn_that_outlives_the_lead_and_the_next_leader_the_cap_is_passed() {
+    let rules = Rules {
+        ends_turn_with_lead: false,
+        faults: 2,
+        ..Rules::default()
+    };
+    rounds_break("frozen while another led", ABOVE_CAP, rules);
+}
+
+/// What the promise assumes: that a Job is not removed in the minute in which it was made.
+#[test]
+fn with_a_job_removed_while_a_create_of_its_name_is_under_way_there_is_a_second() {
+    let rules = Rules {
+        removes_young: true,
+        ..Rules::default()
+    };
+    rounds_break("removed within the minute", NAME_TWICE, rules);
+}
