@@ -27,6 +27,7 @@
 //! | --- | --- | --- | --- |
 //! | `launching` | events, their Jobs, the ledger | two replicas that create, a leader that removes | one Job an event; a 2xx has a Job; a clear no has none |
 //! | `gates` | Jobs of one key that wait for their turn | two leaders, both all the time | no more released than the limit; dropped is for good; `Forbid` drops nothing that had room |
+//! | `rounds` | the record of a ScaledJob, its Jobs, creates without an answer | two processes, of which the Lease names one | no more unfinished Jobs than the cap; no name for two Jobs |
 //!
 //! The decisions are the program's own: [`Once`], the ledger's look and memory, `retention`, `admission`; `decisions` and
 //! `leading` ask them and remember the answers. `Rules` in those files say what holds in a world. A test takes one rule

@@ -72,16 +72,21 @@ impl Found {
 
 /// Explores until a promise is broken or nothing is new.
 pub(super) fn explore<W: World>(rules: &W::Rules, first: W) -> Found {
+    explore_nearest(usize::MAX, rules, first)
+}
+
+/// As [`explore`], and no further than so many states, the nearest ones. What is stuck is not known then.
+pub(super) fn explore_nearest<W: World>(most: usize, rules: &W::Rules, first: W) -> Found {
     let started = Instant::now();
     let mut seen: HashMap<u128, u32, BuildHasherDefault<Mix>> = HashMap::default();
-    let mut worlds = vec![first.clone()];
+    let mut worlds = vec![first];
     let mut came: Vec<(u32, (&'static str, u8))> = vec![(0, ("", 0))];
     let mut work: Vec<(u32, u32)> = Vec::new();
     let mut at_goal: Vec<u32> = Vec::new();
-    seen.insert(first.code(), 0);
+    seen.insert(worlds[0].code(), 0);
     let (mut transitions, mut at, mut steps) = (0, 0, Vec::new());
     let mut broken = None;
-    'worlds: while at < worlds.len() {
+    'worlds: while at < worlds.len().min(most) {
         let from = u32::try_from(at).unwrap();
         worlds[at].steps(rules, &mut steps);
         for step in steps.drain(..) {

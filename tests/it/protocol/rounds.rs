@@ -29,6 +29,10 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// What holds in a world of rounds, and how much there is of everything.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one rule, taken out alone"
+)]
 pub(super) struct Rules {
     /// `maxReplicaCount`.
     pub(super) cap: u32,
@@ -203,6 +207,10 @@ fn reserved(round: Round) -> Vec<(String, String)> {
     names.map(|name| (name, String::new())).collect()
 }
 
+fn moment(ticks: u32) -> Instant {
+    *START + LATEST_CREATE * ticks
+}
+
 fn text((round, ordinal): JobName) -> String {
     format!("{round}-{ordinal}")
 }
@@ -225,10 +233,6 @@ impl RoundsWorld {
             faults: rules.faults,
             now: 0,
         }
-    }
-
-    fn clock(&self, ticks: u32) -> Instant {
-        *START + LATEST_CREATE * ticks
     }
 
     fn may_send(&self, rules: &Rules, who: usize) -> bool {
@@ -275,7 +279,7 @@ impl RoundsWorld {
                 JobLife::Removed => {}
             }
         }
-        let now = self.clock(self.now);
+        let now = moment(self.now);
         let process = Arc::make_mut(&mut self.processes[who]);
         let shown = process.shown.clone();
         let is_seen = |name: &str| {
@@ -302,7 +306,7 @@ impl RoundsWorld {
 
     /// Counts, and decides. `closes`: whether the patch that says a round closed comes through.
     fn count(&mut self, rules: &Rules, who: usize, closes: bool) {
-        let now = self.clock(self.now);
+        let now = moment(self.now);
         let process = Arc::make_mut(&mut self.processes[who]);
         let is_news = |record: &&RoundRecord| process.expectations.is_news(record);
         if let Some(record) = process.told.clone().as_ref().filter(is_news) {
@@ -337,7 +341,7 @@ impl RoundsWorld {
 
     /// Opens a round; whether the work has come to its goal.
     fn open(&mut self, rules: &Rules, who: usize, (jobs, told): (u32, u64), answers: bool) -> bool {
-        let now = self.clock(self.now);
+        let now = moment(self.now);
         Arc::make_mut(&mut self.processes[who]).turn = TurnStage::Rests;
         if rules.heeds_doubt && self.processes[who].expectations.in_doubt() > 0 {
             self.settle(rules, who);
@@ -433,7 +437,7 @@ impl super::explore::World for RoundsWorld {
         for (who, process) in self.processes.iter().enumerate() {
             told = told.replace(&process.holder, ["one", "other"][who]);
         }
-        let told = with_ages(&told, &format!("{:?}", self.clock(self.now)));
+        let told = with_ages(&told, &format!("{:?}", moment(self.now)));
         let [low, high] = [0_u8, 1].map(|half| {
             let mut hasher = DefaultHasher::new();
             (half, &told).hash(&mut hasher);
@@ -644,7 +648,7 @@ impl RoundsWorld {
             push("may not send any more", Kind::Work, Ok(next));
             return;
         }
-        let now = self.clock(self.now);
+        let now = moment(self.now);
         let sending = |world: &mut Self| {
             let process = Arc::make_mut(&mut world.processes[who]);
             process.expectations.sending(&text(name), now);

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
-use super::super::{breaks, holds};
-use super::{ABOVE_CAP, NAME_TWICE, Opening, RoundsWorld, Rules};
+use super::super::breaks;
+use super::super::explore::explore_nearest;
+use super::{ABOVE_CAP, NAME_TWICE, RoundsWorld, Rules};
+
+/// There are too many states for a test to see all. Each counterexample below is found among far fewer.
+const NEAREST: usize = 25_000;
 
 fn rounds_hold(name: &str, rules: Rules) {
-    holds(name, &rules, RoundsWorld::new(&rules));
+    let found = explore_nearest(NEAREST, &rules, RoundsWorld::new(&rules));
+    found.print(name);
+    assert_eq!(found.broken, None, "{name}");
 }
 
 fn rounds_break(name: &str, promise: &str, rules: Rules) {
@@ -46,16 +52,17 @@ fn without_the_name_before_the_create_the_cap_is_passed() {
 }
 
 #[test]
-fn without_the_round_before_the_names_the_cap_is_passed() {
+fn without_the_round_before_the_names_a_name_gets_a_second_job() {
     let rules = Rules {
         writes_first: false,
+        faults: 2,
         ..Rules::default()
     };
-    rounds_break("creates without a record", ABOVE_CAP, rules);
+    rounds_break("creates without a record", NAME_TWICE, rules);
 }
 
 #[test]
-fn without_the_check_after_the_wait_the_cap_is_passed() {
+fn without_the_check_after_the_wait_a_name_gets_a_second_job() {
     let rules = Rules {
         checks_again: false,
         faults: 1,
@@ -63,7 +70,7 @@ fn without_the_check_after_the_wait_the_cap_is_passed() {
     };
     rounds_break(
         "the lead is looked at before the wait only",
-        ABOVE_CAP,
+        NAME_TWICE,
         rules,
     );
 }
@@ -72,6 +79,7 @@ fn without_the_check_after_the_wait_the_cap_is_passed() {
 fn without_a_round_open_until_it_is_answered_the_cap_is_passed() {
     let rules = Rules {
         is_open_until_answered: false,
+        faults: 2,
         ..Rules::default()
     };
     rounds_break("a round is written as closed", ABOVE_CAP, rules);
@@ -81,6 +89,7 @@ fn without_a_round_open_until_it_is_answered_the_cap_is_passed() {
 fn without_the_minute_for_late_creates_the_cap_is_passed() {
     let rules = Rules {
         grace: Duration::ZERO,
+        faults: 2,
         ..Rules::default()
     };
     rounds_break(
@@ -88,27 +97,6 @@ fn without_the_minute_for_late_creates_the_cap_is_passed() {
         ABOVE_CAP,
         rules,
     );
-}
-
-#[test]
-fn without_the_count_of_the_last_round_before_the_next_the_cap_is_passed() {
-    let opening = |_: Option<&_>, _: &_, _| Opening::Write;
-    let rules = Rules {
-        opening,
-        ..Rules::default()
-    };
-    rounds_break("a round is written over any other", ABOVE_CAP, rules);
-}
-
-#[test]
-fn with_a_round_over_one_in_doubt_the_cap_is_passed() {
-    let rules = Rules {
-        cap: 2,
-        heeds_doubt: false,
-        faults: 2,
-        ..Rules::default()
-    };
-    rounds_break("a round is opened over creates in doubt", ABOVE_CAP, rules);
 }
 
 /// What the promise assumes: that a turn in which the lead was lost is over before this process leads again.
