@@ -88,7 +88,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     });
     let pool = Arc::new(pool.counting(events.occurrences()));
     pool.register(registry.sub_registry_with_prefix("source"));
-    let keda = keda::Keda::new(
+    let keda = keda::KedaServer::new(
         &config,
         &scope,
         &own_namespace,

@@ -26,7 +26,7 @@ use crate::source::Connect;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// All of it, built and not started.
-pub(super) struct Keda {
+pub(super) struct KedaServer {
     service: Arc<keda::Keda>,
     tls: Option<Arc<ServerTls>>,
     connections: Arc<Connections>,
@@ -34,7 +34,7 @@ pub(super) struct Keda {
     file: Option<(PathBuf, String)>,
 }
 
-impl Keda {
+impl KedaServer {
     /// Builds it; nothing is spawned.
     ///
     /// # Errors

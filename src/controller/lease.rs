@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use self::record::{Record, Seen};
+use self::record::{LeaseRecord, Seen};
 use crate::cluster::{Answer, Budget, Call, Cluster, NoAnswer};
 use crate::controller::lead::Lead;
 
@@ -62,7 +62,7 @@ impl Default for Times {
 }
 
 /// The clock that belief is counted by: time since the machine was started, the time it slept included.
-pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+pub type LeaseClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// One candidate for a Lease.
 pub struct Lease {
@@ -71,7 +71,7 @@ pub struct Lease {
     name: String,
     holder: String,
     times: Times,
-    clock: Clock,
+    clock: LeaseClock,
     wall: fn() -> Timestamp,
     state: Mutex<State>,
     /// What was last told, for those who wait for a change.
@@ -85,7 +85,7 @@ struct State {
     /// Until when this process believes to hold it, by its clock.
     until: Option<Duration>,
     /// The object as our last write left it.
-    ours: Option<Record>,
+    ours: Option<LeaseRecord>,
     /// The record of somebody else, and since when it has stood as it does.
     seen: Option<Seen>,
     /// The last call failed, and that was said.
@@ -115,7 +115,7 @@ impl Lease {
         name: impl Into<String>,
         holder: impl Into<String>,
         times: Times,
-        clock: Clock,
+        clock: LeaseClock,
         wall: fn() -> Timestamp,
     ) -> Self {
         Self {
@@ -207,7 +207,7 @@ impl Lease {
         };
         match self.cluster.send(call.within(self.times.call)).await {
             Err(why) => self.failed(&why),
-            Ok(answer) if answer.is_success() => match Record::parse(&answer) {
+            Ok(answer) if answer.is_success() => match LeaseRecord::parse(&answer) {
                 Ok(record) => {
                     let mut state = self.lock();
                     state.until = Some(started + self.times.belief);
@@ -232,14 +232,14 @@ impl Lease {
     }
 
     /// The record that may be written over now; `None` while it is another's.
-    async fn look(&self) -> Result<Option<Record>, NoAnswer> {
+    async fn look(&self) -> Result<Option<LeaseRecord>, NoAnswer> {
         let answer = self
             .cluster
             .send(Call::get(self.path()).within(self.times.call))
             .await?;
         let record = match answer.status {
-            404 => Record::new(&self.namespace, &self.name),
-            _ if answer.is_success() => Record::parse(&answer)?,
+            404 => LeaseRecord::new(&self.namespace, &self.name),
+            _ if answer.is_success() => LeaseRecord::parse(&answer)?,
             _ => return Err(refused(&answer)),
         };
         // After the answer: what was read may have been written at any time before.
@@ -299,7 +299,7 @@ impl Lease {
             .cluster
             .send(Call::get(self.path()).within(self.times.call))
             .await;
-        let Ok(record) = answer.and_then(|answer| Record::parse(&answer)) else {
+        let Ok(record) = answer.and_then(|answer| LeaseRecord::parse(&answer)) else {
             return;
         };
         if record.holder() != Some(&self.holder) {

@@ -14,7 +14,7 @@ use kube::core::{ApiResource, DynamicObject, DynamicResourceScope, PartialObject
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::mpsc;
 
-use self::feed::{Feed, Health, Next};
+use self::feed::{Feed, FeedHealth, Next};
 use self::references::References;
 use super::Change;
 use crate::cluster::{Cluster, Scope};
@@ -124,7 +124,7 @@ impl Watch {
     async fn objects(&self, feed: Feed) {
         let mut ours: HashSet<ObjectId> = HashSet::new();
         let mut listed_once = false;
-        let mut health = Health::default();
+        let mut health = FeedHealth::default();
         loop {
             let objects: kube::Api<DynamicObject> = self.of(&feed);
             let mut events = watcher(objects, config()).default_backoff().boxed();
@@ -167,7 +167,7 @@ impl Watch {
 
     async fn references(&self, feed: Feed) {
         let mut references = References::default();
-        let mut health = Health::default();
+        let mut health = FeedHealth::default();
         loop {
             let objects: kube::Api<PartialObjectMeta<DynamicObject>> = self.of(&feed);
             let mut events = watcher(objects, config()).default_backoff().boxed();

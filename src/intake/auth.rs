@@ -1,7 +1,7 @@
 //! Who may send: API keys, Basic, HMAC, JWT, SNS signatures.
 //!
 //! One answer for every failure; comparisons in constant time; Secrets read through `lookup`.
-//! What is missing on our side (a Secret, an issuer's keys) is [`Verdict::Unavailable`]:
+//! What is missing on our side (a Secret, an issuer's keys) is [`SenderVerdict::Unavailable`]:
 //! it never lets anybody in, and never tells a sender that it is wrong.
 
 use std::sync::Arc;
@@ -104,7 +104,7 @@ impl Authenticator {
         }
     }
 
-    /// What headers alone tell. [`Verdict::NeedsBody`] only when some scheme needs it and what it needs in headers is there.
+    /// What headers alone tell. [`SenderVerdict::NeedsBody`] only when some scheme needs it and what it needs in headers is there.
     pub fn with_headers<'a>(
         &'a self,
         namespace: &'a str,
@@ -114,7 +114,7 @@ impl Authenticator {
         Box::pin(self.any(namespace, auth, headers, None))
     }
 
-    /// What headers and body tell. Never [`Verdict::NeedsBody`].
+    /// What headers and body tell. Never [`SenderVerdict::NeedsBody`].
     pub fn with_body<'a>(
         &'a self,
         namespace: &'a str,

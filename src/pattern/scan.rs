@@ -93,7 +93,7 @@ impl<'t> BlockScanner<'t> {
         rest.get(spaces).copied().ok_or(Malformed)
     }
 
-    /// Consumes the byte that [`Scanner::peek`] showed.
+    /// Consumes the byte that [`BlockScanner::peek`] showed.
     #[inline]
     pub(super) fn bump(&mut self) {
         self.at += 1;
@@ -130,7 +130,7 @@ impl<'t> BlockScanner<'t> {
         Ok(RawText { raw, escaped })
     }
 
-    /// Consumes a string like [`Scanner::string`], as a key to be looked up.
+    /// Consumes a string like [`BlockScanner::string`], as a key to be looked up.
     #[expect(
         clippy::inline_always,
         reason = "a key returned through memory stalls who reads it"

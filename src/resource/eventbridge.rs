@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::resource::metadata::ParameterOrigin::Metadata;
-use crate::resource::metadata::text::{self, Expected};
+use crate::resource::metadata::text::{self, ExpectedText};
 use crate::resource::metadata::{Parameters, metric_name};
 use crate::resource::{ObjectId, SourceSpec, Trigger, names};
 
@@ -69,35 +69,35 @@ pub(super) fn parse(parameters: &mut Parameters<'_>, owner: &ObjectId) -> Option
     })
 }
 
-fn event_job(text: &str) -> Result<&str, Expected> {
+fn event_job(text: &str) -> Result<&str, ExpectedText> {
     if names::is_subdomain(text) {
         Ok(text)
     } else {
-        Err(Expected::new(
+        Err(ExpectedText::new(
             "the name of an EventJob in the same namespace",
         ))
     }
 }
 
-fn value(text: &str) -> Result<&str, Expected> {
+fn value(text: &str) -> Result<&str, ExpectedText> {
     match text {
         "pending" | "rate" => Ok(text),
-        _ => Err(Expected::new("pending or rate")),
+        _ => Err(ExpectedText::new("pending or rate")),
     }
 }
 
-fn amount(text: &str) -> Result<f64, Expected> {
+fn amount(text: &str) -> Result<f64, ExpectedText> {
     text::float(text)
         .ok()
         .filter(|amount| *amount >= 0.0)
-        .ok_or_else(|| Expected::new("a number such as 5 or 0.5, not negative"))
+        .ok_or_else(|| ExpectedText::new("a number such as 5 or 0.5, not negative"))
 }
 
-fn window(text: &str) -> Result<Duration, Expected> {
+fn window(text: &str) -> Result<Duration, ExpectedText> {
     text::duration(text)
         .ok()
         .filter(|window| (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(window))
-        .ok_or_else(|| Expected::new("a duration from 1s to 5m, such as 60s"))
+        .ok_or_else(|| ExpectedText::new("a duration from 1s to 5m, such as 60s"))
 }
 
 #[cfg(test)]

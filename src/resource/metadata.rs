@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::resource::{Fault, Inputs, Trigger, TriggerEntry, fields};
 use crate::scaling::encode;
-use text::Expected;
+use text::ExpectedText;
 
 /// Where a parameter may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl<'a> Parameters<'a> {
         &mut self,
         name: &'a str,
         order: &[ParameterOrigin],
-        parse: impl FnOnce(&'a str) -> Result<T, Expected>,
+        parse: impl FnOnce(&'a str) -> Result<T, ExpectedText>,
     ) -> Option<T> {
         let found = self.find(&[name], order)?;
         self.parsed(&found, parse)
@@ -135,7 +135,7 @@ impl<'a> Parameters<'a> {
     pub fn parsed<T>(
         &mut self,
         found: &Parameter<'a>,
-        parse: impl FnOnce(&'a str) -> Result<T, Expected>,
+        parse: impl FnOnce(&'a str) -> Result<T, ExpectedText>,
     ) -> Option<T> {
         match parse(found.text) {
             Ok(value) => Some(value),

@@ -118,7 +118,7 @@ struct DoorState<D> {
     stop: CancellationToken,
 }
 
-/// What is left of [`Limits`].
+/// What is left of [`DoorLimits`].
 struct DoorPermits {
     /// In KiB.
     body: Arc<Semaphore>,

@@ -13,7 +13,7 @@ const LONGEST: Duration = Duration::from_mins(1);
 
 /// A Lease object, whole, so that what others wrote into it stays.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Record(Value);
+pub(super) struct LeaseRecord(Value);
 
 /// Somebody's record, and since when it has stood as it does.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +24,7 @@ pub(super) struct Seen {
     duration: Option<Duration>,
 }
 
-impl Record {
+impl LeaseRecord {
     /// One that does not exist yet.
     pub(super) fn new(namespace: &str, name: &str) -> Self {
         Self(json!({
@@ -104,7 +104,7 @@ impl Record {
 
 impl Seen {
     /// The record as it was seen `now`: since when it has stood so.
-    pub(super) fn again(before: Option<Self>, record: &Record, now: Duration) -> Self {
+    pub(super) fn again(before: Option<Self>, record: &LeaseRecord, now: Duration) -> Self {
         let version = &record.0["metadata"]["resourceVersion"];
         match before {
             Some(before) if before.version == *version => before,
@@ -145,8 +145,8 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn record(spec: &Value) -> Record {
-        Record(json!({"metadata": {"resourceVersion": "7"}, "spec": spec}))
+    fn record(spec: &Value) -> LeaseRecord {
+        LeaseRecord(json!({"metadata": {"resourceVersion": "7"}, "spec": spec}))
     }
 
     fn time(text: &str) -> Timestamp {
@@ -216,7 +216,7 @@ mod tests {
             time("2026-01-01T12:00:00Z"),
             time("2026-01-01T12:00:05.25Z"),
         );
-        let created = Record::new("n", "slipway").held_by("a", noon, OURS);
+        let created = LeaseRecord::new("n", "slipway").held_by("a", noon, OURS);
         let expected = json!({
             "holderIdentity": "a", "leaseDurationSeconds": 15, "leaseTransitions": 0,
             "acquireTime": "2026-01-01T12:00:00.000000Z", "renewTime": "2026-01-01T12:00:00.000000Z",

@@ -125,7 +125,7 @@ impl Feed {
 
 /// Whether a watch works: said once per change.
 #[derive(Default)]
-pub(super) struct Health {
+pub(super) struct FeedHealth {
     failing: bool,
     absent: bool,
 }
@@ -139,7 +139,7 @@ pub(super) enum Next {
     LookLater(Duration),
 }
 
-impl Health {
+impl FeedHealth {
     /// An event came. `Init` is none: it comes before the list that may fail.
     pub(super) fn works<K>(&mut self, feed: &Feed, event: &watcher::Event<K>) {
         if matches!(event, watcher::Event::Init) {

@@ -6,7 +6,7 @@
 use crate::resource::kafka::security::{self, Security};
 use crate::resource::kafka::{Group, KafkaCluster, LagRules, OffsetReset, Topics};
 use crate::resource::metadata::ParameterOrigin::{Environment, Metadata};
-use crate::resource::metadata::text::Expected;
+use crate::resource::metadata::text::ExpectedText;
 use crate::resource::metadata::{Parameter, Parameters, metric_name, number, text};
 use crate::resource::{SourceSpec, Trigger};
 
@@ -193,43 +193,46 @@ impl<'a> Options<'a> {
 }
 
 /// Brokers; empty ones, as a trailing comma leaves them, are nobody.
-fn brokers(text: &str) -> Result<Vec<String>, Expected> {
+fn brokers(text: &str) -> Result<Vec<String>, ExpectedText> {
     let brokers: Vec<String> = text::list(text)?
         .into_iter()
         .filter(|broker| !broker.is_empty())
         .collect();
     if brokers.is_empty() {
-        return Err(Expected::new("brokers such as kafka-0:9092,kafka-1:9092"));
+        return Err(ExpectedText::new(
+            "brokers such as kafka-0:9092,kafka-1:9092",
+        ));
     }
     Ok(brokers)
 }
 
 /// Partition numbers and ranges of them.
-fn partitions(text: &str) -> Result<Vec<i32>, Expected> {
+fn partitions(text: &str) -> Result<Vec<i32>, ExpectedText> {
     text::integers(text)?
         .into_iter()
         .map(|partition| {
-            i32::try_from(partition)
-                .map_err(|_| Expected::new("partition numbers, which fit 32 bits, such as 1-4,8"))
+            i32::try_from(partition).map_err(|_| {
+                ExpectedText::new("partition numbers, which fit 32 bits, such as 1-4,8")
+            })
         })
         .collect()
 }
 
-fn above_zero(text: &str) -> Result<i64, Expected> {
+fn above_zero(text: &str) -> Result<i64, ExpectedText> {
     text::integer(text).and_then(|threshold| match threshold {
         1.. => Ok(threshold),
-        _ => Err(Expected::new("a whole number above 0")),
+        _ => Err(ExpectedText::new("a whole number above 0")),
     })
 }
 
-fn not_negative(text: &str) -> Result<i64, Expected> {
+fn not_negative(text: &str) -> Result<i64, ExpectedText> {
     text::integer(text).and_then(|threshold| match threshold {
         0.. => Ok(threshold),
-        _ => Err(Expected::new("a whole number, 0 or above")),
+        _ => Err(ExpectedText::new("a whole number, 0 or above")),
     })
 }
 
-fn offset_reset(text: &str) -> Result<OffsetReset, Expected> {
+fn offset_reset(text: &str) -> Result<OffsetReset, ExpectedText> {
     Ok(match text::one_of(text, &["latest", "earliest"])? {
         "latest" => OffsetReset::Latest,
         "earliest" => OffsetReset::Earliest,
@@ -238,7 +241,7 @@ fn offset_reset(text: &str) -> Result<OffsetReset, Expected> {
 }
 
 /// A Kafka version as Sarama's `ParseKafkaVersion` takes it: three numbers, or four when the first is 0.
-fn version(text: &str) -> Result<(), Expected> {
+fn version(text: &str) -> Result<(), ExpectedText> {
     let numbers: Vec<&str> = text.split('.').collect();
     let wanted = if text.starts_with('0') { 4 } else { 3 };
     let digits =
@@ -247,6 +250,8 @@ fn version(text: &str) -> Result<(), Expected> {
     if numbers.len() == wanted && zero && numbers.iter().all(digits) {
         Ok(())
     } else {
-        Err(Expected::new("a Kafka version such as 3.9.0 or 0.11.0.2"))
+        Err(ExpectedText::new(
+            "a Kafka version such as 3.9.0 or 0.11.0.2",
+        ))
     }
 }

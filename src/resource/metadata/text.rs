@@ -14,9 +14,9 @@ pub const MAX_LISTED: usize = 1_000_000;
 
 /// What a value should have been. Never holds the value itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected(String);
+pub struct ExpectedText(String);
 
-impl Expected {
+impl ExpectedText {
     /// Something in place of the value, put so that it follows the word "expected".
     pub fn new(what: impl Into<String>) -> Self {
         Self(what.into())
@@ -32,8 +32,8 @@ impl Expected {
 ///
 /// # Errors
 ///
-/// [`Expected`] when the text has another form or does not fit 64 bits.
-pub fn integer(text: &str) -> Result<i64, Expected> {
+/// [`ExpectedText`] when the text has another form or does not fit 64 bits.
+pub fn integer(text: &str) -> Result<i64, ExpectedText> {
     json_number(text)
         .filter(|number| {
             !number
@@ -42,7 +42,7 @@ pub fn integer(text: &str) -> Result<i64, Expected> {
         })
         .and_then(|number| number.parse().ok())
         .ok_or_else(|| {
-            Expected::new(
+            ExpectedText::new(
                 "a whole number such as 5, with no plus sign, leading zero, point or exponent",
             )
         })
@@ -52,24 +52,24 @@ pub fn integer(text: &str) -> Result<i64, Expected> {
 ///
 /// # Errors
 ///
-/// [`Expected`] when the text has another form or is too large.
-pub fn float(text: &str) -> Result<f64, Expected> {
+/// [`ExpectedText`] when the text has another form or is too large.
+pub fn float(text: &str) -> Result<f64, ExpectedText> {
     json_number(text)
         .and_then(|number| number.parse().ok())
         .filter(|number: &f64| number.is_finite())
-        .ok_or_else(|| Expected::new("a number such as 5, 0.5 or 1e3"))
+        .ok_or_else(|| ExpectedText::new("a number such as 5, 0.5 or 1e3"))
 }
 
 /// A boolean as Go's `strconv.ParseBool` reads it.
 ///
 /// # Errors
 ///
-/// [`Expected`] for any other text: `yes` and `on` are not booleans.
-pub fn boolean(text: &str) -> Result<bool, Expected> {
+/// [`ExpectedText`] for any other text: `yes` and `on` are not booleans.
+pub fn boolean(text: &str) -> Result<bool, ExpectedText> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err(Expected::new("true or false")),
+        _ => Err(ExpectedText::new("true or false")),
     }
 }
 
@@ -77,8 +77,8 @@ pub fn boolean(text: &str) -> Result<bool, Expected> {
 ///
 /// # Errors
 ///
-/// [`Expected`] when the text has another form, is negative, or is longer than Go can hold (292 years).
-pub fn duration(text: &str) -> Result<Duration, Expected> {
+/// [`ExpectedText`] when the text has another form, is negative, or is longer than Go can hold (292 years).
+pub fn duration(text: &str) -> Result<Duration, ExpectedText> {
     let nanoseconds = match text.parse::<i64>() {
         Ok(milliseconds) => u64::try_from(milliseconds)
             .ok()
@@ -89,7 +89,7 @@ pub fn duration(text: &str) -> Result<Duration, Expected> {
         .filter(|&nanoseconds| i64::try_from(nanoseconds).is_ok())
         .map(Duration::from_nanos)
         .ok_or_else(|| {
-            Expected::new(
+            ExpectedText::new(
                 "a duration such as 30s, 5m or 1h30m, or a number of milliseconds, not negative",
             )
         })
@@ -100,7 +100,7 @@ pub fn duration(text: &str) -> Result<Duration, Expected> {
 /// # Errors
 ///
 /// None: it has the form of the other parsers so that it is called as they are.
-pub fn list(text: &str) -> Result<Vec<String>, Expected> {
+pub fn list(text: &str) -> Result<Vec<String>, ExpectedText> {
     Ok(text
         .split(',')
         .map(|element| element.trim().to_owned())
@@ -111,9 +111,9 @@ pub fn list(text: &str) -> Result<Vec<String>, Expected> {
 ///
 /// # Errors
 ///
-/// [`Expected`] when an element has another form, or when they name more than [`MAX_LISTED`] numbers.
-pub fn integers(text: &str) -> Result<Vec<i64>, Expected> {
-    let wrong = || Expected::new("whole numbers and ranges such as 1-4,8");
+/// [`ExpectedText`] when an element has another form, or when they name more than [`MAX_LISTED`] numbers.
+pub fn integers(text: &str) -> Result<Vec<i64>, ExpectedText> {
+    let wrong = || ExpectedText::new("whole numbers and ranges such as 1-4,8");
     let mut numbers = Vec::new();
     for element in text.split(',').map(str::trim) {
         let (start, end) = match element.split_once('-') {
@@ -129,7 +129,7 @@ pub fn integers(text: &str) -> Result<Vec<i64>, Expected> {
         let room = MAX_LISTED - numbers.len();
         let listed = end.saturating_sub(start).saturating_add(1);
         if usize::try_from(listed).is_ok_and(|listed| listed > room) {
-            return Err(Expected::new(format!("at most {MAX_LISTED} numbers")));
+            return Err(ExpectedText::new(format!("at most {MAX_LISTED} numbers")));
         }
         numbers.extend(start..=end);
     }
@@ -140,8 +140,8 @@ pub fn integers(text: &str) -> Result<Vec<i64>, Expected> {
 ///
 /// # Errors
 ///
-/// [`Expected`] when a pair has no `=` or several.
-pub fn map(text: &str) -> Result<BTreeMap<String, String>, Expected> {
+/// [`ExpectedText`] when a pair has no `=` or several.
+pub fn map(text: &str) -> Result<BTreeMap<String, String>, ExpectedText> {
     text.split(',')
         .map(|pair| {
             let mut halves = pair.split('=');
@@ -149,7 +149,7 @@ pub fn map(text: &str) -> Result<BTreeMap<String, String>, Expected> {
                 (Some(key), Some(value), None) => {
                     Ok((key.trim().to_owned(), value.trim().to_owned()))
                 }
-                _ => Err(Expected::new(
+                _ => Err(ExpectedText::new(
                     "pairs such as key=value,key2=value2, with one = each",
                 )),
             }
@@ -161,12 +161,12 @@ pub fn map(text: &str) -> Result<BTreeMap<String, String>, Expected> {
 ///
 /// # Errors
 ///
-/// [`Expected`] with the list when a piece is not on it. Upper and lower case differ.
-pub fn one_of<'t>(text: &'t str, allowed: &[&str]) -> Result<&'t str, Expected> {
+/// [`ExpectedText`] with the list when a piece is not on it. Upper and lower case differ.
+pub fn one_of<'t>(text: &'t str, allowed: &[&str]) -> Result<&'t str, ExpectedText> {
     if text.split(',').all(|piece| allowed.contains(&piece.trim())) {
         Ok(text)
     } else {
-        Err(Expected::new(format!("one of {}", allowed.join(", "))))
+        Err(ExpectedText::new(format!("one of {}", allowed.join(", "))))
     }
 }
 

@@ -6,20 +6,20 @@
 
 use std::net::Ipv6Addr;
 
-use crate::resource::metadata::text::Expected;
+use crate::resource::metadata::text::ExpectedText;
 
 /// The queue's name: the last of the two segments of the URL's path, or the whole value when it is no request URI.
 ///
 /// # Errors
 ///
-/// [`Expected`] when the value is a request URI whose path is not `/account/name`.
-pub fn queue_name(queue_url: &str) -> Result<String, Expected> {
+/// [`ExpectedText`] when the value is a request URI whose path is not `/account/name`.
+pub fn queue_name(queue_url: &str) -> Result<String, ExpectedText> {
     let Some(path) = request_path(queue_url) else {
         return Ok(queue_url.to_owned());
     };
     match *path.split('/').collect::<Vec<_>>() {
         [_, _, name] if !name.is_empty() => Ok(name.to_owned()),
-        _ => Err(Expected::new(
+        _ => Err(ExpectedText::new(
             "a queue URL such as https://sqs.eu-west-1.amazonaws.com/123456789012/orders: after the host, an account and a name",
         )),
     }

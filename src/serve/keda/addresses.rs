@@ -16,7 +16,7 @@ pub(super) const DEFAULT: &str = "*.amazonaws.com";
 ///
 /// # Errors
 ///
-/// [`Refusal`] with the key and what would allow the address.
+/// [`RpcRefusal`] with the key and what would allow the address.
 pub(super) fn check(
     source: &SourceSpec,
     connection: Option<&Connection>,

@@ -39,7 +39,7 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Denied`] when it proves to be of others.
+    /// [`RpcRefusal::Denied`] when it proves to be of others.
     pub(super) fn proves(&self, namespace: &str) -> Result<bool, RpcRefusal> {
         match &self.namespaces {
             None => Ok(false),

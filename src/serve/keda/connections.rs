@@ -55,7 +55,7 @@ impl Edition {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Denied`] in the same words whether there is none or it is for others: names are nobody else's business.
+    /// [`RpcRefusal::Denied`] in the same words whether there is none or it is for others: names are nobody else's business.
     pub(super) fn get(&self, name: &str, namespace: &str) -> Result<&Connection, RpcRefusal> {
         let found = self.by_name.get(name);
         found

@@ -92,7 +92,7 @@ impl Ready {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Unavailable`] when there is none that is young enough to be used.
+    /// [`RpcRefusal::Unavailable`] when there is none that is young enough to be used.
     pub(super) async fn value(&self) -> Result<Taken, RpcRefusal> {
         self.reading(self.ages.freshness, self.ages.freshness).await
     }

@@ -49,7 +49,7 @@ pub(super) struct RequestedTrigger {
 ///
 /// # Errors
 ///
-/// [`Refusal::Invalid`] for a source that is missing or that nobody knows, and for two ways to give credentials.
+/// [`RpcRefusal::Invalid`] for a source that is missing or that nobody knows, and for two ways to give credentials.
 pub(super) fn read(metadata: &HashMap<String, String>) -> Result<RequestedTrigger, RpcRefusal> {
     let text = |key: &str| {
         let value = metadata.get(key)?.trim();
@@ -111,7 +111,7 @@ impl RequestedTrigger {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Invalid`] for everything that is wrong with its parameters, [`Refusal::Denied`] for an address that
+    /// [`RpcRefusal::Invalid`] for everything that is wrong with its parameters, [`Refusal::Denied`] for an address that
     /// callers may not send us to.
     pub(super) fn trigger(
         self,

@@ -49,7 +49,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Exhausted`] when nobody polls any more.
+    /// [`RpcRefusal::Exhausted`] when nobody polls any more.
     pub(super) fn new(
         triggers: Arc<Triggers>,
         live: Arc<LiveTrigger>,
