@@ -73,27 +73,26 @@ where
             if let Some(answer) = slot.and_then(Slot::fresh) {
                 return answer;
             }
-            match slot.and_then(|slot| slot.flight.as_ref()?.upgrade()) {
-                Some(flight) => flight,
-                None => {
-                    let (cache, filed) = (self.clone(), key.clone());
-                    let number = self.reads.fetch_add(1, Ordering::Relaxed);
-                    let (read, began) = (read(), Instant::now());
-                    let flight = async move {
-                        let answer = read.await;
-                        cache.file(&filed, number, began, &answer);
-                        answer
-                    };
-                    let flight = flight.boxed().shared();
-                    make_room(&mut slots);
-                    let slot = Slot {
-                        number,
-                        answer: None,
-                        flight: flight.downgrade(),
-                    };
-                    slots.insert(key, slot);
-                    flight
-                }
+            if let Some(flight) = slot.and_then(|slot| slot.flight.as_ref()?.upgrade()) {
+                flight
+            } else {
+                let (cache, filed) = (self.clone(), key.clone());
+                let number = self.reads.fetch_add(1, Ordering::Relaxed);
+                let (read, began) = (read(), Instant::now());
+                let flight = async move {
+                    let answer = read.await;
+                    cache.file(&filed, number, began, &answer);
+                    answer
+                };
+                let flight = flight.boxed().shared();
+                make_room(&mut slots);
+                let slot = Slot {
+                    number,
+                    answer: None,
+                    flight: flight.downgrade(),
+                };
+                slots.insert(key, slot);
+                flight
             }
         };
         flight.await
