@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::Rules;
-use crate::app::occurrences::Seen;
+use crate::app::occurrences::SeenOccurrences;
 use crate::app::{Tasks, clock};
 use crate::catalog::Catalog;
 use crate::cluster::{Cluster, Scope};
@@ -117,7 +117,7 @@ impl Events {
 
     /// The Jobs of EventJobs, counted.
     pub(super) fn occurrences(&self) -> Arc<dyn Occurrences> {
-        Arc::new(Seen {
+        Arc::new(SeenOccurrences {
             jobs: self.launcher.clone(),
             grace: self.event_jobs.ports.grace,
             catalog: self.event_jobs.catalog.clone(),

@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::address::Rules;
-use crate::app::occurrences::Seen;
+use crate::app::occurrences::SeenOccurrences;
 use crate::app::{Signals, Tasks, clock, is_synced, listen, run_turns, serve_health};
 use crate::catalog::Catalog;
 use crate::controller::lead::Always;
@@ -232,8 +232,8 @@ fn spawn_jobs(tasks: &mut Tasks, local: &Local, catalog: Arc<Catalog>, stop: &Ca
     });
 }
 
-fn seen(local: &Local, catalog: &Arc<Catalog>) -> Arc<Seen> {
-    Arc::new(Seen {
+fn seen(local: &Local, catalog: &Arc<Catalog>) -> Arc<SeenOccurrences> {
+    Arc::new(SeenOccurrences {
         jobs: Arc::new(local.clone()),
         grace: local.grace(),
         catalog: catalog.clone(),

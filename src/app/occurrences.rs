@@ -14,7 +14,7 @@ use crate::resource::eventbridge::EventJobMeasure;
 use crate::source::eventbridge::{Occurrences, Unknown};
 
 /// Counts what was seen of the EventJobs of a catalog.
-pub(super) struct Seen {
+pub(super) struct SeenOccurrences {
     pub(super) jobs: Arc<dyn DeliveredJobs>,
     /// Jobs may be removed this long after they were made.
     pub(super) grace: Duration,
@@ -22,7 +22,7 @@ pub(super) struct Seen {
     pub(super) clock: fn() -> Timestamp,
 }
 
-impl Occurrences for Seen {
+impl Occurrences for SeenOccurrences {
     fn count(&self, event_job: &ObjectId, value: EventJobMeasure) -> Result<f64, Unknown> {
         if self.catalog.get(event_job).is_none() {
             return Err(if self.catalog.is_complete(&event_job.namespace) {

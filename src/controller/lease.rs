@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use self::record::{LeaseRecord, Seen};
+use self::record::{LeaseRecord, LeaseSeen};
 use crate::cluster::{Answer, Budget, Call, Cluster, NoAnswer};
 use crate::controller::lead::Lead;
 
@@ -87,7 +87,7 @@ struct State {
     /// The object as our last write left it.
     ours: Option<LeaseRecord>,
     /// The record of somebody else, and since when it has stood as it does.
-    seen: Option<Seen>,
+    seen: Option<LeaseSeen>,
     /// The last call failed, and that was said.
     is_troubled: bool,
 }
@@ -255,7 +255,7 @@ impl Lease {
         if record.holder().is_none() {
             return Ok(Some(record));
         }
-        let seen = Seen::again(state.seen.take(), &record, now);
+        let seen = LeaseSeen::again(state.seen.take(), &record, now);
         let is_over = seen.is_over(now, self.times.duration);
         state.seen = Some(seen);
         Ok(is_over.then_some(record))

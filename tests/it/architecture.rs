@@ -152,7 +152,6 @@ const STILL_TWICE: &[&str] = &[
     "References",
     "Report",
     "Request",
-    "Seen",
     "Spec",
     "Standing",
     "Template",

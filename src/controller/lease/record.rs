@@ -17,7 +17,7 @@ pub(super) struct LeaseRecord(Value);
 
 /// Somebody's record, and since when it has stood as it does.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Seen {
+pub(super) struct LeaseSeen {
     /// Its `resourceVersion`: what changes with every write, whatever the writer's clock says.
     version: Value,
     since: Duration,
@@ -102,7 +102,7 @@ impl LeaseRecord {
     }
 }
 
-impl Seen {
+impl LeaseSeen {
     /// The record as it was seen `now`: since when it has stood so.
     pub(super) fn again(before: Option<Self>, record: &LeaseRecord, now: Duration) -> Self {
         let version = &record.0["metadata"]["resourceVersion"];
@@ -189,10 +189,10 @@ mod tests {
         ];
         for (spec, over_after) in rows {
             let record = record(&spec);
-            let first = Seen::again(None, &record, seconds(100));
+            let first = LeaseSeen::again(None, &record, seconds(100));
             let later = seconds(100 + over_after);
             let just_before = later.saturating_sub(Duration::from_millis(1));
-            let again = Seen::again(Some(first.clone()), &record, just_before);
+            let again = LeaseSeen::again(Some(first.clone()), &record, just_before);
             assert_eq!(again, first);
             assert!(!again.is_over(just_before, OURS), "{record:?}");
             assert!(again.is_over(later, OURS), "{record:?}");
@@ -202,10 +202,10 @@ mod tests {
     #[test]
     fn any_write_is_a_sign_of_life_even_one_that_says_the_same() {
         let first = record(&json!({"holderIdentity": "a", "renewTime": "x"}));
-        let seen = Seen::again(None, &first, seconds(0));
+        let seen = LeaseSeen::again(None, &first, seconds(0));
         let mut renewed = first;
         renewed.0["metadata"]["resourceVersion"] = "8".into();
-        let again = Seen::again(Some(seen), &renewed, seconds(14));
+        let again = LeaseSeen::again(Some(seen), &renewed, seconds(14));
         assert!(!again.is_over(seconds(28), OURS));
         assert!(again.is_over(seconds(29), OURS));
     }
