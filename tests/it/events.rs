@@ -16,6 +16,7 @@ use crate::support::servers;
 mod answers;
 mod apart;
 mod faults;
+mod files;
 mod load;
 mod once;
 mod policies;
@@ -229,37 +230,6 @@ async fn an_event_becomes_one_job_with_its_values_however_often_it_comes() {
     .await;
     assert_eq!(status["lastJobName"], first.text("jobName"));
     assert_eq!(condition(&status, "Ready").0, "True");
-    cluster.remove().await;
-}
-
-#[tokio::test]
-async fn the_event_itself_comes_as_a_file_before_its_job_and_goes_with_it() {
-    let cluster = cluster("file").await;
-    let changes = json!({"bind": {"file": {"path": "/var/run/slipway/event.json"}}});
-    cluster.create(event_job("filed", &changes)).await;
-    let slipway = slipway(&cluster, &[]).await;
-    let event = renewed("e-1", "sub-1");
-    let heard = deliver(&slipway, &cluster, "filed", &event).await;
-    let name = heard.text("jobName").to_owned();
-    let secrets: Api<k8s_openapi::api::core::v1::Secret> =
-        Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    let secret = secrets.get(&name).await.unwrap();
-    assert_eq!(secret.immutable, Some(true));
-    let data = secret.data.unwrap();
-    let written: Value = serde_json::from_slice(&data["event.json"].0).unwrap();
-    assert_eq!(written, event);
-    let owners = secret.metadata.owner_references.unwrap();
-    assert_eq!(owners[0].name, name);
-
-    // What a crash left undone is done by a repeat.
-    let patch = Patch::Merge(json!({"metadata": {"ownerReferences": null}}));
-    secrets
-        .patch(&name, &PatchParams::default(), &patch)
-        .await
-        .unwrap();
-    // Until the key is in the ledger, a repeat looks at the Job itself.
-    let again = send(&slipway, &cluster, "filed", &event).await.unwrap();
-    assert_eq!(again.status, 200, "{again:?}");
     cluster.remove().await;
 }
 

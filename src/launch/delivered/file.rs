@@ -17,7 +17,7 @@ const LARGEST_SECRET: usize = 1024 * 1024;
 /// The volume's name, unless the template has one of that name.
 const VOLUME: &str = "slipway-event";
 
-/// The Secret that holds the event. It is made before its Job, so the Job becomes its owner later.
+/// The Secret that holds the event. It is made before its Job, so it has the Job's owner, the EventJob, until it gets the Job.
 ///
 /// # Errors
 ///
@@ -48,6 +48,7 @@ pub(super) fn secret(
                 OCCURRENCE_ANNOTATION: launch.occurrence,
                 PAYLOAD_ANNOTATION: payload,
             },
+            "ownerReferences": launch.manifest["metadata"]["ownerReferences"],
         },
         "immutable": true,
         "type": "Opaque",

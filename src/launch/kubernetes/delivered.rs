@@ -11,14 +11,17 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, join};
+use futures::future::{BoxFuture, join3};
 use tokio::sync::Notify;
 
+use self::file::EventFile;
 use self::ledgers::Ledgers;
+use self::ledgers::remembered::Remembered;
+use self::leftovers::Leftovers;
 use self::watch::JobsOfEvents;
 use super::create::{self, CreateBackoff};
-use super::{delete, jobs_path};
-use crate::cluster::{Budget, Call, Cluster, Guard, Scope, boot};
+use super::{delete, jobs_path, refusal};
+use crate::cluster::{Budget, Call, Cluster, Scope, boot};
 use crate::launch::delivered::Delivery;
 use crate::launch::event_launcher::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::launch::ledger::Key;
@@ -29,6 +32,7 @@ use crate::resource::{ObjectId, Propagation};
 mod file;
 mod gates;
 mod ledgers;
+mod leftovers;
 mod shards;
 mod watch;
 mod wire;
@@ -50,6 +54,7 @@ pub struct Delivered {
     grace: Duration,
     jobs: Mutex<JobsOfEvents>,
     ledgers: Ledgers,
+    leftovers: Leftovers,
     changed: Mutex<BTreeSet<ObjectId>>,
     changed_more: Notify,
 }
@@ -68,6 +73,7 @@ impl Delivered {
             backoff: CreateBackoff::default(),
             grace,
             jobs: Mutex::default(),
+            leftovers: Leftovers::default(),
             changed: Mutex::default(),
             changed_more: Notify::new(),
         }
@@ -77,9 +83,10 @@ impl Delivered {
     /// is written once more then.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let stop = stop.shared();
-        join(
+        join3(
             self.watch(stop.clone()),
-            self.ledgers.run(&self.scope, stop),
+            self.ledgers.run(&self.scope, stop.clone()),
+            self.leftovers.run(&self.cluster, stop),
         )
         .await;
     }
@@ -120,42 +127,55 @@ impl Delivered {
         let started = tokio::time::Instant::now();
         let left = || deadline.saturating_sub(started.elapsed());
         let memory = self.ledgers.memory(delivery)?;
-        if let Some(secret) = &delivery.file
-            && !memory.remembers(left()).await?
-        {
-            file::make(&self.cluster, delivery, secret, left()).await?;
+        let Some(mut file) = self.file(delivery) else {
+            return match self.create(delivery, &memory, left()).await? {
+                Launched::Remembered => self.remembered(delivery, left()).await,
+                launched => Ok(launched),
+            };
+        };
+        if memory.remembers(left()).await? {
+            return file.settle(Launched::Remembered, left()).await;
         }
-        let launch = &delivery.launch;
-        let made = create::create(
+        file.make(left()).await?;
+        match self.create(delivery, &memory, left()).await {
+            Ok(launched) => file.settle(launched, left()).await,
+            Err(error) => {
+                if !matches!(error, Error::Unknown { .. }) {
+                    file.is_in_vain();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The Secret of a delivery that has one.
+    fn file<'a>(&'a self, delivery: &'a Delivery) -> Option<EventFile<'a>> {
+        let secret = delivery.file.as_ref()?;
+        let file = EventFile::new(&self.cluster, &self.leftovers, delivery, secret);
+        Some(file)
+    }
+
+    /// The Job alone.
+    async fn create(
+        &self,
+        delivery: &Delivery,
+        memory: &Remembered<'_>,
+        within: Duration,
+    ) -> Result<Launched, Error> {
+        let launched = create::create(
             &self.cluster,
             &self.backoff,
-            launch,
-            left(),
-            Some(&memory),
-            &Guard::new(|| true),
+            &delivery.launch,
+            within,
+            Some(memory),
+            &memory.guard(),
             || {},
         )
-        .await;
-        let launched = match made {
-            Ok(launched) => launched,
-            Err(error) => {
-                // After any other error the sender comes again and finds its Secret, or another replica's Job has it.
-                if delivery.file.is_some() && matches!(error, Error::Rejected { .. }) {
-                    file::clear(&self.cluster, delivery).await;
-                }
-                return Err(error);
-            }
-        };
+        .await?;
         if launched == Launched::Created {
             self.ledgers.note(delivery);
         }
-        if delivery.file.is_some() && !memory.is_remembered() {
-            file::adopt(&self.cluster, delivery, left()).await?;
-        }
-        match launched {
-            Launched::Remembered => self.remembered(delivery, left()).await,
-            _ => Ok(launched),
-        }
+        Ok(launched)
     }
 
     /// Whether the Job of an occurrence that the ledger remembers is there still.
@@ -201,11 +221,16 @@ impl Delivered {
         let started = tokio::time::Instant::now();
         let memory = self.ledgers.memory(delivery)?;
         let is_remembered = memory.remembers(deadline).await?;
-        let left = deadline.saturating_sub(started.elapsed());
-        if is_remembered {
-            return self.remembered(delivery, left).await.map(Some);
+        let left = || deadline.saturating_sub(started.elapsed());
+        let found = if is_remembered {
+            Some(self.remembered(delivery, left()).await?)
+        } else {
+            self.read(delivery, left()).await?
+        };
+        match (found, self.file(delivery)) {
+            (Some(launched), Some(mut file)) => file.settle(launched, left()).await.map(Some),
+            _ => Ok(found),
         }
-        self.read(delivery, left).await
     }
 
     /// A server-side dry run with strict fields.
@@ -225,8 +250,9 @@ impl Delivered {
         match answer.status {
             // 409: the template is not what is wrong.
             200..300 | 409 => Ok(()),
-            _ => match super::unreadable(&object, &answer) {
+            _ => match refusal(&object, &answer) {
                 Error::Quota { .. } => Ok(()),
+                Error::Unknown { object, detail } => Err(Error::Unavailable { object, detail }),
                 error => Err(error),
             },
         }

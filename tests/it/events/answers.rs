@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ResourceQuota;
 use serde_json::{Value, json};
 
 use super::KEY;
 use super::{await_status, cluster, condition, deliver, event_job, patch, renewed, send, slipway};
 use crate::support::await_until;
+use crate::support::cluster::Cluster;
 use crate::support::http::post;
 
 /// What it is, path, headers, body, status, and what the message names.
@@ -144,27 +146,34 @@ async fn a_passing_trouble_never_looks_like_a_wrong_request() {
     cluster.remove().await;
 }
 
+fn quotas(cluster: &Cluster) -> kube::Api<ResourceQuota> {
+    kube::Api::namespaced(cluster.client.clone(), &cluster.namespace)
+}
+
+/// The namespace takes no more Jobs.
+pub(super) async fn use_up_quota(cluster: &Cluster) {
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "jobs"},
+        "spec": {"hard": {"count/jobs.batch": "1"}},
+    });
+    cluster.create_core("resourcequotas", quota).await;
+    // The hand that counts what is used: the quota's controller does not run here.
+    let counted =
+        json!({"status": {"hard": {"count/jobs.batch": "1"}, "used": {"count/jobs.batch": "1"}}});
+    let patch = kube::api::Patch::Merge(counted);
+    quotas(cluster)
+        .patch_status("jobs", &kube::api::PatchParams::default(), &patch)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn a_quota_that_is_used_up_says_429_and_its_end_lets_the_event_in() {
     let cluster = cluster("quota").await;
     cluster.create(event_job("quota", &json!({}))).await;
     let slipway = slipway(&cluster, &[]).await;
     deliver(&slipway, &cluster, "quota", &renewed("e-0", "sub-0")).await;
-    let quota = json!({
-        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "jobs"},
-        "spec": {"hard": {"count/jobs.batch": "1"}},
-    });
-    cluster.create_core("resourcequotas", quota).await;
-    let quotas: kube::Api<k8s_openapi::api::core::v1::ResourceQuota> =
-        kube::Api::namespaced(cluster.client.clone(), &cluster.namespace);
-    // The hand that counts what is used: the quota's controller does not run here.
-    let counted =
-        json!({"status": {"hard": {"count/jobs.batch": "1"}, "used": {"count/jobs.batch": "1"}}});
-    let patch = kube::api::Patch::Merge(counted);
-    quotas
-        .patch_status("jobs", &kube::api::PatchParams::default(), &patch)
-        .await
-        .unwrap();
+    use_up_quota(&cluster).await;
     let probes = std::cell::Cell::new(0);
     let event = await_until(
         "the quota is known to be used up",
@@ -179,7 +188,7 @@ async fn a_quota_that_is_used_up_says_429_and_its_end_lets_the_event_in() {
     )
     .await;
     let before = cluster.jobs().await.len();
-    quotas
+    quotas(&cluster)
         .delete("jobs", &kube::api::DeleteParams::default())
         .await
         .unwrap();

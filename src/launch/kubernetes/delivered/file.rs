@@ -1,149 +1,311 @@
 //! `bind.file`: the event as a Secret of the Job's name.
 //!
-//! The Secret is made before the Job, because a Pod without it would wait for
-//! ever, and gets the Job as its owner after, so that it goes with it. A repeat
-//! of the event does both again, and so repairs what a crash left undone.
+//! 1. The Secret is made. Its owner is the EventJob, so it goes with it whatever happens.
+//! 2. The Job is made. A Pod without the Secret would wait, so the Secret comes first.
+//! 3. The Secret gets the Job as its owner in place of the EventJob.
+//!
+//! Whoever makes the Secret decides the payload: while it is there no Job is made with another one. A repeat of the
+//! event does again what is missing. What no repeat comes for is left to [`Leftovers`](super::leftovers).
 
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tracing::warn;
 
-use super::super::{refusal, unknown, unreadable};
+use super::super::{refusal, unreadable};
+use super::leftovers::Leftovers;
 use super::wire;
-use crate::cluster::{Call, Cluster};
-use crate::launch::Error;
+use crate::cluster::{Answer, Call, Cluster, NoAnswer};
 use crate::launch::delivered::{Delivery, PAYLOAD_ANNOTATION};
+use crate::launch::{Error, Launched, OCCURRENCE_ANNOTATION};
 use crate::resource::ObjectId;
 
 /// One call.
-const CALL: Duration = Duration::from_secs(3);
+pub(super) const CALL: Duration = Duration::from_secs(3);
+/// No create is applied later than this after it was sent. Source: DESIGN §4, the promise.
+const CREATES_END: Duration = Duration::from_mins(10);
+/// When a Secret whose owner could not be written is looked at again, unless a repeat came.
+const SOON: Duration = Duration::from_secs(30);
 
-#[derive(Deserialize)]
-struct Secret {
-    metadata: Metadata,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
+/// A Secret without its data.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SecretMetadata {
     uid: String,
+    resource_version: String,
+    creation_timestamp: jiff::Timestamp,
     #[serde(default)]
     annotations: std::collections::BTreeMap<String, String>,
+    #[serde(default)]
+    owner_references: Vec<Owner>,
 }
 
-/// Makes the Secret, or finds the one that an earlier delivery of the same event left.
-pub(super) async fn make(
-    cluster: &Cluster,
-    delivery: &Delivery,
-    secret: &Value,
-    left: Duration,
-) -> Result<(), Error> {
-    let id = &delivery.launch.id;
-    let object = format!("secret {id}");
-    let path = format!("/api/v1/namespaces/{}/secrets", id.namespace);
-    // A Secret of a delivery with another payload whose Job never came is replaced, once.
-    for _ in 0..2 {
-        let call = Call::post(path.clone(), secret.clone()).within(left.min(CALL));
-        let answer = cluster
-            .send(call)
-            .await
-            .map_err(|error| unknown(&object, &error))?;
-        match answer.status {
-            200..300 => return Ok(()),
-            409 if answer.reason() == "AlreadyExists" => {}
-            _ => return Err(refusal(&object, &answer)),
-        }
-        let Some(there) = read(cluster, id).await? else {
-            continue;
-        };
-        let is_same = there.annotations.get(PAYLOAD_ANNOTATION) == Some(&delivery.payload);
-        // Of a Job that is there the first payload stays.
-        if is_same || wire::read(cluster, id, left.min(CALL)).await?.is_some() {
-            return Ok(());
-        }
-        remove(cluster, id, &there.uid).await?;
+#[derive(Debug, Deserialize)]
+struct Owner {
+    uid: String,
+}
+
+impl SecretMetadata {
+    /// The hash of the occurrence that it was made for; empty when it is not ours.
+    pub(super) fn occurrence(&self) -> &str {
+        let occurrence = self.annotations.get(OCCURRENCE_ANNOTATION);
+        occurrence.map_or("", String::as_str)
     }
-    Err(Error::Conflict { object })
+
+    /// Whether it goes with this object.
+    pub(super) fn is_owned_by(&self, uid: &str) -> bool {
+        self.owner_references.iter().any(|owner| owner.uid == uid)
+    }
 }
 
-/// Gives the Secret to the Job that it was made for.
-pub(super) async fn adopt(
-    cluster: &Cluster,
-    delivery: &Delivery,
-    left: Duration,
-) -> Result<(), Error> {
-    let id = &delivery.launch.id;
-    let Some(job) = wire::read(cluster, id, left.min(CALL)).await? else {
-        // It ran and is gone; its Secret is nobody's.
-        clear(cluster, delivery).await;
+/// The Secret of one delivery, from before its Job to after it.
+pub(super) struct EventFile<'a> {
+    cluster: &'a Cluster,
+    leftovers: &'a Leftovers,
+    delivery: &'a Delivery,
+    secret: &'a Value,
+    /// When it is looked at again, counted from the end of this delivery; `None` when nothing is left to do.
+    look_again: Option<Duration>,
+}
+
+/// However the delivery ends, and if nobody waits for its end any more.
+impl Drop for EventFile<'_> {
+    fn drop(&mut self) {
+        if let Some(wait) = self.look_again {
+            self.leftovers.add(&self.delivery.launch.id, wait);
+        }
+    }
+}
+
+impl<'a> EventFile<'a> {
+    /// Of a delivery with this Secret; nothing is made yet.
+    pub(super) fn new(
+        cluster: &'a Cluster,
+        leftovers: &'a Leftovers,
+        delivery: &'a Delivery,
+        secret: &'a Value,
+    ) -> Self {
+        Self {
+            cluster,
+            leftovers,
+            delivery,
+            secret,
+            look_again: None,
+        }
+    }
+
+    /// Makes the Secret, or finds the one that an earlier delivery of the same payload left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when no Job may be made. None is the event's fault, so none is [`Error::Rejected`].
+    pub(super) async fn make(&mut self, left: Duration) -> Result<(), Error> {
+        let id = &self.delivery.launch.id;
+        let object = format!("secret {id}");
+        // Once more for a Secret that went when it was to be read, or was nobody's.
+        for _ in 0..2 {
+            self.look_again = Some(CREATES_END);
+            let answer = self.post(self.secret, left).await?;
+            match answer.status {
+                200..300 => return Ok(()),
+                409 if answer.reason() == "AlreadyExists" => {}
+                _ => {
+                    self.look_again = None;
+                    // It says nothing about the event: a policy may forbid Secrets.
+                    return Err(unreadable(&object, &answer));
+                }
+            }
+            let Some(there) = read(self.cluster, id, left).await? else {
+                continue;
+            };
+            if there.occurrence() != self.delivery.launch.occurrence {
+                self.look_again = None;
+                return Err(Error::NameTaken { object });
+            }
+            let payload = there.annotations.get(PAYLOAD_ANNOTATION);
+            // Of a Job that is there the first payload stays.
+            if payload == Some(&self.delivery.payload)
+                || wire::read(self.cluster, id, left.min(CALL))
+                    .await?
+                    .is_some()
+            {
+                return Ok(());
+            }
+            let now = self.cluster.server_time();
+            let age = now.map(|now| now.duration_since(there.creation_timestamp).unsigned_abs());
+            if age.is_none_or(|age| age < CREATES_END) {
+                return Err(Error::Unavailable {
+                    object,
+                    detail:
+                        "it holds another payload of the same event, whose Job may still be made"
+                            .to_owned(),
+                });
+            }
+            remove(self.cluster, id, &there, left).await?;
+        }
+        Err(Error::Conflict { object })
+    }
+
+    /// No Job was made, and none will be by this delivery.
+    pub(super) fn is_in_vain(&mut self) {
+        self.look_again = Some(Duration::ZERO);
+    }
+
+    /// Gives the Secret to its Job, and makes it again when it is missing. What became of the launch is then known to the Job.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`]: the Job may be there, its Secret may not be its own yet.
+    pub(super) async fn settle(
+        &mut self,
+        launched: Launched,
+        left: Duration,
+    ) -> Result<Launched, Error> {
+        self.look_again = Some(SOON);
+        let settled = self.settle_once(launched, left).await;
+        let settled = settled.map_err(|error| Error::Unknown {
+            object: format!("secret {}", self.delivery.launch.id),
+            detail: error.to_string(),
+        })?;
+        self.look_again = None;
+        Ok(settled)
+    }
+
+    async fn settle_once(&self, launched: Launched, left: Duration) -> Result<Launched, Error> {
+        let Delivery {
+            launch, payload, ..
+        } = self.delivery;
+        let job = wire::read(self.cluster, &launch.id, left.min(CALL)).await?;
+        let Some(job) = job.filter(|job| job.occurrence() == launch.occurrence) else {
+            // It ran and is gone; its Secret is nobody's.
+            tend(self.cluster, &launch.id, left).await?;
+            return Ok(match launched {
+                Launched::Created => Launched::Created,
+                Launched::AlreadyThere { .. } | Launched::Remembered => Launched::Remembered,
+            });
+        };
+        let payload_differs = job.payload() != payload;
+        let is_owned = launched != Launched::Created
+            && read(self.cluster, &launch.id, left)
+                .await?
+                .is_some_and(|there| there.is_owned_by(&job.uid));
+        if !is_owned && !adopt(self.cluster, &launch.id, &job.uid, left).await? && !payload_differs
+        {
+            let mut again = self.secret.clone();
+            again["metadata"]["ownerReferences"] = json!([owner(&launch.id, &job.uid)]);
+            let answer = self.post(&again, left).await?;
+            let object = format!("secret {}", launch.id);
+            // Made by another delivery meanwhile, which gives it to the Job.
+            if !answer.is_success() && answer.reason() != "AlreadyExists" {
+                return Err(refusal(&object, &answer));
+            }
+        }
+        Ok(match launched {
+            Launched::Created => Launched::Created,
+            Launched::AlreadyThere { .. } | Launched::Remembered => {
+                Launched::AlreadyThere { payload_differs }
+            }
+        })
+    }
+
+    async fn post(&self, secret: &Value, left: Duration) -> Result<Answer, Error> {
+        let id = &self.delivery.launch.id;
+        let path = format!("/api/v1/namespaces/{}/secrets", id.namespace);
+        let call = Call::post(path, secret.clone()).within(left.min(CALL));
+        send(self.cluster, id, call).await
+    }
+}
+
+/// Looks after a Secret without a delivery: its Job gets it, or it goes.
+///
+/// It goes only as it was before its Job was looked for. So a delivery that makes the Job meanwhile either finds the
+/// Secret gone, and makes it again, or has changed it.
+///
+/// # Errors
+///
+/// [`Error`] when that cannot be told or done now.
+pub(super) async fn tend(cluster: &Cluster, id: &ObjectId, left: Duration) -> Result<(), Error> {
+    let Some(there) = read(cluster, id, left).await? else {
         return Ok(());
     };
-    let object = format!("secret {id}");
-    let owner = json!({
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "name": id.name,
-        "uid": job.uid,
-    });
-    let patch = json!({"metadata": {"ownerReferences": [owner]}});
-    let call = Call::merge_patch(path(id), patch).within(left.min(CALL));
-    let answer = cluster
-        .send(call)
-        .await
-        .map_err(|error| unknown(&object, &error))?;
-    match answer.status {
-        200..300 => Ok(()),
-        _ => Err(refusal(&object, &answer)),
+    if there.occurrence().is_empty() {
+        return Ok(()); // Somebody else's.
     }
-}
-
-/// Removes the Secret of a Job that will not be. That it stays behind harms nobody.
-pub(super) async fn clear(cluster: &Cluster, delivery: &Delivery) {
-    let id = &delivery.launch.id;
-    let cleared = async {
-        match read(cluster, id).await? {
-            // The Job that another delivery made has it.
-            Some(_) if wire::read(cluster, id, CALL).await?.is_some() => Ok(()),
-            Some(there) => remove(cluster, id, &there.uid).await,
-            None => Ok(()),
+    match wire::read(cluster, id, left.min(CALL)).await? {
+        Some(job) if there.is_owned_by(&job.uid) => Ok(()),
+        Some(job) if job.occurrence() == there.occurrence() => {
+            adopt(cluster, id, &job.uid, left).await.map(|_| ())
         }
-    };
-    if let Err(error) = cleared.await {
-        warn!(
-            error = &error as &dyn std::error::Error,
-            "the secret {id} of an event that has no Job stays behind"
-        );
+        Some(_) | None => remove(cluster, id, &there, left).await,
     }
 }
 
-async fn read(cluster: &Cluster, id: &ObjectId) -> Result<Option<Metadata>, Error> {
-    let object = format!("secret {id}");
-    let answer = cluster
-        .send(Call::get(path(id)).within(CALL))
-        .await
-        .map_err(|error| unknown(&object, &error))?;
+/// Makes the Job the only owner. False when there is no Secret.
+async fn adopt(cluster: &Cluster, id: &ObjectId, job: &str, left: Duration) -> Result<bool, Error> {
+    let patch = json!({"metadata": {"ownerReferences": [owner(id, job)]}});
+    let call = Call::merge_patch(path(id), patch).within(left.min(CALL));
+    let answer = send(cluster, id, call).await?;
+    match answer.status {
+        200..300 => Ok(true),
+        404 => Ok(false),
+        _ => Err(refusal(&format!("secret {id}"), &answer)),
+    }
+}
+
+fn owner(id: &ObjectId, job: &str) -> Value {
+    json!({"apiVersion": "batch/v1", "kind": "Job", "name": id.name, "uid": job})
+}
+
+async fn read(
+    cluster: &Cluster,
+    id: &ObjectId,
+    left: Duration,
+) -> Result<Option<SecretMetadata>, Error> {
+    #[derive(Deserialize)]
+    struct Secret {
+        metadata: SecretMetadata,
+    }
+    let answer = send(cluster, id, Call::get(path(id)).within(left.min(CALL))).await?;
     match answer.status {
         404 => Ok(None),
         200..300 => {
-            let secret: Secret = answer.json().map_err(|error| unknown(&object, &error))?;
+            let secret: Secret = answer.json().map_err(|error| unavailable(id, error))?;
             Ok(Some(secret.metadata))
         }
-        _ => Err(unreadable(&object, &answer)),
+        _ => Err(unreadable(&format!("secret {id}"), &answer)),
     }
 }
 
-async fn remove(cluster: &Cluster, id: &ObjectId, uid: &str) -> Result<(), Error> {
-    let object = format!("secret {id}");
-    let options =
-        json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}});
-    let answer = cluster
-        .send(Call::delete(path(id), options).within(CALL))
-        .await
-        .map_err(|error| unknown(&object, &error))?;
+/// Removes a Secret, unless it has changed since it was read.
+async fn remove(
+    cluster: &Cluster,
+    id: &ObjectId,
+    there: &SecretMetadata,
+    left: Duration,
+) -> Result<(), Error> {
+    let options = json!({
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "preconditions": {"uid": there.uid, "resourceVersion": there.resource_version},
+    });
+    let call = Call::delete(path(id), options).within(left.min(CALL));
+    let answer = send(cluster, id, call).await?;
     match answer.status {
         200..300 | 404 | 409 => Ok(()),
-        _ => Err(refusal(&object, &answer)),
+        _ => Err(refusal(&format!("secret {id}"), &answer)),
+    }
+}
+
+async fn send(cluster: &Cluster, id: &ObjectId, call: Call) -> Result<Answer, Error> {
+    let answer = cluster.send(call).await;
+    answer.map_err(|error| unavailable(id, error))
+}
+
+/// No Job was asked for, whatever became of the Secret.
+fn unavailable(id: &ObjectId, error: NoAnswer) -> Error {
+    Error::Unavailable {
+        object: format!("secret {id}"),
+        detail: error.detail,
     }
 }
 

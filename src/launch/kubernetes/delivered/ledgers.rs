@@ -432,9 +432,13 @@ impl Ledgers {
     }
 
     fn server_seconds(&self) -> Option<u32> {
-        let now = self.cluster.server_time()?.as_second();
-        Some(u32::try_from(now).unwrap_or(0))
+        server_seconds(&self.cluster)
     }
+}
+
+fn server_seconds(cluster: &Cluster) -> Option<u32> {
+    let now = cluster.server_time()?.as_second();
+    Some(u32::try_from(now).unwrap_or(0))
 }
 
 /// Takes what was read of a shard into the copy.
@@ -459,7 +463,7 @@ fn too_slow(object: &str) -> Error {
     }
 }
 
-mod remembered;
+pub(super) mod remembered;
 
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,8 @@ use futures::future::BoxFuture;
 use tokio::time::timeout;
 
 use super::super::super::create::Memory;
-use super::{Ledgers, Namespace, too_slow};
-use crate::cluster::boot;
+use super::{Ledgers, Namespace, server_seconds, too_slow};
+use crate::cluster::{Guard, boot};
 use crate::launch::Error;
 use crate::launch::ledger::Key;
 use crate::launch::once::Saw;
@@ -22,17 +22,24 @@ pub(in super::super) struct Remembered<'a> {
 }
 
 impl Remembered<'_> {
-    /// Whether our copy has the key, however old it is.
-    pub(in super::super) fn is_remembered(&self) -> bool {
-        self.look_into_copy() == Saw::LedgerHasKey
-    }
-
+    /// Our copy alone, without what waits to be written.
     fn look_into_copy(&self) -> Saw {
         let ledger = self.namespace.ledger();
         match self.ledgers.server_seconds() {
             Some(now) => ledger.look(self.key, boot::now(), now),
             None => Saw::LedgerStale,
         }
+    }
+
+    /// Lets a create out only while our copy is fresh and does not have the key.
+    pub(in super::super) fn guard(&self) -> Guard {
+        let (namespace, key) = (Arc::clone(&self.namespace), self.key);
+        let cluster = self.ledgers.cluster.clone();
+        Guard::new(move || {
+            let saw =
+                server_seconds(&cluster).map(|now| namespace.ledger().look(key, boot::now(), now));
+            saw == Some(Saw::LedgerHasNot)
+        })
     }
 
     /// Whether the ledger has the key, by a fresh copy.
