@@ -413,3 +413,4 @@ async fn make(launch: Launch, launcher: &dyn Launcher) -> Result<Launched, launc
 
 pub mod delivery;
 pub mod rate;
+mod refused;

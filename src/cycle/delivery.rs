@@ -14,6 +14,7 @@ use crate::launch::{self, Launched};
 use crate::resource::event_job::{Concurrency, EventJob};
 
 use super::rate::{Permit, Rates};
+use super::refused::TemplateChecks;
 
 /// What became of an event that was answered for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,14 @@ impl JobOfEvent {
         }
     }
 
+    /// Whether its Job was made with another payload.
+    pub fn payload_differs(&self) -> bool {
+        let differs = Launched::AlreadyThere {
+            payload_differs: true,
+        };
+        self.launched == differs
+    }
+
     /// Its name; `None` when it is gone, or had another name.
     pub fn existing_name(&self) -> Option<&str> {
         (self.launched != Launched::Remembered).then_some(&self.name)
@@ -79,6 +88,12 @@ pub enum Error {
         /// How many.
         waiting: usize,
     },
+    /// The API server refuses every Job of the template: it is not the event's fault.
+    #[error("its template is refused: {detail}")]
+    TemplateRefused {
+        /// The server's words about the bare template.
+        detail: String,
+    },
     /// The Job could not be made, or nobody knows whether it was.
     #[error(transparent)]
     Launch(#[from] launch::Error),
@@ -90,6 +105,7 @@ pub struct Deliveries {
     jobs: Arc<dyn DeliveredJobs>,
     grace: Duration,
     rates: Rates,
+    templates: TemplateChecks,
     clock: fn() -> Timestamp,
 }
 
@@ -108,6 +124,7 @@ impl Deliveries {
             jobs,
             grace,
             rates: Rates::default(),
+            templates: TemplateChecks::default(),
             clock,
         }
     }
@@ -175,7 +192,31 @@ impl Deliveries {
         if may_be_new && let Some(permit) = permit {
             permit.used();
         }
-        Ok(outcome(launched?))
+        match launched {
+            Ok(launched) => Ok(outcome(launched)),
+            Err(launch::Error::Rejected { object, detail }) => {
+                self.check_template(event_job, left()).await?;
+                Err(launch::Error::Rejected { object, detail }.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a Job that was refused a moment ago was refused for its event's values: then the template passes.
+    async fn check_template(&self, event_job: &EventJob, left: Duration) -> Result<(), Error> {
+        let unclear = |detail: String| launch::Error::Unavailable {
+            object: format!("the template of EventJob {}", event_job.id),
+            detail,
+        };
+        let asked = self.templates.ask(&*self.launcher, event_job);
+        match tokio::time::timeout(left, asked).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if error.is_transient() => Err(unclear(error.to_string()).into()),
+            Ok(Err(error)) => Err(Error::TemplateRefused {
+                detail: error.to_string(),
+            }),
+            Err(_) => Err(unclear("no answer in time".to_owned()).into()),
+        }
     }
 
     /// Whether one more Job may be made now.

@@ -363,15 +363,19 @@ fn refusal(object: &str, answer: &Answer) -> Error {
         404 | 410 => Error::Gone { object },
         409 => Error::Conflict { object },
         429 => Error::Throttled { object, detail },
-        400..500 => Error::Rejected { object, detail },
+        400 | 413 | 422 => Error::Rejected { object, detail },
+        // Of whoever stands between us and the server, perhaps: it says nothing about what was sent.
+        402..500 => Error::Unavailable { object, detail },
         _ => Error::Unknown { object, detail },
     }
 }
 
-/// As [`refusal`], for a call that only reads.
+/// As [`refusal`], for a call that only reads: no Job is refused by it.
 fn unreadable(object: &str, answer: &Answer) -> Error {
     match refusal(object, answer) {
-        Error::Unknown { object, detail } => Error::Unavailable { object, detail },
+        Error::Unknown { object, detail } | Error::Rejected { object, detail } => {
+            Error::Unavailable { object, detail }
+        }
         error => error,
     }
 }

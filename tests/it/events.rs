@@ -20,6 +20,7 @@ mod files;
 mod load;
 mod once;
 mod policies;
+mod refusals;
 
 /// The key that every EventJob here wants.
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";

@@ -36,6 +36,7 @@ pub(super) async fn run(
     news: &Arc<Notify>,
 ) {
     let mut object = task.object.clone();
+    let doubted = event_jobs.outcomes.doubted(&object.borrow().identity.id);
     loop {
         let desired = object.borrow_and_update().clone();
         let id = &desired.identity.id;
@@ -52,6 +53,7 @@ pub(super) async fn run(
                     event_jobs,
                     event_job,
                     news,
+                    doubted: &doubted,
                 };
                 let objects = task.objects.load(Ordering::Relaxed);
                 tokio::select! {
@@ -63,8 +65,12 @@ pub(super) async fn run(
                 }
             }
         }
-        if object.changed().await.is_err() {
-            return;
+        tokio::select! {
+            changed = object.changed() => if changed.is_err() {
+                return;
+            },
+            // What was proved may be refused by a policy of late.
+            () = doubted.notified() => {}
         }
     }
 }
@@ -74,6 +80,7 @@ struct Proving<'a> {
     event_jobs: &'a EventJobs,
     event_job: &'a Arc<EventJob>,
     news: &'a Notify,
+    doubted: &'a Notify,
 }
 
 impl Proving<'_> {
@@ -87,7 +94,10 @@ impl Proving<'_> {
             let delay =
                 PROVED_AGAIN_AFTER + spread(&self.event_job.uid, objects, PROVED_AGAIN_WITHIN);
             requeue.at(Instant::now() + delay);
-            requeue.wait().await;
+            tokio::select! {
+                () = requeue.wait() => {}
+                () = self.doubted.notified() => {}
+            }
         } else if self.served().is_none() {
             self.serve(Some("its template is being proved".to_owned()));
         }

@@ -32,6 +32,8 @@ pub struct Outcomes {
 struct Line {
     /// Told when something about the EventJob may be new.
     news: Arc<Notify>,
+    /// Told when the API server refused the template of one that takes events.
+    doubted: Arc<Notify>,
     latest: Option<Latest>,
     /// Why the last launch did not come about; none since one did.
     trouble: Option<Trouble>,
@@ -81,6 +83,13 @@ impl Outcomes {
         let mut lines = self.lock();
         let line = lines.entry(event_job.clone()).or_default();
         Arc::clone(&line.news)
+    }
+
+    /// Told when the API server refuses every Job of an EventJob that was proved.
+    pub(in crate::controller) fn doubted(&self, event_job: &ObjectId) -> Arc<Notify> {
+        let mut lines = self.lock();
+        let line = lines.entry(event_job.clone()).or_default();
+        Arc::clone(&line.doubted)
     }
 
     /// What became of an EventJob's last event here.
@@ -204,6 +213,7 @@ impl Trouble {
             Error::Suspended => ("Suspended", error.to_string()),
             Error::RateLimited { .. } => ("RateLimited", error.to_string()),
             Error::WaitingListFull { .. } => ("WaitingListFull", error.to_string()),
+            Error::TemplateRefused { .. } => ("NotReady", error.to_string()),
             // The server's words about a Job that it refuses may quote the event.
             Error::Launch(error @ launch::Error::Rejected { .. }) => (
                 error.reason(),
@@ -223,6 +233,9 @@ impl Record for Outcomes {
         if let Some(line) = self.lock().get_mut(event_job) {
             line.told(outcome, now);
             line.news.notify_one();
+            if matches!(outcome, Err(Error::TemplateRefused { .. })) {
+                line.doubted.notify_one();
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cycle::delivery::{Error, Outcome};
 use crate::event::Refusal;
-use crate::launch::{self, Launched};
+use crate::launch;
 use crate::resource::ObjectId;
 
 /// An answer to one request.
@@ -190,10 +190,7 @@ impl Report {
                         "eventId": job.event_id,
                     }),
                 );
-                let differs = Launched::AlreadyThere {
-                    payload_differs: true,
-                };
-                if job.launched == differs {
+                if job.payload_differs() {
                     report.body.insert("payloadDiffers".to_owned(), true.into());
                 }
                 report
@@ -210,6 +207,7 @@ impl Report {
                 return Self::error_after(reason, 429, error.to_string(), Some(*retry_after));
             }
             Error::Suspended => Reason::Suspended,
+            Error::TemplateRefused { .. } => Reason::NotReady,
             Error::WaitingListFull { .. } => Reason::WaitingListFull,
             Error::Launch(error) => match error {
                 launch::Error::Rejected { .. } => Reason::Rejected,
@@ -330,6 +328,7 @@ fn whole_seconds(wait: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::cycle::delivery::JobOfEvent;
+    use crate::launch::Launched;
 
     fn job(launched: Launched) -> Report {
         Report::of_delivery(Ok(Outcome::Job(JobOfEvent {
@@ -349,6 +348,7 @@ mod tests {
         let launch = |error: launch::Error| Error::Launch(error);
         let rows = [
             (Error::Suspended, 503, "Suspended"),
+            (Error::TemplateRefused { detail: detail() }, 503, "NotReady"),
             (
                 Error::WaitingListFull { waiting: 3 },
                 429,

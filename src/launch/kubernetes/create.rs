@@ -205,7 +205,8 @@ impl Attempts<'_> {
             }
             // Two writers of a quota's count: nothing was done.
             409 if self.rest().await => Saw::NotDone,
-            500.. => {
+            // A 408 comes from whoever stands in between.
+            408 | 500.. => {
                 self.detail = answer.words();
                 Saw::Unclear
             }
