@@ -7,32 +7,30 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use http::HeaderMap;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use self::answer::{Answer, Reason, Report};
 use self::clock::Clock;
 use self::metrics::Metrics;
-use self::senders::{Senders, refused};
+use self::senders::refused;
 use super::auth::{Authenticator, SenderVerdict};
 use super::{Body, BodyError, attributes};
-use crate::catalog::{Catalog, CatalogEntry, Listing, SharedEventJobs};
+use crate::catalog::{Catalog, Listing};
 pub use crate::cycle::delivery::Deliveries;
 use crate::cycle::delivery::{Error, Outcome};
-use crate::event::{self, Attributes, Event, Opened, Refusal};
-use crate::launch::{self, Launched};
+use crate::event::{self, Opened};
 use crate::resource::ObjectId;
-use crate::resource::event_job::{Auth, EventJob, Format};
+use crate::resource::event_job::Auth;
 
 pub mod answer;
 mod clock;
+mod deliver;
 pub mod metrics;
 mod senders;
+mod shared;
 
-/// EventJobs of one event that are launched at once.
-const AT_ONCE: usize = 16;
 /// Reads of names that the catalog does not know, under way at once: strangers cause them.
 const LOOKS_AT_ONCE: usize = 8;
 
@@ -172,7 +170,10 @@ impl Webhook {
                 let mut reports = Vec::with_capacity(events.len());
                 // In order: who sends a list may mean it.
                 for event in events {
-                    reports.push(self.deliver_item(&entry, event, &clock).await);
+                    reports.push(match event {
+                        Ok(event) => self.deliver(&entry, &event, false, &clock).await,
+                        Err(refusal) => Report::refused(&refusal),
+                    });
                 }
                 Answer::many(reports)
             }
@@ -190,190 +191,6 @@ impl Webhook {
                 Answer::noted("Unsubscribed")
             }
         }
-    }
-
-    async fn answer_shared(&self, request: Request<'_>, body: &mut dyn Body) -> Answer {
-        let mut clock = Clock::start();
-        let namespace = request.namespace;
-        let Some(shared) = self.catalog.shared(namespace).await else {
-            return self.unknown(self.look.any_shared(namespace), &clock).await;
-        };
-        // One that was not read yet may match too, and a 2xx says that every Job exists.
-        if !self.catalog.is_complete(namespace) {
-            return not_synced();
-        }
-        let mut senders = Senders::of(&shared);
-        for (auth, verdict) in &mut senders.verdicts {
-            let asked = self
-                .authenticator
-                .with_headers(namespace, auth, request.headers);
-            *verdict = clock.verdict(asked).await;
-        }
-        if let Some(answer) = senders.refused(namespace) {
-            return answer;
-        }
-        let bytes = match read(body, request.headers, &mut clock).await {
-            Ok(bytes) => bytes,
-            Err(answer) => return answer,
-        };
-        for (auth, verdict) in &mut senders.verdicts {
-            if *verdict == SenderVerdict::NeedsBody {
-                let asked = self
-                    .authenticator
-                    .with_body(namespace, auth, request.headers, &bytes);
-                *verdict = clock.verdict(asked).await;
-            }
-        }
-        if let Some(answer) = senders.refused(namespace) {
-            return answer;
-        }
-        let attributes = attributes(request.headers);
-        let mut reports = Vec::new();
-        for format in [
-            Format::EventBridge,
-            Format::Sns,
-            Format::CloudEvents,
-            Format::Json,
-        ] {
-            let heard = |entry: &CatalogEntry| {
-                entry.event_job.webhook.format == format
-                    && senders.has_passed(&entry.event_job.webhook.auth)
-            };
-            if !shared.entries.values().any(heard) {
-                continue;
-            }
-            let told = self
-                .tell(&shared, format, &attributes, &bytes, &heard, &clock)
-                .await;
-            match told {
-                Ok(told) => reports.extend(told),
-                Err(refusal) => reports.push(Report::refused(&refusal)),
-            }
-        }
-        Answer::many(reports)
-    }
-
-    /// Delivers a body to every EventJob that hears it and matches.
-    async fn tell(
-        &self,
-        shared: &SharedEventJobs,
-        format: Format,
-        attributes: &Attributes,
-        bytes: &[u8],
-        heard: &(dyn Fn(&CatalogEntry) -> bool + Sync),
-        clock: &Clock,
-    ) -> Result<Vec<Report>, Refusal> {
-        let events = match event::open(format, attributes, bytes)? {
-            Opened::One(event) => vec![Ok(*event)],
-            Opened::Many(events) => events,
-            // Subscriptions are confirmed where they are made: at the EventJob's own address.
-            Opened::Confirmation { .. } | Opened::Unsubscribed => Vec::new(),
-        };
-        let mut reports = Vec::new();
-        for event in events {
-            let event = match event {
-                Ok(event) => event,
-                Err(refusal) => {
-                    reports.push(Report::refused(&refusal));
-                    continue;
-                }
-            };
-            let mut matching = shared.matcher.matches(&event.text);
-            matching.extend(shared.every.iter().cloned());
-            let entries: Vec<&CatalogEntry> = matching
-                .iter()
-                .filter_map(|id| shared.entries.get(id))
-                .filter(|entry| heard(entry))
-                .collect();
-            if entries.is_empty() {
-                reports.push(Report::unmatched());
-                continue;
-            }
-            let mut deliveries: Vec<BoxFuture<'_, Report>> = Vec::with_capacity(entries.len());
-            for entry in entries {
-                deliveries.push(Box::pin(self.deliver(entry, &event, true, clock)));
-            }
-            let mut told = futures::stream::iter(deliveries).buffered(AT_ONCE);
-            while let Some(report) = told.next().await {
-                reports.push(report);
-            }
-        }
-        Ok(reports)
-    }
-
-    async fn deliver_item(
-        &self,
-        entry: &CatalogEntry,
-        event: Result<Event, Refusal>,
-        clock: &Clock,
-    ) -> Report {
-        match event {
-            Ok(event) => self.deliver(entry, &event, false, clock).await,
-            Err(refusal) => Report::refused(&refusal),
-        }
-    }
-
-    async fn deliver(
-        &self,
-        entry: &CatalogEntry,
-        event: &Event,
-        matches: bool,
-        clock: &Clock,
-    ) -> Report {
-        let event_job: &EventJob = &entry.event_job;
-        let id = &event_job.id;
-        if let Some(why) = &entry.not_ready {
-            return Report::error(
-                Reason::NotReady,
-                format!("EventJob {id} is not ready: {why}"),
-            )
-            .of(id);
-        }
-        let timer = self.metrics.delivery();
-        let result = if matches {
-            self.deliveries
-                .deliver_matching(event_job, event, clock.deadline())
-                .await
-        } else {
-            self.deliveries
-                .deliver(event_job, event, clock.deadline())
-                .await
-        };
-        self.record.told(id, &result);
-        match &result {
-            Ok(Outcome::Job(job)) => {
-                timer.has_job(job);
-                let name = &job.name;
-                match job.launched {
-                    Launched::Created => info!("event of EventJob {id}: job {name} created"),
-                    Launched::AlreadyThere {
-                        payload_differs: true,
-                    } => {
-                        self.metrics.payload_differs();
-                        warn!(
-                            "an event of EventJob {id} came again with another payload; job {name} has the first"
-                        );
-                    }
-                    Launched::AlreadyThere { .. } | Launched::Remembered => {
-                        debug!("event of EventJob {id}: it had its Job before");
-                    }
-                }
-            }
-            Ok(Outcome::Filtered { field, .. }) => {
-                debug!("event of EventJob {id}: filtered by {field}");
-            }
-            // The server's words about a Job that it refuses may quote the event.
-            Err(Error::Launch(error @ launch::Error::Rejected { .. })) => warn!(
-                reason = error.reason(),
-                "the API server refuses the Job of an event of EventJob {id}; its sender is told why"
-            ),
-            Err(Error::Launch(error)) => warn!(
-                error = error as &dyn std::error::Error,
-                "an event of EventJob {id} has no Job that is known of; its sender is told to try again"
-            ),
-            Err(error) => debug!("event of EventJob {id}: {error}"),
-        }
-        Report::of_delivery(result).of(id)
     }
 
     async fn confirm(

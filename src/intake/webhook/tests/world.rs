@@ -5,17 +5,18 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::super::*;
-use jiff::Timestamp;
-
+use crate::catalog::CatalogEntry;
 use crate::intake::fetch::Fetch;
-use crate::launch::Launched;
 use crate::launch::delivered::Delivery;
 use crate::launch::event_launcher::{Deliver, DeliveredJob, DeliveredJobs};
+use crate::launch::{self, Launched};
 use crate::lookup::files::Files;
+use crate::resource::event_job::EventJob;
 use crate::resource::{document, event_job};
 
 /// Nothing is there.

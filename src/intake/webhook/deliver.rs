@@ -1,0 +1,91 @@
+//! One event to one EventJob, and who is told what became of it: the sender, the log, the metrics, the record.
+
+use tracing::{debug, info, warn};
+
+use super::Webhook;
+use super::answer::{Reason, Report};
+use super::clock::Clock;
+use crate::catalog::CatalogEntry;
+use crate::cycle::delivery::{Error, Outcome};
+use crate::event::Event;
+use crate::launch::{self, Launched};
+use crate::resource::ObjectId;
+use crate::resource::event_job::EventJob;
+
+impl Webhook {
+    /// Delivers an event; `matches` when it is known to match the pattern.
+    pub(super) async fn deliver(
+        &self,
+        entry: &CatalogEntry,
+        event: &Event,
+        matches: bool,
+        clock: &Clock,
+    ) -> Report {
+        let event_job: &EventJob = &entry.event_job;
+        let id = &event_job.id;
+        if let Some(why) = &entry.not_ready {
+            return Report::error(
+                Reason::NotReady,
+                format!("EventJob {id} is not ready: {why}"),
+            )
+            .of(id);
+        }
+        let timer = self.metrics.delivery();
+        let result = if matches {
+            self.deliveries
+                .deliver_matching(event_job, event, clock.deadline())
+                .await
+        } else {
+            self.deliveries
+                .deliver(event_job, event, clock.deadline())
+                .await
+        };
+        self.record.told(id, &result);
+        if let Ok(Outcome::Job(job)) = &result {
+            timer.has_job(job);
+            if job.payload_differs() {
+                self.metrics.payload_differs();
+            }
+        }
+        log(id, &result);
+        Report::of_delivery(result).of(id)
+    }
+}
+
+/// Nothing of the event but its Job's name.
+fn log(id: &ObjectId, result: &Result<Outcome, Error>) {
+    match result {
+        Ok(Outcome::Job(job)) => {
+            let name = &job.name;
+            match job.launched {
+                Launched::Created => info!("event of EventJob {id}: job {name} created"),
+                Launched::AlreadyThere {
+                    payload_differs: true,
+                } => {
+                    warn!(
+                        "an event of EventJob {id} came again with another payload; job {name} has the first"
+                    );
+                }
+                Launched::AlreadyThere { .. } | Launched::Remembered => {
+                    debug!("event of EventJob {id}: it had its Job before");
+                }
+            }
+        }
+        Ok(Outcome::Filtered { field, .. }) => {
+            debug!("event of EventJob {id}: filtered by {field}");
+        }
+        // The server's words about a Job that it refuses may quote the event.
+        Err(Error::Launch(error @ launch::Error::Rejected { .. })) => warn!(
+            reason = error.reason(),
+            "the API server refuses the Job of an event of EventJob {id}; its sender is told why"
+        ),
+        Err(Error::Launch(error)) => warn!(
+            error = error as &dyn std::error::Error,
+            "an event of EventJob {id} has no Job that is known of; its sender is told to try again"
+        ),
+        Err(error @ Error::TemplateRefused { .. }) => {
+            warn!("EventJob {id} takes no events now: {error}");
+        }
+        Err(error) => debug!("event of EventJob {id}: {error}"),
+    }
+}
