@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use slipway::launch::once::{Once, Saw, Step as OnceStep};
 use slipway::launch::round::{
-    Answered, Expectations, LATEST_CREATE, ListNeed, Listed, Opening, expects_names, opening,
+    Answered, Expectations, LATEST_CREATE, ListNeed, ListedJobs, RoundOpening, expects_names,
+    opening,
 };
 use slipway::resource::{Round, RoundRecord};
 
@@ -40,7 +41,7 @@ pub(super) struct Rules {
     pub(super) rounds: u64,
     /// Changes of leader, restarts, and calls without an answer, all together.
     pub(super) faults: u8,
-    pub(super) opening: fn(Option<&RoundRecord>, &RoundRecord, u64) -> Opening,
+    pub(super) opening: fn(Option<&RoundRecord>, &RoundRecord, u64) -> RoundOpening,
     /// The record is written before the first create.
     pub(super) writes_first: bool,
     /// Names count from before their create.
@@ -267,7 +268,7 @@ impl RoundsWorld {
 
     /// A consistent list of the object's Jobs, taken in.
     fn settle(&mut self, rules: &Rules, who: usize) {
-        let mut listed = Listed::default();
+        let mut listed = ListedJobs::default();
         for (name, job) in &self.jobs {
             match job.life {
                 JobLife::Running => {
@@ -356,10 +357,10 @@ impl RoundsWorld {
         record.open = rules.is_open_until_answered;
         let counted = process.expectations.counted().max(told);
         match (rules.opening)(self.record.as_ref(), &record, counted) {
-            Opening::Conflict => return false,
-            Opening::Write | Opening::Written if number > rules.rounds => return true,
-            Opening::Write if rules.writes_first => self.record = Some(record.clone()),
-            Opening::Write | Opening::Written => {}
+            RoundOpening::Conflict => return false,
+            RoundOpening::Write | RoundOpening::Written if number > rules.rounds => return true,
+            RoundOpening::Write if rules.writes_first => self.record = Some(record.clone()),
+            RoundOpening::Write | RoundOpening::Written => {}
         }
         if !answers {
             return false;
