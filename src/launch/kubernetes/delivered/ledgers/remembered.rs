@@ -23,7 +23,7 @@ pub(in super::super) struct Remembered<'a> {
 
 impl Remembered<'_> {
     /// Our copy alone, without what waits to be written.
-    fn look_into_copy(&self) -> Saw {
+    pub(super) fn look_into_copy(&self) -> Saw {
         let ledger = self.namespace.ledger();
         match self.ledgers.server_seconds() {
             Some(now) => ledger.look(self.key, boot::now(), now),

@@ -196,7 +196,8 @@ async fn a_key_that_waits_to_be_written_has_had_its_job() {
     ledgers.note(&delivery);
     assert_eq!(memory.look(), Saw::LedgerHasKey);
     assert!(memory.remembers(Duration::ZERO).await.unwrap());
-    assert!(!memory.is_remembered(), "not in the ledger yet");
+    let copy = memory.look_into_copy();
+    assert_eq!(copy, Saw::LedgerHasNot, "not in the ledger yet");
 }
 
 #[tokio::test]
