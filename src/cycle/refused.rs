@@ -137,6 +137,8 @@ mod tests {
     fn event_job() -> EventJob {
         let container = json!({"name": "a", "image": "example.com/a:1"});
         event_job::parse(&json!({
+            "apiVersion": "slipway.dev/v1alpha1",
+            "kind": "EventJob",
             "metadata": {"name": "a", "namespace": "production", "uid": "a", "generation": 1},
             "spec": {
                 "source": {"webhook": {"auth": [{"none": {}}]}},
