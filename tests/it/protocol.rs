@@ -259,13 +259,13 @@ fn two_leaders_that_replace_release_no_more_than_the_limit() {
 
 #[test]
 fn without_any_part_of_admission_two_leaders_release_too_many() {
+    use GatedPolicy::{Forbid, Queue};
     let rules = |policy, change: fn(&mut leading::Rules)| {
         let mut rules = leading::Rules::new(policy);
         rules.jobs = 2;
         change(&mut rules);
         rules
     };
-    use GatedPolicy::{Forbid, Queue};
     let rows: [(&str, &str, leading::Rules); 8] = [
         (
             "a gate is changed whatever its version",
@@ -308,7 +308,7 @@ fn without_any_part_of_admission_two_leaders_release_too_many() {
             "a process that begins anew keeps its name",
             TOO_MANY,
             rules(Queue, |rules| {
-                (rules.crashes, rules.renames) = (true, false)
+                (rules.crashes, rules.renames) = (true, false);
             }),
         ),
     ];

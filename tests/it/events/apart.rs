@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 
 use super::{
@@ -27,7 +27,7 @@ fn open(name: &str, changes: &Value) -> Value {
 }
 
 /// Slipway behind a proxy, for some namespaces.
-async fn behind(proxy: &ApiProxy, namespaces: &[&Cluster]) -> (Slipway, File) {
+fn behind(proxy: &ApiProxy, namespaces: &[&Cluster]) -> (Slipway, File) {
     let names: Vec<&str> = namespaces.iter().map(|of| of.namespace.as_str()).collect();
     let file = File::new(namespaces[0], &proxy.kubeconfig());
     let slipway = Slipway::start(file.path(), &names.join(","), &[], &[]);
@@ -50,7 +50,7 @@ async fn statuses_that_hang_in_one_namespace_keep_no_event_job_of_another_from_b
         slow.create(open(&format!("slow-{number}"), &json!({})))
             .await;
     }
-    let (slipway, _file) = behind(&proxy, &[&slow, &good]).await;
+    let (slipway, _file) = behind(&proxy, &[&slow, &good]);
     await_until("it is ready", SOON, async || is_ready(&slipway).await).await;
     let statuses = format!("/namespaces/{}/eventjobs/", slow.namespace);
     proxy.fault(Rule::on("PATCH", statuses, Fault::Hang));
@@ -86,9 +86,9 @@ async fn dry_runs_that_hang_in_one_namespace_keep_no_event_job_of_another_from_b
         slow.create(open(&format!("slow-{number}"), &json!({})))
             .await;
     }
-    let (slipway, _file) = behind(&proxy, &[&slow, &good]).await;
+    let (slipway, _file) = behind(&proxy, &[&slow, &good]);
     // They are known not to be served then, or it was waited for long enough.
-    await_until("it is ready", Duration::from_secs(60), async || {
+    await_until("it is ready", Duration::from_mins(1), async || {
         is_ready(&slipway).await
     })
     .await;
@@ -113,7 +113,7 @@ async fn it_is_ready_when_the_lists_are_done_and_the_shared_door_says_no_sooner_
     cluster.create(open("a", &shared)).await;
     let lists = format!("/namespaces/{}/eventjobs?", cluster.namespace);
     proxy.fault(Rule::on("GET", lists, Fault::Refuse(500)));
-    let (slipway, _file) = behind(&proxy, &[&cluster]).await;
+    let (slipway, _file) = behind(&proxy, &[&cluster]);
     let path = format!("/events/{}", cluster.namespace);
     let event = renewed("e-1", "sub-1").to_string();
     let heard = await_until("the door answers", SOON, async || {
@@ -134,7 +134,7 @@ async fn it_is_ready_when_the_lists_are_done_and_the_shared_door_says_no_sooner_
     );
     assert_eq!(is_ready(&slipway).await, None);
     proxy.heal();
-    await_until("it is ready", Duration::from_secs(60), async || {
+    await_until("it is ready", Duration::from_mins(1), async || {
         is_ready(&slipway).await
     })
     .await;
@@ -153,10 +153,13 @@ async fn a_restart_serves_at_once_what_its_status_says_was_proved() {
             .await;
     }
     let proxy = ApiProxy::start().await;
-    let (first, _file) = behind(&proxy, &[&cluster]).await;
+    let (first, _file) = behind(&proxy, &[&cluster]);
     let what = "every proof stands in its status";
-    await_until(what, Duration::from_secs(60), async || {
-        let all = event_jobs(&cluster).list(&Default::default()).await.ok()?;
+    await_until(what, Duration::from_mins(1), async || {
+        let all = event_jobs(&cluster)
+            .list(&ListParams::default())
+            .await
+            .ok()?;
         let version = env!("CARGO_PKG_VERSION");
         let is_proved =
             |status: &Value| status["proof"] == json!({"generation": 1, "version": version});
@@ -174,8 +177,8 @@ async fn a_restart_serves_at_once_what_its_status_says_was_proved() {
         json!({"spec": {"deduplicateFor": "26h"}}),
     )
     .await;
-    let (slipway, _file) = behind(&proxy, &[&cluster]).await;
-    await_until("it is ready", Duration::from_secs(60), async || {
+    let (slipway, _file) = behind(&proxy, &[&cluster]);
+    await_until("it is ready", Duration::from_mins(1), async || {
         is_ready(&slipway).await
     })
     .await;

@@ -203,7 +203,7 @@ async fn an_event_costs_so_many_writes_whatever_the_policy_makes_of_it() {
         post(&[&slipway], &cluster, name, 0..EVENTS).await;
         let settled = format!("nothing of {name} waits any more");
         await_until(&settled, Duration::from_mins(1), async || {
-            (gates(&cluster, name).await.get("waiting") == None).then_some(())
+            (!gates(&cluster, name).await.contains_key("waiting")).then_some(())
         })
         .await;
         let traffic = proxy.traffic_since(mark);
