@@ -236,7 +236,8 @@ async fn an_event_whose_job_is_gone_is_known_and_a_replay_of_it_is_another() {
         for _ in 0..2 {
             let again = post.until(200, name, &event).await;
             assert_eq!(again["result"], "Duplicate");
-            assert_eq!(again["jobName"], first["jobName"]);
+            // Only the ledger remembers it, and a key has no name.
+            assert_eq!(again.get("jobName"), None);
             drop(slipway);
             slipway = post.start();
         }
