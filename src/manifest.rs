@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::lookup::files::{Files, secret_data};
 use crate::resource::document::{self, Document, Position};
 use crate::resource::event_job::{self, EventJob};
-use crate::resource::names::{self, Named};
+use crate::resource::names::{self, NameRule};
 use crate::resource::scaled_job::{self, KEDA_API_VERSION, SLIPWAY_API_VERSION};
 use crate::resource::{Fault, ObjectId, ScaledJob, authentication};
 
@@ -277,9 +277,9 @@ const START: Position = Position { line: 1, column: 1 };
 /// What is wrong with the name of a document.
 fn misnamed(document: &Document) -> Option<Fault> {
     let what = match document.kind.as_str() {
-        "Job" if document.value["metadata"]["name"].is_null() => Named::Prefix,
-        "Job" => Named::Job,
-        _ => Named::Object,
+        "Job" if document.value["metadata"]["name"].is_null() => NameRule::Prefix,
+        "Job" => NameRule::Job,
+        _ => NameRule::Object,
     };
     names::misnamed(&document.id, what)
 }

@@ -32,7 +32,7 @@ use crate::source::pool::{self, Pool};
 use crate::telemetry;
 
 use self::door::Knocked;
-use self::event_jobs::{EventJobs, OnlyFiles, Opening};
+use self::event_jobs::{AppliedEventJobs, OnlyFiles, Opening};
 use self::files::WatchedFiles;
 
 pub use self::reports::{ObjectNews, ObjectState, Reports};
@@ -136,7 +136,7 @@ where
     }
     let mut files = WatchedFiles {
         local: local.clone(),
-        event_jobs: EventJobs {
+        event_jobs: AppliedEventJobs {
             local: local.clone(),
             catalog: catalog.clone(),
             reports: reports.clone(),

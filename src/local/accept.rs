@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::launch::JobState;
 use crate::launch::job::name;
 use crate::launch::{Error, Launch, Launched, Launcher, OCCURRENCE_ANNOTATION, PodState};
-use crate::resource::names::{Named, misnamed};
+use crate::resource::names::{NameRule, misnamed};
 use crate::resource::{Fault, ObjectId, Propagation, Round, ScaledJob};
 
 use super::entry::LocalJob;
@@ -62,7 +62,7 @@ impl Launcher for Local {
         let id = scaled_job.id.clone();
         Box::pin(blocking("the state folder", move || {
             let object = format!("the round of {id}");
-            check_id(&id, Named::Object)?;
+            check_id(&id, NameRule::Object)?;
             let last = shared
                 .store
                 .round(&id)
@@ -83,7 +83,7 @@ impl Launcher for Local {
         let occurrence = launch.occurrence.clone();
         let mut job = launch.manifest.clone();
         Box::pin(blocking("the state folder", move || {
-            check_id(&id, Named::Job)?;
+            check_id(&id, NameRule::Job)?;
             job["metadata"]["annotations"][OCCURRENCE_ANNOTATION] = json!(occurrence);
             if shared.create(&id, job)? {
                 return Ok(Launched::Created);
@@ -198,7 +198,7 @@ impl Controller {
             }
         };
         let id = ObjectId::new(namespace, name);
-        check_id(&id, Named::Job)?;
+        check_id(&id, NameRule::Job)?;
         if self.create(&id, job.clone())? {
             return Ok(Submitted::Created);
         }
@@ -323,7 +323,7 @@ fn in_between(id: &ObjectId) -> Error {
 }
 
 /// Names become folders, so nothing but a name may be in them.
-pub(super) fn check_id(id: &ObjectId, what: Named) -> Result<(), Error> {
+pub(super) fn check_id(id: &ObjectId, what: NameRule) -> Result<(), Error> {
     match misnamed(id, what) {
         None => Ok(()),
         Some(fault) => Err(Error::Rejected {

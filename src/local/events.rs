@@ -24,7 +24,7 @@ use crate::launch::ledger::{Entry, Key};
 use crate::launch::{Error, Launched, OCCURRENCE_ANNOTATION};
 use crate::lookup::files::secret_data;
 use crate::resource::event_job::EventJob;
-use crate::resource::names::Named;
+use crate::resource::names::NameRule;
 use crate::resource::template;
 use crate::resource::{Fault, ObjectId};
 
@@ -253,7 +253,7 @@ impl Controller {
         let id = &delivery.launch.id;
         let occurrence = &delivery.launch.occurrence;
         let object = || format!("Job {id}");
-        check_id(id, Named::Job)?;
+        check_id(id, NameRule::Job)?;
         let found = |jobs: &BTreeMap<ObjectId, LocalJob>| {
             self.found(jobs, id, occurrence, &delivery.payload)
         };

@@ -101,7 +101,7 @@ impl JobSpec {
     }
 }
 
-fn refuse_unsupported(spec: &wire::JobSpec) -> Result<(), Fault> {
+fn refuse_unsupported(spec: &wire::WrittenJobSpec) -> Result<(), Fault> {
     let unsupported = [
         ("podFailurePolicy", spec.pod_failure_policy.is_some()),
         ("successPolicy", spec.success_policy.is_some()),
@@ -120,7 +120,7 @@ fn refuse_unsupported(spec: &wire::JobSpec) -> Result<(), Fault> {
     }
 }
 
-fn pod_spec(job: &wire::Metadata, template: wire::Template) -> Result<PodSpec, Fault> {
+fn pod_spec(job: &wire::Metadata, template: wire::WrittenTemplate) -> Result<PodSpec, Fault> {
     let mut annotations = template.metadata.annotations.unwrap_or_default();
     let shell = annotations
         .get(LOCAL_COMMAND_ANNOTATION)
@@ -173,7 +173,7 @@ fn pod_spec(job: &wire::Metadata, template: wire::Template) -> Result<PodSpec, F
 }
 
 fn container(
-    written: wire::Container,
+    written: wire::WrittenContainer,
     shell: Option<String>,
     field: &str,
 ) -> Result<Container, Fault> {

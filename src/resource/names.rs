@@ -22,7 +22,7 @@ pub fn is_label(text: &str) -> bool {
 
 /// Whose name it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Named {
+pub enum NameRule {
     /// A Job's, which becomes the value of a label of its Pods.
     Job,
     /// Any other object's.
@@ -32,15 +32,15 @@ pub enum Named {
 }
 
 /// What is wrong with an object's namespace or name, by the rule for its kind.
-pub fn misnamed(id: &ObjectId, what: Named) -> Option<Fault> {
+pub fn misnamed(id: &ObjectId, what: NameRule) -> Option<Fault> {
     if !is_label(&id.namespace) {
         let message = "must be lower-case letters, digits and dashes, at most 63";
         return Some(Fault::at("metadata.namespace", message));
     }
     let (field, longest, is_right) = match what {
-        Named::Job => ("name", LABEL, is_subdomain(&id.name)),
-        Named::Object => ("name", SUBDOMAIN, is_subdomain(&id.name)),
-        Named::Prefix => ("generateName", SUBDOMAIN, is_name_prefix(&id.name)),
+        NameRule::Job => ("name", LABEL, is_subdomain(&id.name)),
+        NameRule::Object => ("name", SUBDOMAIN, is_subdomain(&id.name)),
+        NameRule::Prefix => ("generateName", SUBDOMAIN, is_name_prefix(&id.name)),
     };
     (!is_right || id.name.len() > longest).then(|| {
         let message =
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn an_object_is_misnamed_by_the_rule_for_its_kind() {
-        use Named::{Job, Object, Prefix};
+        use NameRule::{Job, Object, Prefix};
         let [label, longer, longest, over] = [63, 64, 253, 254].map(|length| "a".repeat(length));
         for (what, name, fault) in [
             (Job, label.as_str(), None),

@@ -21,7 +21,7 @@ use crate::resource::{Fault, ObjectId};
 use super::reports::Reports;
 
 /// EventJobs as they were last right.
-pub(super) struct EventJobs {
+pub(super) struct AppliedEventJobs {
     pub(super) local: Local,
     pub(super) catalog: Arc<Catalog>,
     pub(super) reports: Arc<Reports>,
@@ -76,7 +76,7 @@ impl EventJobsInFiles {
     }
 }
 
-impl EventJobs {
+impl AppliedEventJobs {
     /// Brings the catalog in line with the files. What is wrong, if something is: such an object goes on as it last was right.
     ///
     /// # Errors

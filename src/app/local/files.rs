@@ -19,7 +19,7 @@ use crate::resource::{Api, Fault, ObjectId};
 
 use super::Tally;
 use super::door::Knocked;
-use super::event_jobs::{EventJobs, EventJobsInFiles};
+use super::event_jobs::{AppliedEventJobs, EventJobsInFiles};
 use super::reports::Reports;
 
 /// How often files are looked at for changes. A look is a `stat` a file.
@@ -31,7 +31,7 @@ const IDLE_EVERY: Duration = Duration::from_millis(100);
 /// The files, and what has been made of them.
 pub(super) struct WatchedFiles {
     pub(super) local: Local,
-    pub(super) event_jobs: EventJobs,
+    pub(super) event_jobs: AppliedEventJobs,
     pub(super) door: Arc<Knocked>,
     /// How long nobody has been at the door before nothing is left to do.
     pub(super) quiet: Duration,

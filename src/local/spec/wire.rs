@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(super) struct Job {
     #[serde(default, deserialize_with = "nullable")]
     pub(super) metadata: Metadata,
-    pub(super) spec: JobSpec,
+    pub(super) spec: WrittenJobSpec,
 }
 
 #[derive(Deserialize, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Metadata {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct JobSpec {
+pub(super) struct WrittenJobSpec {
     pub(super) completions: Option<u32>,
     pub(super) parallelism: Option<u32>,
     pub(super) completion_mode: Option<CompletionMode>,
@@ -37,7 +37,7 @@ pub(super) struct JobSpec {
     pub(super) success_policy: Option<Value>,
     pub(super) backoff_limit_per_index: Option<Value>,
     pub(super) max_failed_indexes: Option<Value>,
-    pub(super) template: Template,
+    pub(super) template: WrittenTemplate,
 }
 
 #[derive(Deserialize, PartialEq, Eq)]
@@ -47,18 +47,18 @@ pub(super) enum CompletionMode {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Template {
+pub(super) struct WrittenTemplate {
     #[serde(default, deserialize_with = "nullable")]
     pub(super) metadata: Metadata,
-    pub(super) spec: PodSpec,
+    pub(super) spec: WrittenPodSpec,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PodSpec {
+pub(super) struct WrittenPodSpec {
     #[serde(default, deserialize_with = "nullable")]
-    pub(super) init_containers: Vec<Container>,
-    pub(super) containers: Vec<Container>,
+    pub(super) init_containers: Vec<WrittenContainer>,
+    pub(super) containers: Vec<WrittenContainer>,
     #[serde(rename = "restartPolicy")]
     _restart_policy: Option<RestartPolicy>,
     pub(super) termination_grace_period_seconds: Option<u64>,
@@ -79,7 +79,7 @@ pub(super) enum RestartPolicy {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Container {
+pub(super) struct WrittenContainer {
     pub(super) name: String,
     #[serde(default, deserialize_with = "nullable")]
     pub(super) command: Vec<String>,
