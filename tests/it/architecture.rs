@@ -140,21 +140,15 @@ const EVERY_ROOMS: &[&str] = &["Args", "Error", "Metrics"];
 /// Public type names that still mean two things. None may be added.
 const STILL_TWICE: &[&str] = &[
     "Answer",
-    "Container",
     "Delivery",
-    "EventJobs",
-    "JobSpec",
     "Kubernetes",
     "Listing",
-    "Named",
     "Outcome",
-    "PodSpec",
     "References",
     "Report",
     "Request",
     "Spec",
     "Standing",
-    "Template",
     "Trouble",
     "Values",
 ];
