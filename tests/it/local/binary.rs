@@ -175,7 +175,11 @@ async fn a_scaled_job_that_leaves_the_file_is_gone_though_another_object_has_its
     });
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "orders"}});
     for deleted in [false, true] {
-        let bench = Bench::new(if deleted { "going" } else { "gone" });
+        let bench = Bench::new(if deleted {
+            "object-deleted"
+        } else {
+            "object-left"
+        });
         let file = bench.file(&[secret.clone(), scaled_job.clone()]);
         let out = std::fs::File::create(bench.path("said")).unwrap();
         let mut guard = Guard(bench.command(&file).stdout(out).spawn().unwrap());
