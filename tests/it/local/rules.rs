@@ -264,7 +264,7 @@ async fn a_finished_job_goes_when_its_ttl_has_passed() {
 
 #[tokio::test]
 async fn a_work_queue_ends_when_one_succeeded_and_all_have_ended() {
-    let bench = Bench::new("queue");
+    let bench = Bench::new("work-queue");
     let out = display(&bench.path("out"));
     // The first to make the folder is the one that succeeds at once.
     let script = format!("echo one >>{out}; mkdir {out}.first || sleep 0.2");
