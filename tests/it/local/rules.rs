@@ -69,7 +69,7 @@ async fn twenty_completions_run_four_at_a_time() {
     let marker = format!("twenty-{}", std::process::id());
     let resize = job(
         "resize",
-        &format!(": {marker}; sleep 0.1; echo done >>{out}"),
+        &format!(": {marker}; sleep 0.4; echo done >>{out}"),
         &json!({"completions": 20, "parallelism": 4}),
     );
     let running = Running::start(bench.open());
