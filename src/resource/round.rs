@@ -26,8 +26,9 @@ impl Round {
     /// until its Job is seen, so this bounds what one record can cost, at 2 ms and 300 kB. It is some two
     /// seconds of creates.
     pub const LARGEST: u32 = 1_000;
-    /// The same for records without a version: rounds had no largest size then.
-    const LARGEST_UNVERSIONED: u32 = 10_000;
+    /// The most that a record may name. Rounds of format 0 had no largest size, and a program of that time leaves a
+    /// newer version as it stands when it writes.
+    const LARGEST_READ: u32 = 10_000;
 }
 
 /// The last round of an object, as it is written down.
@@ -37,15 +38,16 @@ pub struct RoundRecord {
     pub round: Round,
     /// Which process opened it; empty when the record does not say.
     pub holder: String,
-    /// Whether creates of it may be unanswered. Written `true` before its first Job.
+    /// Whether creates of it may be unanswered. True from before its first Job.
     pub open: bool,
 }
 
 impl RoundRecord {
     /// The format that this program writes.
     ///
-    /// 0, or none: `number`, `jobs`, `holder`; always open. 1: `open` says whether it still is.
-    /// A program that knows only the older format reads the newer one as an open round.
+    /// 0, or none: `number`, `jobs`, `holder`; always open. 1: `closed` is the number of the round that is closed.
+    /// A round with any other number is open. So a `closed` that an older program leaves as it stands says nothing
+    /// about the round that it writes. That program reads each round as open.
     pub const VERSION: u64 = 1;
 
     /// A round that is about to begin.
@@ -98,22 +100,21 @@ impl RoundRecord {
         }
         let number = record["number"].as_u64();
         let number = number.ok_or("its number is not a whole number")?;
-        let largest = match version {
-            0 => Round::LARGEST_UNVERSIONED,
-            _ => Round::LARGEST,
-        };
         let jobs = record["jobs"].as_u64();
         let jobs = jobs
             .and_then(|jobs| u32::try_from(jobs).ok())
-            .filter(|jobs| *jobs <= largest)
-            .ok_or_else(|| format!("its jobs are not a whole number from 0 to {largest}"))?;
+            .filter(|jobs| *jobs <= Round::LARGEST_READ)
+            .ok_or_else(|| {
+                let largest = Round::LARGEST_READ;
+                format!("its jobs are not a whole number from 0 to {largest}")
+            })?;
         let holder = match &record["holder"] {
             Value::Null => "",
             holder => holder.as_str().ok_or("its holder is not text")?,
         };
-        let open = match &record["open"] {
+        let open = match &record["closed"] {
             Value::Null => true,
-            open => open.as_bool().ok_or("its open is neither true nor false")?,
+            closed => closed.as_u64().ok_or("its closed is not a whole number")? != number,
         };
         Ok(Self {
             round: Round { number, jobs },
@@ -122,14 +123,14 @@ impl RoundRecord {
         })
     }
 
-    /// The record as it is written.
+    /// The record as it is written. `closed` is null while it is open: a merge patch takes away what stands there.
     pub fn to_value(&self) -> Value {
         json!({
             "version": Self::VERSION,
             "number": self.round.number,
             "jobs": self.round.jobs,
             "holder": self.holder,
-            "open": self.open,
+            "closed": (!self.open).then_some(self.round.number),
         })
     }
 }
@@ -166,6 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn a_round_that_an_older_program_writes_over_a_closed_one_is_open() {
+        let closed = RoundRecord {
+            open: false,
+            ..RoundRecord::open(Round { number: 7, jobs: 3 }, "me")
+        };
+        let mut written = closed.to_value();
+        assert!(!RoundRecord::parse(&written).unwrap().open);
+        // It merges what it knows into what stands there.
+        for (field, value) in [("number", json!(8)), ("jobs", json!(5_000))] {
+            written[field] = value;
+        }
+        let record = RoundRecord::parse(&written).unwrap();
+        assert!(record.open);
+        assert_eq!(record.round.jobs, 5_000);
+    }
+
+    #[test]
     fn a_record_that_cannot_be_true_is_an_error_and_not_no_round() {
         for (record, words) in [
             (json!({"version": 2, "number": 1, "jobs": 1}), "format 2"),
@@ -174,8 +192,8 @@ mod tests {
             (json!({"number": -1, "jobs": 1}), "number"),
             (json!({"number": 1}), "jobs"),
             (json!({"number": 1, "jobs": 4_000_000_000_u64}), "10000"),
-            (json!({"version": 1, "number": 1, "jobs": 1_001}), "1000"),
-            (json!({"number": 1, "jobs": 1, "open": "no"}), "open"),
+            (json!({"number": 1, "jobs": 10_001}), "10000"),
+            (json!({"number": 1, "jobs": 1, "closed": "1"}), "closed"),
             (json!({"number": 1, "jobs": 1, "holder": 7}), "holder"),
             (json!("1"), "number"),
             (json!([]), "number"),

@@ -81,26 +81,27 @@ pub(super) async fn close(
     record: &RoundRecord,
 ) -> Result<(), Error> {
     let object = format!("scaledjob {}", scaled_job.id);
-    let closed = RoundRecord {
-        open: false,
-        ..record.clone()
-    };
     let mut steps = vec![json!({"op": "test", "path": "/metadata/uid", "value": scaled_job.uid})];
     let (path, tests, value) = match scaled_job.api {
         Api::Slipway => {
             let number = ("/status/round/number", json!(record.round.number));
             let holder = ("/status/round/holder", json!(record.holder));
-            ("/status/round", vec![number, holder], closed.to_value())
+            let value = json!(record.round.number);
+            ("/status/round/closed", vec![number, holder], value)
         }
         Api::Keda => {
             let path = "/metadata/annotations/slipway.dev~1round";
+            let closed = RoundRecord {
+                open: false,
+                ..record.clone()
+            };
             let [before, after] = [record, &closed].map(|record| record.to_value().to_string());
             (path, vec![(path, json!(before))], json!(after))
         }
     };
     let tests = tests.into_iter();
     steps.extend(tests.map(|(path, value)| json!({"op": "test", "path": path, "value": value})));
-    steps.push(json!({"op": "replace", "path": path, "value": value}));
+    steps.push(json!({"op": "add", "path": path, "value": value}));
     let call = Call::json_patch(record_path(scaled_job), Value::Array(steps));
     let answer = cluster
         .send(call.within(DEADLINE))

@@ -199,6 +199,24 @@ async fn a_round_closes_when_every_create_was_answered_and_its_jobs_are_not_wait
 }
 
 #[tokio::test]
+async fn a_round_that_an_older_program_writes_over_a_closed_one_is_open() {
+    let world = World::new("older").await;
+    let resize = world.resize().await;
+    let launcher = world.launcher(LATEST_CREATE);
+    let first = Round { number: 1, jobs: 0 };
+    launcher.open_round(&resize, first).await.expect("a round");
+    launcher.close_round(&resize).await;
+    assert!(!written(&world).await.open);
+    let path = format!("{}/resize/status", world.scaled_jobs_path());
+    let older = json!({"number": 2, "jobs": 5_000, "holder": "older"});
+    world
+        .patch(&path, json!({"status": {"round": older}}))
+        .await;
+    let record = written(&world).await;
+    assert_eq!((record.round.number, record.open), (2, true));
+}
+
+#[tokio::test]
 async fn a_round_with_a_create_in_doubt_stays_open() {
     let world = World::new("doubt").await;
     let resize = world.resize().await;

@@ -69,7 +69,7 @@ async fn many_objects_begin_one_after_the_other_when_the_lead_comes() {
             object["metadata"]["name"] = name.into();
             // One is in the middle of a round.
             object["status"]["round"] =
-                json!({"version": 1, "number": 1, "jobs": 1, "open": number == 0});
+                json!({"version": 1, "number": 1, "jobs": 1, "closed": i32::from(number != 0)});
             world.apply(object).await;
         }
         let told = || world.reports.0.lock().unwrap().len();
