@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::cluster::{self, Cluster, Guard, Scope};
+use crate::cluster::{self, Cluster, Scope};
 use crate::config::{self, Config};
 use crate::controller::metrics::Metrics;
 use crate::controller::status_writer::StatusWriter;
@@ -68,9 +68,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         cluster_namespace,
     ));
     let candidate = lead::Candidate::new(&cluster, &scope, &own_namespace, &config, &mut registry);
-    let lead = candidate.lead();
     let launcher = Kubernetes::new(cluster.clone(), scope.clone(), config.unseen_grace);
-    let launcher = Arc::new(launcher.only_while(Guard::new(move || lead.is_held())));
+    let launcher = Arc::new(launcher);
     let events = events::Events::new(
         &cluster,
         &scope,

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub use crate::cluster::Guard;
 pub use crate::resource::ROUND_ANNOTATION;
 use crate::resource::{ObjectId, Propagation, Round, ScaledJob};
 
@@ -132,7 +133,20 @@ pub trait Launcher: Send + Sync {
     /// # Errors
     ///
     /// [`Error::Unknown`] when the Job may or may not exist; every other error means that it does not.
-    fn launch<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<Launched, Error>>;
+    fn launch<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<Launched, Error>> {
+        self.launch_while(launch, Guard::always())
+    }
+
+    /// As [`Launcher::launch`], and asks `may` right before each create goes out. After a "no" nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Launcher::launch`].
+    fn launch_while<'a>(
+        &'a self,
+        launch: &'a Launch,
+        may: Guard,
+    ) -> BoxFuture<'a, Result<Launched, Error>>;
 
     /// Deletes a Job, if it is still the one with that UID. A Job that is gone is a success.
     ///

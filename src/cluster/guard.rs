@@ -27,6 +27,11 @@ impl Guard {
         Self(Arc::new(may))
     }
 
+    /// A guard that always says yes.
+    pub fn always() -> Self {
+        Self::new(|| true)
+    }
+
     /// Both must say yes.
     #[must_use]
     pub fn and(&self, may: impl Fn() -> bool + Send + Sync + 'static) -> Self {

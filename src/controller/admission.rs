@@ -72,14 +72,14 @@ impl Passes<'_> {
         // Kept over a change of leader: what this process sent may still be applied.
         let mut notes = PassNotes::default();
         loop {
-            if self.lead.is_held() {
-                self.lead_passes(&mut notes).await;
+            match self.lead.term() {
+                Some(term) => self.lead_passes(term, &mut notes).await,
+                None => self.lead.changed(None).await,
             }
-            self.lead.changed(false).await;
         }
     }
 
-    async fn lead_passes(&self, notes: &mut PassNotes) {
+    async fn lead_passes(&self, term: u64, notes: &mut PassNotes) {
         let mut requeue = Requeue::default();
         requeue.at(Instant::now() + self.first_pass());
         // A change makes the next pass come early; not after a failure.
@@ -96,7 +96,7 @@ impl Passes<'_> {
                         continue;
                     }
                 }
-                () = self.lead.changed(true) => return,
+                () = self.lead.changed(Some(term)) => return,
             }
             let result = self.pass(notes).await;
             self.news.notify_one();

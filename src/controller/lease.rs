@@ -75,7 +75,7 @@ pub struct Lease {
     wall: fn() -> Timestamp,
     state: Mutex<State>,
     /// What was last told, for those who wait for a change.
-    told: watch::Sender<bool>,
+    told: watch::Sender<Option<u64>>,
     held: Gauge,
     transitions: Counter,
 }
@@ -84,6 +84,8 @@ pub struct Lease {
 struct State {
     /// Until when this process believes to hold it, by its clock.
     until: Option<Duration>,
+    /// How often it was gained. It counts as gained anew by a process that did not believe to hold it for a moment.
+    term: u64,
     /// The object as our last write left it.
     ours: Option<LeaseRecord>,
     /// The record of somebody else, and since when it has stood as it does.
@@ -127,7 +129,7 @@ impl Lease {
             clock,
             wall,
             state: Mutex::default(),
-            told: watch::Sender::new(false),
+            told: watch::Sender::new(None),
             held: Gauge::default(),
             transitions: Counter::default(),
         }
@@ -147,22 +149,27 @@ impl Lease {
         );
     }
 
-    /// Whether this process leads at this moment. True only until [`Times::belief`] after the start of the last renewal that was
+    /// As [`Lead::term`]. There is one only until [`Times::belief`] after the start of the last renewal that was
     /// granted, whether or not [`Lease::run`] gets to run.
-    pub fn is_held(&self) -> bool {
-        self.left().is_some()
+    pub fn term(&self) -> Option<u64> {
+        self.held().map(|(term, _)| term)
     }
 
-    /// Waits until [`Lease::is_held`] is no longer `known`.
-    pub async fn changed(&self, known: bool) {
+    /// Whether this process leads at this moment.
+    pub fn is_held(&self) -> bool {
+        self.term().is_some()
+    }
+
+    /// Waits until [`Lease::term`] is no longer `known`.
+    pub async fn changed(&self, known: Option<u64>) {
         let mut told = self.told.subscribe();
         loop {
-            let left = self.left();
-            if left.is_some() != known {
+            let held = self.held();
+            if held.map(|(term, _)| term) != known {
                 return;
             }
             // The sender lives as long as `self`. An end of belief comes by the clock, whoever tells of it.
-            let wait = left.unwrap_or(self.times.duration);
+            let wait = held.map_or(self.times.duration, |(_, left)| left);
             drop(tokio::time::timeout(wait, told.changed()).await);
         }
     }
@@ -210,6 +217,9 @@ impl Lease {
             Ok(answer) if answer.is_success() => match LeaseRecord::parse(&answer) {
                 Ok(record) => {
                     let mut state = self.lock();
+                    if state.left((self.clock)()).is_none() {
+                        state.term += 1;
+                    }
                     state.until = Some(started + self.times.belief);
                     state.ours = Some(record);
                     state.seen = None;
@@ -291,7 +301,7 @@ impl Lease {
             state.until = None;
             state.ours = None;
             state.seen = None;
-            *self.told.borrow()
+            self.told.borrow().is_some()
         };
         self.tell();
         // What we know may be older than a write that was cut off.
@@ -320,13 +330,14 @@ impl Lease {
 
     /// Tells those who wait, the log and the metrics, when something changed.
     fn tell(&self) {
-        let held = self.is_held();
+        let term = self.term();
         if !self
             .told
-            .send_if_modified(|told| std::mem::replace(told, held) != held)
+            .send_if_modified(|told| std::mem::replace(told, term) != term)
         {
             return;
         }
+        let held = term.is_some();
         self.held.set(held.into());
         self.transitions.inc();
         if held {
@@ -336,13 +347,12 @@ impl Lease {
         }
     }
 
-    /// How long it is believed to be held; `None` when it is not.
-    fn left(&self) -> Option<Duration> {
+    /// The term, and how long it is believed to be held; `None` when it is not.
+    fn held(&self) -> Option<(u64, Duration)> {
+        let state = self.lock();
         // The clock is read last: whatever pause lies between is in it.
-        let until = self.lock().until?;
-        until
-            .checked_sub((self.clock)())
-            .filter(|left| !left.is_zero())
+        let left = state.left((self.clock)())?;
+        Some((state.term, left))
     }
 
     fn collection(&self) -> String {
@@ -361,12 +371,20 @@ impl Lease {
     }
 }
 
+impl State {
+    /// How long it is believed to be held from now on; `None` when it is not.
+    fn left(&self, now: Duration) -> Option<Duration> {
+        let left = self.until?.checked_sub(now);
+        left.filter(|left| !left.is_zero())
+    }
+}
+
 impl Lead for Lease {
-    fn is_held(&self) -> bool {
-        Lease::is_held(self)
+    fn term(&self) -> Option<u64> {
+        Lease::term(self)
     }
 
-    fn changed(&self, known: bool) -> BoxFuture<'_, ()> {
+    fn changed(&self, known: Option<u64>) -> BoxFuture<'_, ()> {
         Lease::changed(self, known).boxed()
     }
 }

@@ -67,10 +67,10 @@ pub(super) async fn run(shared: TurnPorts, task: ObjectTask<Desired>) {
     let mut pushes = Pushes::default();
     let mut wake = Wake::Began;
     'turns: loop {
-        let leads = lead.is_held();
+        let term = lead.term();
         let now = desired.borrow_and_update().clone();
         let delay = match wake {
-            Wake::Began if leads => first_turn(&now, objects.load(Ordering::Relaxed)),
+            Wake::Began if term.is_some() => first_turn(&now, objects.load(Ordering::Relaxed)),
             _ => Duration::ZERO,
         };
         if delay.is_zero() {
@@ -90,7 +90,7 @@ pub(super) async fn run(shared: TurnPorts, task: ObjectTask<Desired>) {
                     Ok(()) => break Wake::Edited,
                     Err(_) => break 'turns,
                 },
-                () = lead.changed(leads) => break Wake::Began,
+                () = lead.changed(term) => break Wake::Began,
                 () = jobs_changed.notified(), if refillable => break Wake::JobFinished,
                 () = pushes.next() => break Wake::Pushed,
                 () = object.requeue.wait() => break Wake::Timer,
@@ -157,9 +157,13 @@ impl Object {
     /// One turn.
     async fn wake(&mut self, desired: &Desired, wake: Wake, pushes: &mut Pushes) {
         let identity = &desired.identity;
-        if !self.shared.lead.is_held() {
+        let Some(term) = self.shared.lead.term() else {
             self.stand_by(identity);
             return;
+        };
+        if self.launcher.begin(term) {
+            // What is remembered is of a term before: another may have taken turns since.
+            self.stand_by(identity);
         }
         let scaled_job = match &desired.scaled_job {
             Ok(scaled_job) => scaled_job,
@@ -195,7 +199,7 @@ impl Object {
         if !self.launcher.is_wanted() {
             return;
         }
-        if !self.shared.lead.is_held() {
+        if !self.launcher.is_leading() {
             // Another may have taken turns since: what this one saw is not to be told any more.
             self.stand_by(identity);
             return;
@@ -296,7 +300,7 @@ impl Object {
 
     /// Shows what of the last report was held back or could not be shown.
     async fn flush(&mut self, identity: &Identity) {
-        let again = if self.shared.lead.is_held() {
+        let again = if self.launcher.is_leading() {
             self.shared.reporter.flush(identity).await
         } else {
             None

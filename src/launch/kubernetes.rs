@@ -54,8 +54,6 @@ pub struct Kubernetes {
     /// Tells this process's rounds from another's that carry the same number.
     holder: String,
     backoff: CreateBackoff,
-    /// Whether this process may launch.
-    may_launch: Guard,
     known: Mutex<Known>,
     /// What is watched: each from the first time that an object needs it.
     wanted: watch::Sender<BTreeSet<(Api, WatchedKind)>>,
@@ -109,7 +107,6 @@ impl Kubernetes {
             scope,
             holder: round::new_holder(),
             backoff: CreateBackoff::default(),
-            may_launch: Guard::new(|| true),
             known: Mutex::new(Known {
                 slipway: Informers::default(),
                 keda: Informers::default(),
@@ -120,13 +117,6 @@ impl Kubernetes {
             ended: Mutex::new(BTreeSet::new()),
             ended_more: Notify::new(),
         }
-    }
-
-    /// Launches only while this says yes; asked right before each create goes out.
-    #[must_use]
-    pub fn only_while(mut self, may_launch: Guard) -> Self {
-        self.may_launch = may_launch;
-        self
     }
 
     /// ScaledJobs of which a Job finished or went since the last call; waits until there is one.
@@ -161,7 +151,7 @@ impl Kubernetes {
         self.ended_more.notify_one();
     }
 
-    async fn launch_once(&self, launch: &Launch) -> Result<Launched, Error> {
+    async fn launch_once(&self, launch: &Launch, may: Guard) -> Result<Launched, Error> {
         let name = &launch.id.name;
         let expect = |tell: &dyn Fn(&mut Expectations)| {
             let mut known = self.known();
@@ -178,7 +168,7 @@ impl Kubernetes {
             launch,
             ROUND_DEADLINE,
             None,
-            &self.may_launch,
+            &may,
             sending,
         )
         .await;
@@ -304,8 +294,12 @@ impl Launcher for Kubernetes {
         self.close_if_answered(scaled_job).boxed()
     }
 
-    fn launch<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<Launched, Error>> {
-        self.launch_once(launch).boxed()
+    fn launch_while<'a>(
+        &'a self,
+        launch: &'a Launch,
+        may: Guard,
+    ) -> BoxFuture<'a, Result<Launched, Error>> {
+        self.launch_once(launch, may).boxed()
     }
 
     fn delete<'a>(

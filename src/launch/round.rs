@@ -1,6 +1,6 @@
 //! What may be done about rounds of counted launches. Pure: it is handed records, lists and the clock.
 //!
-//! Five rules keep the cap through lost answers, late creates, restarts and changes of leader:
+//! Six rules keep the cap through lost answers, late creates, restarts and changes of leader:
 //!
 //! 1. A round is written down before its first Job ([`opening`]), and every name of it counts from then on ([`Expectations::opened`]).
 //! 2. Only who has counted the last written round may write the next one ([`opening`]).
@@ -9,6 +9,7 @@
 //!    [`LATEST_CREATE`] after the round's last create was sent ([`Expectations::settle`]).
 //! 5. A round is said closed once every create of it was answered clearly ([`Expectations::to_close`]). Another process waits
 //!    for the names of an open round only ([`expects_names`]).
+//! 6. A turn opens rounds and creates only in the term of the lead in which it counted. The caller sees to this.
 //!
 //! The explorer of `tests/it/protocol` takes these away one by one.
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::launch::JobState;
 use crate::launch::job::name;
-use crate::launch::{Error, Launch, Launched, Launcher, OCCURRENCE_ANNOTATION, PodState};
+use crate::launch::{Error, Guard, Launch, Launched, Launcher, OCCURRENCE_ANNOTATION, PodState};
 use crate::resource::names::{NameRule, misnamed};
 use crate::resource::{Fault, ObjectId, Propagation, Round, ScaledJob};
 
@@ -77,7 +77,12 @@ impl Launcher for Local {
         }))
     }
 
-    fn launch<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<Launched, Error>> {
+    fn launch_while<'a>(
+        &'a self,
+        launch: &'a Launch,
+        // Nothing is waited for before the folder is made.
+        _may: Guard,
+    ) -> BoxFuture<'a, Result<Launched, Error>> {
         let shared = Arc::clone(&self.shared);
         let id = launch.id.clone();
         let occurrence = launch.occurrence.clone();

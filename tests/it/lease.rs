@@ -77,7 +77,7 @@ impl Candidate {
     }
 
     async fn await_lead(&self) {
-        timeout(TIMES.duration + SLACK, self.lease.changed(false))
+        timeout(TIMES.duration + SLACK, self.lease.changed(None))
             .await
             .expect("it leads");
     }
@@ -210,12 +210,27 @@ async fn belief_ends_by_the_clock_though_nothing_runs() {
     let cluster = Cluster::new("lease").await;
     let mut leader = Candidate::start(cluster.client.clone(), &cluster.namespace, "leader");
     leader.await_lead().await;
+    let term = leader.lease.term();
     leader.pause();
     // The machine slept: only the clock tells.
     let slept = u64::try_from(TIMES.belief.as_millis()).unwrap();
     leader.ahead_millis.store(slept, Ordering::SeqCst);
     assert!(!leader.leads());
-    timeout(SLACK, leader.lease.changed(true)).await.unwrap();
+    timeout(SLACK, leader.lease.changed(term)).await.unwrap();
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn a_lead_that_was_doubted_for_a_moment_is_held_in_a_later_term() {
+    let cluster = Cluster::new("lease").await;
+    let leader = Candidate::start(cluster.client.clone(), &cluster.namespace, "leader");
+    leader.await_lead().await;
+    let term = leader.lease.term();
+    // The machine slept, and nobody else asked for the Lease meanwhile.
+    let slept = u64::try_from(TIMES.belief.as_millis()).unwrap();
+    leader.ahead_millis.store(slept, Ordering::SeqCst);
+    leader.await_lead().await;
+    assert!(leader.lease.term() > term);
     cluster.remove().await;
 }
 
@@ -226,11 +241,12 @@ async fn without_the_api_server_a_leader_steps_down_in_time() {
         let proxy = ApiProxy::start().await;
         let mut first = Candidate::start(proxy.client(), &cluster.namespace, "first");
         first.await_lead().await;
+        let term = first.lease.term();
         for method in ["GET", "PUT"] {
             proxy.fault(Rule::on(method, "/leases", fault));
         }
         let started = Instant::now();
-        timeout(TIMES.belief + SLACK, first.lease.changed(true))
+        timeout(TIMES.belief + SLACK, first.lease.changed(term))
             .await
             .expect("it steps down");
         if !matches!(fault, Fault::Cut | Fault::Hang) {
@@ -262,7 +278,8 @@ async fn a_write_whose_answer_was_lost_is_known_again() {
     );
     // Every second renewal is lost on its way back: it goes on leading.
     proxy.fault(Rule::on("PUT", "/leases", Fault::AppliedThen(504)).times(2));
-    let lost = timeout(2 * TIMES.belief, leader.lease.changed(true)).await;
+    let term = leader.lease.term();
+    let lost = timeout(2 * TIMES.belief, leader.lease.changed(term)).await;
     assert!(lost.is_err(), "it ceased to lead");
     assert!(proxy.calls("PUT", "/leases") >= 4);
     leader.end().await;

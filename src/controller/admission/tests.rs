@@ -216,13 +216,13 @@ fn job(event_job: &str, number: i64, gate: Option<Gate>, ended: bool) -> Deliver
 struct Switch(watch::Sender<bool>);
 
 impl Lead for Switch {
-    fn is_held(&self) -> bool {
-        *self.0.borrow()
+    fn term(&self) -> Option<u64> {
+        self.0.borrow().then_some(1)
     }
 
-    fn changed(&self, known: bool) -> BoxFuture<'_, ()> {
+    fn changed(&self, known: Option<u64>) -> BoxFuture<'_, ()> {
         let mut held = self.0.subscribe();
-        Box::pin(async move { drop(held.wait_for(|held| *held != known).await) })
+        Box::pin(async move { drop(held.wait_for(|held| held.then_some(1) != known).await) })
     }
 }
 

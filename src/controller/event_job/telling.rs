@@ -33,20 +33,21 @@ pub(super) async fn run(
         dropped: None,
     };
     let mut requeue = Requeue::default();
-    let mut led = false;
+    let mut led = None;
     loop {
-        let leads = event_jobs.lead.is_held();
-        if std::mem::replace(&mut led, leads) && !leads {
+        let term = event_jobs.lead.term();
+        let before = std::mem::replace(&mut led, term);
+        if before.is_some() && before != term {
             telling.stand_by();
         }
         tokio::select! {
             () = news.notified() => {}
             () = requeue.wait() => {}
             // Whoever leads now tells after its first pass over the Jobs.
-            () = event_jobs.lead.changed(leads) => continue,
+            () = event_jobs.lead.changed(term) => continue,
         }
         requeue.forget();
-        if let Some(pause) = telling.tell(leads).await {
+        if let Some(pause) = telling.tell(term.is_some()).await {
             requeue.after(pause);
         }
         tokio::time::sleep(jitter(PACE)).await;

@@ -50,8 +50,8 @@ pub(super) struct Rules {
     pub(super) keeps_name: bool,
     /// Lead and deadline are looked at after the wait, right before a create is sent.
     pub(super) checks_again: bool,
-    /// A process that loses the lead sends no more in the turn that is under way, even if it leads again.
-    pub(super) ends_turn_with_lead: bool,
+    /// A turn sends only in the term of the lead in which it counted, even if its process leads again.
+    pub(super) sends_in_its_term: bool,
     /// A round is open until each of its creates is answered.
     pub(super) is_open_until_answered: bool,
     /// No round is opened while a create of an earlier one is in doubt.
@@ -74,7 +74,7 @@ impl Default for Rules {
             counts_names: true,
             keeps_name: true,
             checks_again: true,
-            ends_turn_with_lead: true,
+            sends_in_its_term: true,
             is_open_until_answered: true,
             heeds_doubt: true,
             grace: LATEST_CREATE,
@@ -131,8 +131,8 @@ struct Process {
     /// The last round of its turns.
     carried: u64,
     turn: TurnStage,
-    /// It lost the lead in this turn.
-    lost_lead: bool,
+    /// Its turn counted in an earlier term of the lead.
+    is_of_earlier_term: bool,
 }
 
 /// How far a turn has come.
@@ -168,7 +168,7 @@ impl Process {
             shown,
             carried: 0,
             turn: TurnStage::Rests,
-            lost_lead: false,
+            is_of_earlier_term: false,
         }
     }
 
@@ -237,7 +237,7 @@ impl RoundsWorld {
     }
 
     fn may_send(&self, rules: &Rules, who: usize) -> bool {
-        let is_over = rules.ends_turn_with_lead && self.processes[who].lost_lead;
+        let is_over = rules.sends_in_its_term && self.processes[who].is_of_earlier_term;
         self.leader == who && !is_over
     }
 
@@ -327,7 +327,7 @@ impl RoundsWorld {
         let process = Arc::make_mut(&mut self.processes[who]);
         let free = rules.cap.saturating_sub(process.unfinished());
         process.carried = process.last_round();
-        process.lost_lead = false;
+        process.is_of_earlier_term = false;
         process.turn = match free {
             0 => TurnStage::Rests,
             jobs => TurnStage::Decided {
@@ -518,7 +518,7 @@ impl super::explore::World for RoundsWorld {
         };
         let process = &mut next.processes[self.leader];
         if !matches!(process.turn, TurnStage::Rests) {
-            Arc::make_mut(process).lost_lead = true;
+            Arc::make_mut(process).is_of_earlier_term = true;
         }
         push(("the other leads", 0), Kind::Fault, Ok(next));
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use slipway::launch::{Error, JobState, Launch, Launched, Launcher, Outcome, ROUND_ANNOTATION};
+use slipway::launch::{
+    Error, Guard, JobState, Launch, Launched, Launcher, Outcome, ROUND_ANNOTATION,
+};
 use slipway::resource::{ObjectId, Propagation, Round, ScaledJob};
 use slipway::scaling::Reading;
 use slipway::source::{self, Source, Taken};
@@ -112,6 +114,8 @@ pub(crate) struct RecordingLauncher {
     state: Mutex<State>,
     /// Held while a round is being opened: a test that takes the permit stops the world there.
     pub(crate) door: Semaphore,
+    /// Held while a create goes out.
+    pub(crate) wire: Semaphore,
 }
 
 #[derive(Default)]
@@ -133,6 +137,7 @@ impl RecordingLauncher {
         Arc::new(Self {
             state: Mutex::default(),
             door: Semaphore::new(1),
+            wire: Semaphore::new(1),
         })
     }
 
@@ -298,8 +303,22 @@ impl Launcher for RecordingLauncher {
         .boxed()
     }
 
-    fn launch<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<Launched, Error>> {
-        async move { self.state().launch(launch) }.boxed()
+    fn launch_while<'a>(
+        &'a self,
+        launch: &'a Launch,
+        may: Guard,
+    ) -> BoxFuture<'a, Result<Launched, Error>> {
+        async move {
+            let _permit = self.wire.acquire().await.expect("never closed");
+            if !may.may_send() {
+                return Err(Error::Unavailable {
+                    object: format!("job {}", launch.id),
+                    detail: "not sent".to_owned(),
+                });
+            }
+            self.state().launch(launch)
+        }
+        .boxed()
     }
 
     fn delete<'a>(

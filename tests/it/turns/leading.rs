@@ -7,28 +7,37 @@ use tokio::sync::watch;
 
 use super::*;
 
-/// The lead, given and taken by a test.
-pub(super) struct Switch(watch::Sender<bool>);
+/// The lead, given and taken by a test: how often that was done. It is held when that is odd.
+pub(super) struct Switch(watch::Sender<u64>);
+
+fn term(switched: u64) -> Option<u64> {
+    (switched % 2 == 1).then_some(switched)
+}
 
 impl Switch {
     pub(super) fn new(held: bool) -> Self {
-        Self(watch::Sender::new(held))
+        Self(watch::Sender::new(held.into()))
     }
 
     pub(super) fn set(&self, held: bool) {
-        self.0.send_replace(held);
+        let switch = |switched: &mut u64| {
+            let is_other = term(*switched).is_some() != held;
+            *switched += u64::from(is_other);
+            is_other
+        };
+        self.0.send_if_modified(switch);
     }
 }
 
 impl Lead for Switch {
-    fn is_held(&self) -> bool {
-        *self.0.borrow()
+    fn term(&self) -> Option<u64> {
+        term(*self.0.borrow())
     }
 
-    fn changed(&self, known: bool) -> BoxFuture<'_, ()> {
-        let mut held = self.0.subscribe();
+    fn changed(&self, known: Option<u64>) -> BoxFuture<'_, ()> {
+        let mut switched = self.0.subscribe();
         async move {
-            drop(held.wait_for(|held| *held != known).await);
+            drop(switched.wait_for(|switched| term(*switched) != known).await);
         }
         .boxed()
     }
@@ -54,6 +63,25 @@ async fn who_leads_no_more_reads_nothing_and_listens_to_nothing_until_it_leads_a
         pass(1.0).await;
         assert_eq!((source.calls().len(), source.listeners()), (2, 1));
         assert_eq!(world.launcher.orders().len(), 5);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_sends_nothing_in_a_later_term_than_it_counted_in() {
+    running(async |world| {
+        world.source("orders", [Some(3.0)]);
+        let wire = world.launcher.wire.acquire().await.unwrap();
+        world.apply(object("orders", "1", &json!({}))).await;
+        pass(1.0).await;
+        assert_eq!(world.launcher.round("1").unwrap().number, 1);
+        // Another led in between, and launched, for all that this process knows.
+        world.lead.set(false);
+        world.lead.set(true);
+        drop(wire);
+        pass(1.0).await;
+        assert_eq!(world.launcher.round("1").unwrap().number, 2);
+        assert_eq!(world.launcher.orders().len(), 3);
     })
     .await;
 }

@@ -99,11 +99,10 @@ fn without_the_minute_for_late_creates_the_cap_is_passed() {
     );
 }
 
-/// What the promise assumes: that a turn in which the lead was lost is over before this process leads again.
 #[test]
-fn with_a_turn_that_outlives_the_lead_and_the_next_leader_the_cap_is_passed() {
+fn without_the_term_in_which_a_turn_counted_the_cap_is_passed() {
     let rules = Rules {
-        ends_turn_with_lead: false,
+        sends_in_its_term: false,
         faults: 2,
         ..Rules::default()
     };
