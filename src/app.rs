@@ -104,6 +104,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         reporter: Arc::new(reporter),
         metrics: metrics.clone(),
         clock,
+        latest_create: config.unseen_grace,
     };
     let listener = listen("--health", config.health).await?;
     let door = listen("--http", config.http).await?;

@@ -109,8 +109,9 @@ pub struct Config {
     #[arg(long, env = "SLIPWAY_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub drain_timeout: Duration,
 
-    /// How long a Job of the last round that nobody has seen counts as unfinished. Less than a minute
-    /// is for tests: the API server may still make a Job whose create it was sent that long ago.
+    /// How long a Job of the last round that nobody has seen counts as unfinished, and how old a finished Job is before
+    /// a history limit removes it. Less than a minute is for tests: the API server may still make a Job whose create it
+    /// was sent that long ago.
     #[arg(long, env = "SLIPWAY_UNSEEN_GRACE", value_name = "DURATION", default_value = "1m", value_parser = duration, hide = true)]
     pub unseen_grace: Duration,
 }

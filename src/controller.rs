@@ -129,8 +129,10 @@ pub struct TurnPorts {
     pub reporter: Arc<dyn Reporter>,
     /// What is counted about turns.
     pub metrics: metrics::Metrics,
-    /// The wall clock, for what users see.
+    /// The wall clock, for what users see, and for the age of Jobs.
     pub clock: fn() -> jiff::Timestamp,
+    /// How long a create may be under way: no Job is removed for the history limits before it is so old.
+    pub latest_create: Duration,
 }
 
 /// Runs a turn for every object whenever one is due, until `stop` or the end of `changes`.

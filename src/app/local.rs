@@ -164,6 +164,8 @@ where
         reporter: reports.clone(),
         metrics: metrics.clone(),
         clock,
+        // A Job is made, or is not: no create is ever in doubt.
+        latest_create: Duration::ZERO,
     };
 
     let mut tasks = Tasks::new(stop.clone());

@@ -1,7 +1,10 @@
 //! Jobs that go: finished ones above the history limits, and those of earlier
 //! generations when an immediate rollout is asked for.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use tracing::{info, warn};
 
 use crate::cycle::Outcome;
@@ -13,8 +16,14 @@ const DELETES_IN_FLIGHT: usize = 8;
 /// Deletes in one turn; the next turn goes on. A thousand finished Jobs take ten turns.
 const DELETES_PER_TURN: usize = 100;
 
-/// Deletes what has to go. A failure is logged, and tried again next turn.
-pub(crate) async fn run(scaled_job: &ScaledJob, outcome: &Outcome, launcher: &dyn Launcher) {
+/// Deletes what has to go. A failure is logged, and tried again next turn. So is a finished Job that was made less
+/// than `grace` before `now`.
+pub(crate) async fn run(
+    scaled_job: &ScaledJob,
+    outcome: &Outcome,
+    (now, grace): (Timestamp, Duration),
+    launcher: &dyn Launcher,
+) {
     let Ok(jobs) = &outcome.jobs else { return };
     if let Rollout::Immediate(propagation) = scaled_job.rollout {
         delete(
@@ -26,7 +35,7 @@ pub(crate) async fn run(scaled_job: &ScaledJob, outcome: &Outcome, launcher: &dy
         )
         .await;
     }
-    let mut surplus = history::surplus(scaled_job, jobs);
+    let mut surplus = history::surplus(scaled_job, jobs, now, grace);
     // The oldest first whatever their outcome: many of one never keep the other from its turn.
     surplus.sort_by_key(|job| job.finished_at.or(job.created_at));
     delete(

@@ -210,7 +210,8 @@ impl Object {
             self.shared.lookup.forget(Some(&identity.id.namespace));
         }
         log(&outcome);
-        cleanup::run(scaled_job, &outcome, &self.launcher).await;
+        let age = ((self.shared.clock)(), self.shared.latest_create);
+        cleanup::run(scaled_job, &outcome, age, &self.launcher).await;
         timer.done(scaled_job, &outcome);
         self.report(identity, Observed::Turn(outcome)).await;
     }

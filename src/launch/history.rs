@@ -3,6 +3,10 @@
 //! KEDA deletes whatever carries its label; here a Job must also belong to the
 //! object, so that a Job of somebody else with a copied label is left alone.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::{GENERATION_ANNOTATION, JobState, KEDA_GENERATION_ANNOTATION, Outcome};
 use crate::resource::{Api, ScaledJob};
 
@@ -11,7 +15,16 @@ use crate::resource::{Api, ScaledJob};
 /// Age is when a Job finished. KEDA has no such time for failed Jobs and leaves
 /// them in the order of the list; here they have theirs. A Job that does not
 /// tell when it finished counts by when it was made.
-pub fn surplus<'a>(scaled_job: &ScaledJob, jobs: &'a [JobState]) -> Vec<&'a JobState> {
+///
+/// One that was made less than `grace` ago stays for now. A create of its name that had no answer may still be applied,
+/// and would make it again. `grace`: [`LATEST_CREATE`](super::round::LATEST_CREATE), where creates can be in doubt.
+/// The server says when a Job was made, so a clock that is ahead of its own takes as much from the minute.
+pub fn surplus<'a>(
+    scaled_job: &ScaledJob,
+    jobs: &'a [JobState],
+    now: Timestamp,
+    grace: Duration,
+) -> Vec<&'a JobState> {
     let limits = scaled_job.history;
     let mut surplus = Vec::new();
     for (outcome, limit) in [
@@ -27,7 +40,15 @@ pub fn surplus<'a>(scaled_job: &ScaledJob, jobs: &'a [JobState]) -> Vec<&'a JobS
         finished.truncate(finished.len().saturating_sub(kept));
         surplus.append(&mut finished);
     }
+    surplus.retain(|job| !is_young(job, now, grace));
     surplus
+}
+
+fn is_young(job: &JobState, now: Timestamp, grace: Duration) -> bool {
+    job.created_at.is_some_and(|at| {
+        let age = Duration::try_from(now.duration_since(at)).unwrap_or_default();
+        age < grace
+    })
 }
 
 /// Jobs of another generation than the object's, finished or not: what an immediate rollout deletes.
@@ -67,6 +88,9 @@ fn belongs_to(job: &JobState, scaled_job: &ScaledJob) -> bool {
 mod tests {
     use super::*;
     use crate::launch::fixtures::{job, scaled_job};
+    use crate::launch::round::LATEST_CREATE;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     #[test]
     fn a_job_of_another_owner_is_never_deleted() {
@@ -80,9 +104,32 @@ mod tests {
         for api in [Api::Slipway, Api::Keda] {
             object.api = api;
             let jobs = [stranger.clone(), orphan.clone()];
-            assert!(surplus(&object, &jobs).is_empty());
+            assert!(surplus(&object, &jobs, NOW, LATEST_CREATE).is_empty());
             assert!(outdated(&object, &jobs).is_empty());
         }
+    }
+
+    #[test]
+    fn a_job_is_kept_until_no_create_of_its_name_can_be_under_way() {
+        let mut object = scaled_job("orders");
+        object.history.successful = 1;
+        let made = |name, seconds| {
+            let mut made = job(name);
+            made.outcome = Some(Outcome::Complete);
+            made.created_at = Some(NOW + Duration::from_secs(seconds));
+            made
+        };
+        let jobs = [made("a", 1), made("b", 2), made("c", 90)];
+        let gone = |after| -> Vec<&str> {
+            let now = NOW + Duration::from_secs(after);
+            let surplus = surplus(&object, &jobs, now, LATEST_CREATE);
+            surplus.into_iter().map(|job| job.name.as_str()).collect()
+        };
+        assert_eq!(gone(60), Vec::<&str>::new());
+        assert_eq!(gone(61), ["a"]);
+        // The third is young, and one of those that are kept all the same.
+        assert_eq!(gone(62), ["a", "b"]);
+        assert_eq!(gone(1_000), ["a", "b"]);
     }
 
     #[test]
@@ -96,9 +143,9 @@ mod tests {
         let jobs = [made_by_keda];
         let mut object = scaled_job("orders");
         object.history.failed = 0;
-        assert!(surplus(&object, &jobs).is_empty());
+        assert!(surplus(&object, &jobs, NOW, LATEST_CREATE).is_empty());
         object.api = Api::Keda;
-        assert_eq!(surplus(&object, &jobs).len(), 1);
+        assert_eq!(surplus(&object, &jobs, NOW, LATEST_CREATE).len(), 1);
     }
 
     #[test]

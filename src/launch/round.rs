@@ -1,6 +1,6 @@
 //! What may be done about rounds of counted launches. Pure: it is handed records, lists and the clock.
 //!
-//! Six rules keep the cap through lost answers, late creates, restarts and changes of leader:
+//! Seven rules keep the cap through lost answers, late creates, restarts and changes of leader:
 //!
 //! 1. A round is written down before its first Job ([`opening`]), and every name of it counts from then on ([`Expectations::opened`]).
 //! 2. Only who has counted the last written round may write the next one ([`opening`]).
@@ -10,6 +10,8 @@
 //! 5. A round is said closed once every create of it was answered clearly ([`Expectations::to_close`]). Another process waits
 //!    for the names of an open round only ([`expects_names`]).
 //! 6. A turn opens rounds and creates only in the term of the lead in which it counted. The caller sees to this.
+//! 7. A finished Job is kept until no create of its name can be under way ([`surplus`](super::history::surplus)). A removal by
+//!    somebody else, or by its TTL, within [`LATEST_CREATE`] of a create without an answer is not provided for.
 //!
 //! The explorer of `tests/it/protocol` takes these away one by one.
 

@@ -96,6 +96,12 @@ pub(crate) async fn slipway(cluster: &Cluster) -> Slipway {
     Slipway::run(&servers::kubeconfig(), &cluster.namespace, &[], &[]).await
 }
 
+/// One that removes finished Jobs however young they are.
+pub(crate) async fn tidying(cluster: &Cluster) -> Slipway {
+    let young = ["--unseen-grace", "0s"];
+    Slipway::run(&servers::kubeconfig(), &cluster.namespace, &young, &[]).await
+}
+
 /// Waits for a decision on the object and gives it with what it was made from.
 async fn decision(cluster: &Cluster, name: &str) -> Value {
     await_until(
@@ -321,7 +327,7 @@ async fn history_limits_and_status_columns_follow_the_jobs() {
     cluster
         .create(scaled_job("orders", &queue.url, &changes))
         .await;
-    let _slipway = slipway(&cluster).await;
+    let _slipway = tidying(&cluster).await;
     cluster.await_jobs(3).await;
     queue.take(30).await;
     cluster.finish_jobs().await;

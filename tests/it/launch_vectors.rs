@@ -2,7 +2,9 @@
 //! like, which go. Whole scenarios stand in `scenarios`.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway::launch::count::counts;
 use slipway::launch::{
@@ -139,10 +141,11 @@ fn history_vector() {
             .chain(generated.iter().flat_map(generate))
             .collect();
         assert!(!jobs.is_empty(), "{row}");
-        let deleted: Vec<&str> = history::surplus(&object, &jobs)
-            .iter()
-            .map(|job| job.name.as_str())
-            .collect();
+        let deleted: Vec<&str> =
+            history::surplus(&object, &jobs, Timestamp::UNIX_EPOCH, Duration::ZERO)
+                .iter()
+                .map(|job| job.name.as_str())
+                .collect();
         let expected: Vec<&str> = list(&row["expect"]["deleted"]).iter().map(text).collect();
         let as_set = |names: &[&str]| -> HashSet<String> {
             names.iter().map(|name| (*name).to_owned()).collect()

@@ -213,6 +213,7 @@ async fn running(test: impl AsyncFnOnce(&World)) {
         reporter: world.reports.clone(),
         metrics,
         clock: || jiff::Timestamp::UNIX_EPOCH,
+        latest_create: Duration::ZERO,
     };
     let turns = controller::run(shared, received, world.stop.clone());
     let test = async {

@@ -131,7 +131,11 @@ impl Release {
         assert_eq!(replaced, 3, "{said:?}");
         let said: Vec<&str> = said.iter().map(String::as_str).collect();
         let address = |port: u16| format!("127.0.0.1:{port}");
-        let environment = [("KUBECONFIG", self.kubeconfig.to_str().unwrap())];
+        let environment = [
+            ("KUBECONFIG", self.kubeconfig.to_str().unwrap()),
+            // Finished Jobs are removed however young they are.
+            ("SLIPWAY_UNSEEN_GRACE", "0s"),
+        ];
         Slipway::exactly(&said, address(health), address(http), &environment)
     }
 

@@ -7,7 +7,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
-use super::{cluster, scaled_job, slipway};
+use super::{cluster, scaled_job, slipway, tidying};
 use crate::support::api_proxy::{ApiProxy, Fault, Rule};
 use crate::support::await_until;
 use crate::support::cluster::Cluster;
@@ -109,7 +109,7 @@ async fn history_limits_never_touch_a_job_of_another_owner() {
     cluster
         .create(scaled_job("orders", &queue.url, &changes))
         .await;
-    let _slipway = slipway(&cluster).await;
+    let _slipway = tidying(&cluster).await;
     // The strangers carry the label, so they count: a count too high is on the safe side.
     let status = super::decision(&cluster, "orders").await;
     assert_eq!(status["lastDecision"]["unfinished"], 2, "{status}");

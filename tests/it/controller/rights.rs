@@ -73,9 +73,12 @@ async fn grant(cluster: &Cluster, without: Option<(&str, &str)>) {
     bindings.create(&params, &binding).await.unwrap();
 }
 
+/// Finished Jobs are removed at once, so that the right to is used at once.
+const TIDYING: [&str; 2] = ["--unseen-grace", "0s"];
+
 async fn slipway(cluster: &Cluster) -> Slipway {
     let kubeconfig = servers::named("KUBECONFIG_LIMITED");
-    Slipway::run(&kubeconfig, &cluster.namespace, &[], &[]).await
+    Slipway::run(&kubeconfig, &cluster.namespace, &TIDYING, &[]).await
 }
 
 /// `accurate` reads Pods, and a history limit deletes: every right is used.
@@ -242,7 +245,7 @@ async fn check(verb: &str, resource: &str, place: Where) {
         .create(scaled_job("orders", &queue.url, &demanding()))
         .await;
     let kubeconfig = servers::named("KUBECONFIG_LIMITED");
-    let slipway = Slipway::start(&kubeconfig, &cluster.namespace, &[], &[]);
+    let slipway = Slipway::start(&kubeconfig, &cluster.namespace, &TIDYING, &[]);
     let words = format!("cannot {verb} resource \"{resource}\"");
     let what = format!("{words} is said");
     await_until(&what, Duration::from_secs(30), async || {

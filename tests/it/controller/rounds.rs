@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{cluster, scaled_job, without_pods};
+use super::{cluster, scaled_job, tidying, without_pods};
 use crate::support::await_until;
 use crate::support::cluster::Cluster;
 use crate::support::process::Slipway;
@@ -26,13 +26,13 @@ async fn after_a_restart_the_next_job_comes_at_once_though_jobs_of_the_last_roun
     cluster
         .create(scaled_job("orders", &queue.url, &changes))
         .await;
-    let mut slipway = leader(&cluster);
+    let mut slipway = tidying(&cluster).await;
     cluster.await_jobs(10).await;
     queue.take(100).await;
     cluster.finish_jobs().await;
     cluster.await_jobs(5).await;
     let round = cluster.status("orders").await["round"].clone();
-    assert_eq!(round["open"], json!(false), "{round}");
+    assert_eq!(round["closed"], round["number"], "{round}");
     slipway.kill();
 
     queue.send(1).await;

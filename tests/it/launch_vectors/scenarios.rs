@@ -1,5 +1,8 @@
 //! KEDA's end-to-end scenarios, against a queue and Jobs that are simulated.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway::launch::{Outcome, history};
 use slipway::resource::{HistoryLimits, ScaledJob};
@@ -128,7 +131,13 @@ impl<'a> Simulation<'a> {
                 job("one", Some(Outcome::Complete)),
                 job("two", Some(Outcome::Failed)),
             ];
-            assert_eq!(history::surplus(&self.object, &finished).len(), 2);
+            let surplus = history::surplus(
+                &self.object,
+                &finished,
+                Timestamp::UNIX_EPOCH,
+                Duration::ZERO,
+            );
+            assert_eq!(surplus.len(), 2);
         }
         assert_eq!(self.jobs, count(&self.row["expectJobs"]), "{}", self.row);
     }

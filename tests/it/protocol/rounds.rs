@@ -58,8 +58,8 @@ pub(super) struct Rules {
     pub(super) heeds_doubt: bool,
     /// How long a name is waited for that nobody has seen.
     pub(super) grace: Duration,
-    /// Finished Jobs may be removed in the minute in which they were made.
-    pub(super) removes_young: bool,
+    /// A finished Job is kept for a minute after it was made.
+    pub(super) keeps_young: bool,
 }
 
 impl Default for Rules {
@@ -78,7 +78,7 @@ impl Default for Rules {
             is_open_until_answered: true,
             heeds_doubt: true,
             grace: LATEST_CREATE,
-            removes_young: false,
+            keeps_young: true,
         }
     }
 }
@@ -473,7 +473,7 @@ impl super::explore::World for RoundsWorld {
         }
         push(("a minute goes by", 0), Kind::Work, Ok(next));
         for (name, job) in &self.jobs {
-            let may_go = rules.removes_young || !job.is_young;
+            let may_go = !(rules.keeps_young && job.is_young);
             let (what, kind, life) = match job.life {
                 JobLife::Running => ("ends", Kind::Work, JobLife::Finished),
                 JobLife::Finished if may_go => ("is removed", Kind::Fault, JobLife::Removed),

@@ -109,11 +109,10 @@ fn without_the_term_in_which_a_turn_counted_the_cap_is_passed() {
     rounds_break("frozen while another led", ABOVE_CAP, rules);
 }
 
-/// What the promise assumes: that a Job is not removed in the minute in which it was made.
 #[test]
-fn with_a_job_removed_while_a_create_of_its_name_is_under_way_there_is_a_second() {
+fn without_the_minute_that_a_finished_job_is_kept_a_name_gets_a_second_job() {
     let rules = Rules {
-        removes_young: true,
+        keeps_young: false,
         ..Rules::default()
     };
     rounds_break("removed within the minute", NAME_TWICE, rules);
