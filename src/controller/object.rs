@@ -155,7 +155,7 @@ struct Connection {
 
 impl Object {
     /// One turn.
-    async fn wake(&mut self, desired: &Desired, wake: Wake, pushes: &mut Pushes) {
+    async fn wake(&mut self, desired: &Desired, mut wake: Wake, pushes: &mut Pushes) {
         let identity = &desired.identity;
         let Some(term) = self.shared.lead.term() else {
             self.stand_by(identity);
@@ -164,6 +164,7 @@ impl Object {
         if self.launcher.begin(term) {
             // What is remembered is of a term before: another may have taken turns since.
             self.stand_by(identity);
+            wake = Wake::Began;
         }
         let scaled_job = match &desired.scaled_job {
             Ok(scaled_job) => scaled_job,

@@ -80,8 +80,8 @@ async fn a_turn_sends_nothing_in_a_later_term_than_it_counted_in() {
         world.lead.set(true);
         drop(wire);
         pass(1.0).await;
-        assert_eq!(world.launcher.round("1").unwrap().number, 2);
-        assert_eq!(world.launcher.orders().len(), 3);
+        // The turn of the new term opens none: nobody shows it the record of the first round here.
+        assert!(world.launcher.orders().is_empty());
     })
     .await;
 }
