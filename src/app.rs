@@ -63,7 +63,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .cluster_namespace
         .clone()
         .unwrap_or_else(|| own_namespace.clone());
-    let lookup = Arc::new(lookup::kubernetes::Kubernetes::new(
+    let lookup = Arc::new(lookup::kubernetes::KubernetesLookup::new(
         cluster.clone(),
         cluster_namespace,
     ));

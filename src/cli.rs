@@ -52,6 +52,15 @@ enum Command {
     DemoWorker(demo::worker::Args),
 }
 
+/// How a command prints what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum OutputFormat {
+    /// Lines, for people
+    Text,
+    /// One object, for programs
+    Json,
+}
+
 /// Runs one command: 0 for success, 1 for a failure, 2 for wrong usage or settings.
 pub fn main(cli: Cli) -> ExitCode {
     let (format, filter) = match cli.command {

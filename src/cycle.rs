@@ -112,7 +112,7 @@ impl Carried {
 
 /// Everything a turn saw and did.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct TurnOutcome {
     /// One entry per trigger; empty when the turn read no source.
     pub triggers: Vec<TriggerOutcome>,
     /// The moment of the oldest poll used, if any.
@@ -177,7 +177,7 @@ pub async fn turn(
     freshness: Duration,
     carried: &mut Carried,
     launcher: &dyn Launcher,
-) -> Outcome {
+) -> TurnOutcome {
     let reads = triggers.iter().enumerate();
     let reads = reads.map(|(index, trigger)| read(index, trigger, freshness));
     let readings = join_all(reads).await;
@@ -226,7 +226,7 @@ pub async fn refill(
     scaled_job: &ScaledJob,
     carried: &mut Carried,
     launcher: &dyn Launcher,
-) -> Outcome {
+) -> TurnOutcome {
     let mut outcome = count(scaled_job, launcher).await;
     if let Some(counts) = outcome.counts {
         top_up(scaled_job, counts, carried, launcher, &mut outcome).await;
@@ -239,7 +239,7 @@ async fn top_up(
     counts: JobCounts,
     carried: &mut Carried,
     launcher: &dyn Launcher,
-    outcome: &mut Outcome,
+    outcome: &mut TurnOutcome,
 ) {
     let top_up = scaling::top_up(scaled_job.policy.bounds, carried.held_back, counts);
     let verdict = Verdict::ToppedUp(top_up);
@@ -318,13 +318,13 @@ fn measure(index: usize, connected: &Connected, taken: &Taken) -> Measure {
     }
 }
 
-async fn count(scaled_job: &ScaledJob, launcher: &dyn Launcher) -> Outcome {
+async fn count(scaled_job: &ScaledJob, launcher: &dyn Launcher) -> TurnOutcome {
     let jobs = launcher.jobs(scaled_job).await;
     let counts = jobs
         .as_ref()
         .ok()
         .map(|jobs| launch::count::counts(jobs, &scaled_job.pending_pod_conditions));
-    Outcome {
+    TurnOutcome {
         triggers: Vec::new(),
         polled_at: None,
         jobs,
@@ -343,7 +343,7 @@ async fn act(
     verdict: Verdict,
     carried: &mut Carried,
     launcher: &dyn Launcher,
-    outcome: &mut Outcome,
+    outcome: &mut TurnOutcome,
 ) {
     let (wanted, held_back) = (verdict.launch(), verdict.held_back());
     if wanted > 0 {
@@ -378,7 +378,7 @@ async fn launch_round(
     scaled_job: &ScaledJob,
     round: Round,
     launcher: &dyn Launcher,
-    outcome: &mut Outcome,
+    outcome: &mut TurnOutcome,
 ) {
     let creates = Launch::counted(scaled_job, round).map(|launch| make(launch, launcher));
     let results: Vec<Result<Launched, launch::Error>> = futures::stream::iter(creates)
@@ -396,7 +396,7 @@ async fn launch_round(
 
 /// The last round as far as it is written anywhere: on the object, and on its Jobs,
 /// because somebody may replace the object with one that lacks what we wrote there.
-fn last_round(scaled_job: &ScaledJob, outcome: &Outcome) -> u64 {
+fn last_round(scaled_job: &ScaledJob, outcome: &TurnOutcome) -> u64 {
     let on_jobs = outcome
         .jobs
         .iter()

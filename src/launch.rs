@@ -69,7 +69,7 @@ pub struct JobState {
     /// `metadata.annotations`, those of [`OCCURRENCE_ANNOTATION`] and its kin only.
     pub annotations: BTreeMap<String, String>,
     /// Condition Complete or Failed with status True; `None` while unfinished.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<JobOutcome>,
     /// `metadata.creationTimestamp`.
     pub created_at: Option<Timestamp>,
     /// `status.completionTime`, else when the Failed condition came.
@@ -80,7 +80,7 @@ pub struct JobState {
 
 /// How a Job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum JobOutcome {
     /// Condition Complete.
     Complete,
     /// Condition Failed.

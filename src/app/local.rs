@@ -24,7 +24,7 @@ use crate::intake::auth::Authenticator;
 use crate::intake::fetch::https::Https;
 use crate::intake::fetch::trust::Trust;
 use crate::intake::webhook::{self, Deliveries, Webhook};
-use crate::launch::Outcome;
+use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
 use crate::local::{Fact, JobPhase, JobView, Local};
 use crate::lookup::files::Files;
@@ -332,8 +332,8 @@ async fn forward_finished(
             Err(RecvError::Closed) => return Ok(()),
         };
         match outcome {
-            Outcome::Complete => &tally.succeeded,
-            Outcome::Failed => &tally.failed,
+            JobOutcome::Complete => &tally.succeeded,
+            JobOutcome::Failed => &tally.failed,
         }
         .fetch_add(1, Ordering::Relaxed);
         if let Some(id) = scaled_job

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::counted;
+use crate::cli::{OutputFormat, counted};
 use crate::launch::job::name;
 use crate::lookup::{self, Lookup as _};
 use crate::manifest::{self, FileDocument, Finding, Manifests};
@@ -42,16 +42,7 @@ pub struct Args {
     pub strict: bool,
     /// How to print what was found
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
-    pub output: CheckOutput,
-}
-
-/// How findings are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum CheckOutput {
-    /// One line each, for people
-    Text,
-    /// One object, for programs
-    Json,
+    pub output: OutputFormat,
 }
 
 /// Checks the files and prints what was found.
@@ -62,8 +53,8 @@ pub enum CheckOutput {
 pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let findings = check(&manifest::load(&args.files).await).await;
     match args.output {
-        CheckOutput::Text => findings.print_text(out)?,
-        CheckOutput::Json => findings.print_json(out)?,
+        OutputFormat::Text => findings.print_text(out)?,
+        OutputFormat::Json => findings.print_json(out)?,
     }
     let failed = !findings.faults.is_empty() || (args.strict && !findings.warnings.is_empty());
     Ok(ExitCode::from(u8::from(failed)))

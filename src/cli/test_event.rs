@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::app;
-use crate::cli::wrong_usage;
+use crate::cli::{OutputFormat, wrong_usage};
 use crate::event::{self, Attributes, Event, Opened, Refusal};
 use crate::launch::delivered::Delivery;
 use crate::manifest::{self, Manifests};
@@ -67,16 +67,7 @@ pub struct Args {
     pub headers: Vec<String>,
     /// How to print what came out
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
-    pub output: TestOutput,
-}
-
-/// How the outcome is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum TestOutput {
-    /// One line each, and the Jobs as YAML
-    Text,
-    /// One object, for programs
-    Json,
+    pub output: OutputFormat,
 }
 
 /// Tests the event and prints what would come of it.
@@ -119,8 +110,8 @@ pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         (Ok(_), None, None) => Vec::new(),
     };
     match args.output {
-        TestOutput::Text => report::print_text(&reports, out)?,
-        TestOutput::Json => report::print_json(&reports, out)?,
+        OutputFormat::Text => report::print_text(&reports, out)?,
+        OutputFormat::Json => report::print_json(&reports, out)?,
     }
     Ok(report::exit_code(&reports))
 }

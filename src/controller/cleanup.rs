@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use crate::cycle::Outcome;
+use crate::cycle::TurnOutcome;
 use crate::launch::{self, JobState, Launcher, history};
 use crate::resource::{ObjectId, Propagation, Rollout, ScaledJob};
 
@@ -20,7 +20,7 @@ const DELETES_PER_TURN: usize = 100;
 /// than `grace` before `now`.
 pub(crate) async fn run(
     scaled_job: &ScaledJob,
-    outcome: &Outcome,
+    outcome: &TurnOutcome,
     (now, grace): (Timestamp, Duration),
     launcher: &dyn Launcher,
 ) {

@@ -9,7 +9,7 @@ use futures::future::join3;
 use tokio::sync::Notify;
 
 use super::admission::Passes;
-use super::event_jobs::status::{Facts, Standing, wanted};
+use super::event_jobs::status::{EventJobStanding, Facts, wanted};
 use super::event_jobs::{DesiredEventJob, EventJobs};
 use super::status::INTERNAL_ERROR;
 use super::status_writer::notes::Notes;
@@ -61,7 +61,7 @@ pub(super) async fn panicked(event_jobs: &EventJobs, desired: &DesiredEventJob) 
     }
     let facts = Facts {
         generation: desired.identity.generation,
-        standing: Standing::Broken(INTERNAL_ERROR),
+        standing: EventJobStanding::Broken(INTERNAL_ERROR),
         proof: None,
         suspended: event_job.suspend,
         jobs: None,

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::cycle::Outcome;
+use crate::cycle::TurnOutcome;
 use crate::launch::{self, JobState};
 use crate::resource::{Api, ObjectId, ScaledJob};
 
@@ -76,14 +76,14 @@ impl OfObject {
         }
     }
 
-    fn ended(&self, outcome: launch::Outcome) -> Ended {
+    fn ended(&self, outcome: launch::JobOutcome) -> Ended {
         Ended {
             namespace: self.namespace.clone(),
             scaled_job: self.scaled_job.clone(),
             api: self.api,
             outcome: match outcome {
-                launch::Outcome::Complete => "complete",
-                launch::Outcome::Failed => "failed",
+                launch::JobOutcome::Complete => "complete",
+                launch::JobOutcome::Failed => "failed",
             },
         }
     }
@@ -244,7 +244,7 @@ impl Metrics {
         }
         self.running.remove(&object);
         self.pending.remove(&object);
-        for outcome in [launch::Outcome::Complete, launch::Outcome::Failed] {
+        for outcome in [launch::JobOutcome::Complete, launch::JobOutcome::Failed] {
             self.finished.remove(&object.ended(outcome));
             self.job_seconds.remove(&object.ended(outcome));
         }
@@ -254,7 +254,7 @@ impl Metrics {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self, scaled_job: &ScaledJob, outcome: &Outcome) {
+    fn record(&self, scaled_job: &ScaledJob, outcome: &TurnOutcome) {
         let object = OfObject::new(&scaled_job.id, scaled_job.api);
         if let Some(counts) = outcome.counts {
             self.running
@@ -293,7 +293,7 @@ impl Metrics {
     }
 
     /// A trigger that cannot be read has no backlog series: an old number would look like a new one.
-    fn record_backlogs(&self, object: &OfObject, outcome: &Outcome) {
+    fn record_backlogs(&self, object: &OfObject, outcome: &TurnOutcome) {
         if outcome.triggers.is_empty() {
             return;
         }
@@ -352,7 +352,7 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// Records what the turn came to.
-    pub(crate) fn done(mut self, scaled_job: &ScaledJob, outcome: &Outcome) {
+    pub(crate) fn done(mut self, scaled_job: &ScaledJob, outcome: &TurnOutcome) {
         let failed = outcome.jobs.is_err()
             || !outcome.errors.is_empty()
             || outcome

@@ -13,9 +13,9 @@ use crate::controller::requeue::{self, Requeue, jitter};
 use crate::controller::status::{Observed, Report};
 use crate::controller::workers::ObjectTask;
 use crate::controller::{Desired, Identity, TurnPorts, cleanup};
-use crate::cycle::{self, Carried, Connected, Failure, Outcome, TriggerOutcome};
+use crate::cycle::{self, Carried, Connected, Failure, TriggerOutcome, TurnOutcome};
 use crate::lookup;
-use crate::resource::{self, ScaledJob, Trigger, TriggerEntry};
+use crate::resource::{self, Fault, ScaledJob, Trigger, TriggerEntry};
 use crate::source::Source;
 
 mod pushes;
@@ -169,9 +169,8 @@ impl Object {
         let scaled_job = match &desired.scaled_job {
             Ok(scaled_job) => scaled_job,
             Err(faults) => {
-                let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
                 warn!(
-                    faults = texts.join("; "),
+                    faults = Fault::list(faults),
                     "{} is not valid; nothing is launched for it", identity.id
                 );
                 self.rest(identity, Observed::Invalid(faults.clone())).await;
@@ -320,7 +319,7 @@ impl Object {
     /// When to look again: a polling interval after the poll, so that objects on
     /// one source come to ask at the same moment and share one call; later, with
     /// jitter, after failures.
-    fn set_next_turn(&mut self, scaled_job: &ScaledJob, wake: Wake, outcome: &Outcome) {
+    fn set_next_turn(&mut self, scaled_job: &ScaledJob, wake: Wake, outcome: &TurnOutcome) {
         let now = Instant::now();
         let interval = scaled_job.polling_interval;
         self.owes_a_look = outcome.polled_at.is_none() || !outcome.acted;
@@ -385,13 +384,10 @@ impl Object {
                 transient: error.is_transient(),
             })?;
         let trigger =
-            resource::parse_trigger(entry, &inputs, &scaled_job.id).map_err(|faults| {
-                let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                Failure {
-                    reason: "Invalid",
-                    message: texts.join("; "),
-                    transient: false,
-                }
+            resource::parse_trigger(entry, &inputs, &scaled_job.id).map_err(|faults| Failure {
+                reason: "Invalid",
+                message: Fault::list(&faults),
+                transient: false,
             })?;
         let at_hand = self
             .connections
@@ -418,7 +414,7 @@ fn is_refused(trigger: &TriggerOutcome) -> bool {
     matches!(&trigger.result, Err(failure) if failure.reason == "Forbidden")
 }
 
-fn log(outcome: &Outcome) {
+fn log(outcome: &TurnOutcome) {
     if let Some(verdict) = &outcome.verdict {
         debug!(launch = verdict.launch(), "{}", verdict.reason());
         if outcome.launched > 0 {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use self::conditions::{Conditions, State};
-use crate::cycle::{Outcome, TriggerOutcome, Verdict};
+use crate::cycle::{TriggerOutcome, TurnOutcome, Verdict};
 use crate::launch;
 use crate::resource::{Api, Fault};
 use crate::scaling::Decision;
@@ -41,11 +41,11 @@ pub enum Observed {
     /// A bug ended the object's task; it is tried again later.
     Broken,
     /// What a turn saw and did.
-    Turn(Outcome),
+    Turn(TurnOutcome),
 }
 
 /// Why a turn came to nothing: its Jobs could not be counted, or another process opened the round.
-pub(crate) fn failure(outcome: &Outcome) -> Option<&launch::Error> {
+pub(crate) fn failure(outcome: &TurnOutcome) -> Option<&launch::Error> {
     let is_conflict = |error: &&launch::Error| matches!(error, launch::Error::Conflict { .. });
     let conflict = outcome.errors.iter().find(is_conflict);
     let conflict = conflict.filter(|_| outcome.launched == 0);
@@ -53,7 +53,7 @@ pub(crate) fn failure(outcome: &Outcome) -> Option<&launch::Error> {
 }
 
 /// What a turn decided from new readings; `None` when it failed, or only launched what had been kept back.
-pub(crate) fn decision(outcome: &Outcome) -> Option<&Decision> {
+pub(crate) fn decision(outcome: &TurnOutcome) -> Option<&Decision> {
     match &outcome.verdict {
         Some(Verdict::Decided(decision)) if failure(outcome).is_none() => Some(decision),
         _ => None,
@@ -130,7 +130,7 @@ fn judge(conditions: &mut Conditions, report: &Report) {
     match &report.observed {
         Observed::Paused => {}
         Observed::Invalid(faults) => {
-            let message = texts(faults);
+            let message = Fault::list(faults);
             conditions.set("Ready", State::False, "ScaledJobCheckFailed", &message);
             let message = "ScaledJob check failed";
             conditions.set("Active", State::Unknown, "UnknownState", message);
@@ -176,7 +176,7 @@ fn judge_triggers(conditions: &mut Conditions, triggers: &[TriggerOutcome], acti
 ///
 /// Jobs that the cap had kept back change only what the last decision comes to:
 /// the decision stays the one that the triggers led to.
-fn record(status: &mut Map<String, Value>, outcome: &Outcome, now: Timestamp) {
+fn record(status: &mut Map<String, Value>, outcome: &TurnOutcome, now: Timestamp) {
     let (None, Some(counts), Some(verdict)) = (failure(outcome), outcome.counts, &outcome.verdict)
     else {
         return;
@@ -213,7 +213,7 @@ fn record(status: &mut Map<String, Value>, outcome: &Outcome, now: Timestamp) {
 
 fn record_readings(
     status: &mut Map<String, Value>,
-    outcome: &Outcome,
+    outcome: &TurnOutcome,
     decision: &Decision,
     time: &Value,
 ) {
@@ -241,7 +241,7 @@ fn record_readings(
 }
 
 /// Why so many Jobs, and what became of them if some could not be made.
-fn reason(outcome: &Outcome, verdict: &Verdict) -> String {
+fn reason(outcome: &TurnOutcome, verdict: &Verdict) -> String {
     let reason = verdict.reason();
     let (launched, launch) = (outcome.launched, verdict.launch());
     match outcome.errors.first() {
@@ -292,12 +292,6 @@ fn whole(backlog: f64) -> i64 {
 /// A time as the API server writes its own: whole seconds.
 fn stamp(now: Timestamp) -> String {
     format!("{now:.0}")
-}
-
-/// Faults in one line.
-fn texts(faults: &[Fault]) -> String {
-    let texts: Vec<String> = faults.iter().map(Fault::to_string).collect();
-    texts.join("; ")
 }
 
 #[cfg(test)]

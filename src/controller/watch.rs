@@ -15,7 +15,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::mpsc;
 
 use self::feed::{Feed, FeedHealth, Next};
-use self::references::References;
+use self::references::WatchedReferences;
 use super::Change;
 use crate::cluster::{Cluster, Scope};
 use crate::resource::{Api, ObjectId};
@@ -166,7 +166,7 @@ impl Watch {
     }
 
     async fn references(&self, feed: Feed) {
-        let mut references = References::default();
+        let mut references = WatchedReferences::default();
         let mut health = FeedHealth::default();
         loop {
             let objects: kube::Api<PartialObjectMeta<DynamicObject>> = self.of(&feed);

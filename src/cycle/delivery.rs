@@ -18,7 +18,7 @@ use super::refused::TemplateChecks;
 
 /// What became of an event that was answered for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DeliveryOutcome {
     /// The pattern says no.
     Filtered {
         /// The first field of the pattern that refused.
@@ -139,11 +139,11 @@ impl Deliveries {
         event_job: &EventJob,
         event: &Event,
         deadline: Instant,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<DeliveryOutcome, Error> {
         if let Some(pattern) = &event_job.pattern
             && let Some(refusal) = pattern.refusal(&event.text)
         {
-            return Ok(Outcome::Filtered {
+            return Ok(DeliveryOutcome::Filtered {
                 field: refusal.field,
                 reason: refusal.reason,
             });
@@ -161,7 +161,7 @@ impl Deliveries {
         event_job: &EventJob,
         event: &Event,
         deadline: Instant,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<DeliveryOutcome, Error> {
         if event_job.suspend {
             return Err(Error::Suspended);
         }
@@ -169,7 +169,7 @@ impl Deliveries {
         let delivery = Delivery::new(event_job, event, &identity, (self.clock)(), self.grace)?;
         let left = || deadline.saturating_duration_since(Instant::now());
         let outcome = |launched| {
-            Outcome::Job(JobOfEvent {
+            DeliveryOutcome::Job(JobOfEvent {
                 name: delivery.launch.id.name.clone(),
                 event_id: identity.id.clone(),
                 launched,

@@ -2,7 +2,7 @@
 //!
 //! The order is what keeps the door safe: the path selects, credentials in headers
 //! are looked at before the body is read, and nothing of a request is believed
-//! before that. Every way out is an [`Answer`].
+//! before that. Every way out is a [`DoorAnswer`].
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use http::HeaderMap;
 use tracing::{info, warn};
 
-use self::answer::{Answer, Reason, Report};
+use self::answer::{DoorAnswer, EventReport, Reason};
 use self::clock::Clock;
 use self::metrics::Metrics;
 use self::senders::refused;
@@ -19,7 +19,7 @@ use super::auth::{Authenticator, SenderVerdict};
 use super::{Body, BodyError, attributes};
 use crate::catalog::{Catalog, Listing};
 pub use crate::cycle::delivery::Deliveries;
-use crate::cycle::delivery::{Error, Outcome};
+use crate::cycle::delivery::{DeliveryOutcome, Error};
 use crate::event::{self, Opened};
 use crate::resource::ObjectId;
 use crate::resource::event_job::Auth;
@@ -54,12 +54,12 @@ pub trait Look: Send + Sync {
 /// Hears what became of each event of an EventJob.
 pub trait Record: Send + Sync {
     /// An event was answered like this. Called for each, so it must not wait.
-    fn told(&self, event_job: &ObjectId, outcome: &Result<Outcome, Error>);
+    fn told(&self, event_job: &ObjectId, outcome: &Result<DeliveryOutcome, Error>);
 }
 
 /// Nobody keeps a record.
 impl Record for () {
-    fn told(&self, _event_job: &ObjectId, _outcome: &Result<Outcome, Error>) {}
+    fn told(&self, _event_job: &ObjectId, _outcome: &Result<DeliveryOutcome, Error>) {}
 }
 
 /// What a request is to the door.
@@ -106,7 +106,7 @@ impl Webhook {
     }
 
     /// Answers a request. Never later than 4 s after its body came.
-    pub async fn answer(&self, request: Request<'_>, body: &mut dyn Body) -> Answer {
+    pub async fn answer(&self, request: Request<'_>, body: &mut dyn Body) -> DoorAnswer {
         let timer = self.metrics.request();
         let answer = match request.name {
             Some(name) => {
@@ -124,18 +124,26 @@ impl Webhook {
         self.metrics.answered(status);
     }
 
-    async fn answer_one(&self, id: &ObjectId, request: Request<'_>, body: &mut dyn Body) -> Answer {
+    async fn answer_one(
+        &self,
+        id: &ObjectId,
+        request: Request<'_>,
+        body: &mut dyn Body,
+    ) -> DoorAnswer {
         let mut clock = Clock::start();
         let entry = match self.catalog.get(id) {
             Some(Listing::Valid(entry)) => entry,
             Some(Listing::Invalid) => {
-                return Answer::error(
+                return DoorAnswer::error(
                     Reason::NotReady,
                     format!("EventJob {id} is not valid; its status says why"),
                 );
             }
             Some(Listing::Deleting) => {
-                return Answer::error(Reason::NotReady, format!("EventJob {id} is being deleted"));
+                return DoorAnswer::error(
+                    Reason::NotReady,
+                    format!("EventJob {id} is being deleted"),
+                );
             }
             None => return self.unknown(self.look.exists(id), &clock).await,
         };
@@ -161,7 +169,7 @@ impl Webhook {
         }
         let attributes = attributes(request.headers);
         match event::open(webhook.format, &attributes, &bytes) {
-            Err(refusal) => Answer::refused(&refusal),
+            Err(refusal) => DoorAnswer::refused(&refusal),
             Ok(Opened::One(event)) => self
                 .deliver(&entry, &event, false, &clock)
                 .await
@@ -172,10 +180,10 @@ impl Webhook {
                 for event in events {
                     reports.push(match event {
                         Ok(event) => self.deliver(&entry, &event, false, &clock).await,
-                        Err(refusal) => Report::refused(&refusal),
+                        Err(refusal) => EventReport::refused(&refusal),
                     });
                 }
-                Answer::many(reports)
+                DoorAnswer::many(reports)
             }
             Ok(Opened::Confirmation {
                 topic_arn,
@@ -188,7 +196,7 @@ impl Webhook {
                 warn!(
                     "SNS ended the subscription of EventJob {id}: no more events come from that topic"
                 );
-                Answer::noted("Unsubscribed")
+                DoorAnswer::noted("Unsubscribed")
             }
         }
     }
@@ -200,36 +208,40 @@ impl Webhook {
         topic_arn: &str,
         subscribe_url: &str,
         clock: &Clock,
-    ) -> Answer {
+    ) -> DoorAnswer {
         let verdict = self.authenticator.confirm(auth, topic_arn, subscribe_url);
         match clock.verdict(verdict).await {
             SenderVerdict::Passed => {
                 info!("subscription of EventJob {id} to its SNS topic confirmed");
-                Answer::noted("Confirmed")
+                DoorAnswer::noted("Confirmed")
             }
-            verdict => refused(id, &verdict).unwrap_or_else(Answer::unauthorized),
+            verdict => refused(id, &verdict).unwrap_or_else(DoorAnswer::unauthorized),
         }
     }
 
     /// A name that the catalog does not know: nowhere, or not read yet.
-    async fn unknown(&self, exists: BoxFuture<'_, Result<bool, String>>, clock: &Clock) -> Answer {
+    async fn unknown(
+        &self,
+        exists: BoxFuture<'_, Result<bool, String>>,
+        clock: &Clock,
+    ) -> DoorAnswer {
         let Ok(_turn) = self.looks.try_acquire() else {
             return not_synced();
         };
         match tokio::time::timeout(clock.left(), exists).await {
-            Ok(Ok(false)) => Answer::error(
+            Ok(Ok(false)) => DoorAnswer::error(
                 Reason::NotFound,
                 "there is no EventJob at this path: POST /events/{namespace}/{name}, or /events/{namespace} for shared ones",
             ),
             Ok(Ok(true)) => not_synced(),
             Ok(Err(why)) => {
                 warn!("an EventJob that was asked for cannot be looked up: {why}");
-                Answer::error(
+                DoorAnswer::error(
                     Reason::Unavailable,
                     "it cannot be told now whether there is an EventJob at this path",
                 )
             }
-            Err(_) => Answer::error(
+            Err(_) => DoorAnswer::error(
                 Reason::Unavailable,
                 "it cannot be told now whether there is an EventJob at this path",
             ),
@@ -237,8 +249,8 @@ impl Webhook {
     }
 }
 
-fn not_synced() -> Answer {
-    Answer::error(
+fn not_synced() -> DoorAnswer {
+    DoorAnswer::error(
         Reason::NotSynced,
         "the EventJobs have not all been read yet",
     )
@@ -248,10 +260,10 @@ async fn read(
     body: &mut dyn Body,
     headers: &HeaderMap,
     clock: &mut Clock,
-) -> Result<Vec<u8>, Answer> {
+) -> Result<Vec<u8>, DoorAnswer> {
     let encodings = headers.get_all(http::header::CONTENT_ENCODING);
     if encodings.iter().any(|encoding| encoding != "identity") {
-        return Err(Answer::error(
+        return Err(DoorAnswer::error(
             Reason::BadRequest,
             "content-encoding: compressed bodies are not taken; send the JSON as it is",
         ));
@@ -266,7 +278,7 @@ async fn read(
             BodyError::Broken => Reason::BadRequest,
             BodyError::Busy => Reason::Busy,
         };
-        Answer::error(reason, error.to_string())
+        DoorAnswer::error(reason, error.to_string())
     })
 }
 

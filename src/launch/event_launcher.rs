@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::launch::delivered::{Delivery, Gate};
-use crate::launch::{Error, Launched, Outcome};
+use crate::launch::{Error, JobOutcome, Launched};
 use crate::resource::ObjectId;
 use crate::resource::event_job::EventJob;
 
@@ -40,7 +40,7 @@ pub struct DeliveredJob {
     /// `metadata.creationTimestamp`.
     pub created_at: Timestamp,
     /// How it ended, and when; `None` while unfinished.
-    pub ended: Option<(Outcome, Timestamp)>,
+    pub ended: Option<(JobOutcome, Timestamp)>,
     /// It is being deleted.
     pub is_going: bool,
     /// `status.active`: Pods that are pending or running.

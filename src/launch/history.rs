@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{GENERATION_ANNOTATION, JobState, KEDA_GENERATION_ANNOTATION, Outcome};
+use super::{GENERATION_ANNOTATION, JobOutcome, JobState, KEDA_GENERATION_ANNOTATION};
 use crate::resource::{Api, ScaledJob};
 
 /// Finished Jobs beyond the history limits, of either outcome, the oldest first.
@@ -28,8 +28,8 @@ pub fn surplus<'a>(
     let limits = scaled_job.history;
     let mut surplus = Vec::new();
     for (outcome, limit) in [
-        (Outcome::Complete, limits.successful),
-        (Outcome::Failed, limits.failed),
+        (JobOutcome::Complete, limits.successful),
+        (JobOutcome::Failed, limits.failed),
     ] {
         let mut finished: Vec<&JobState> = jobs
             .iter()
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_job_of_another_owner_is_never_deleted() {
         let mut stranger = job("stranger");
-        stranger.outcome = Some(Outcome::Complete);
+        stranger.outcome = Some(JobOutcome::Complete);
         stranger.owner_uid = Some("another".to_owned());
         let mut orphan = stranger.clone();
         orphan.owner_uid = None;
@@ -115,7 +115,7 @@ mod tests {
         object.history.successful = 1;
         let made = |name, seconds| {
             let mut made = job(name);
-            made.outcome = Some(Outcome::Complete);
+            made.outcome = Some(JobOutcome::Complete);
             made.created_at = Some(NOW + Duration::from_secs(seconds));
             made
         };
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn an_ownerless_job_of_keda_goes_only_with_an_object_managed_in_place() {
         let mut made_by_keda = job("orders-x");
-        made_by_keda.outcome = Some(Outcome::Failed);
+        made_by_keda.outcome = Some(JobOutcome::Failed);
         made_by_keda.owner_uid = None;
         made_by_keda
             .annotations

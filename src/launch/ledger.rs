@@ -69,12 +69,12 @@ struct Open {
 
 /// A listing under way: the copy is as fresh as it once all its shards have been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listing {
+pub struct ShardListing {
     asked_at: Duration,
     unread: BTreeSet<String>,
 }
 
-impl Listing {
+impl ShardListing {
     /// Shards to be read, by name.
     pub fn unread(&self) -> impl Iterator<Item = &str> {
         self.unread.iter().map(String::as_str)
@@ -167,7 +167,7 @@ impl Ledger {
         shards: &BTreeMap<String, String>,
         asked_at: Duration,
         server_seconds: u32,
-    ) -> Listing {
+    ) -> ShardListing {
         self.keys
             .retain(|slot| is_remembered(slot.expires_at, server_seconds));
         let missing: Vec<String> = self
@@ -189,7 +189,7 @@ impl Ledger {
             })
             .map(|(name, _)| name.clone())
             .collect();
-        Listing { asked_at, unread }
+        ShardListing { asked_at, unread }
     }
 
     /// Takes what a shard holds. `boot`: any time after the answer came.
@@ -216,7 +216,7 @@ impl Ledger {
     }
 
     /// The copy is whole as of the listing, if every shard of it has been read. Whether it is.
-    pub fn confirm(&mut self, listing: &Listing) -> bool {
+    pub fn confirm(&mut self, listing: &ShardListing) -> bool {
         let is_whole = listing.unread().all(|name| {
             let shard = self.shards.get(name);
             shard.is_some_and(|shard| shard.read_at >= listing.asked_at)

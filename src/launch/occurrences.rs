@@ -39,7 +39,7 @@ fn counted<Job: Borrow<DeliveredJob>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::launch::Outcome;
+    use crate::launch::JobOutcome;
     use crate::launch::fixtures::delivered;
 
     fn at(second: i64) -> Timestamp {
@@ -76,7 +76,7 @@ mod tests {
             (false, job(|job| job.is_going = true)),
             (
                 false,
-                job(|job| job.ended = Some((Outcome::Failed, at(101)))),
+                job(|job| job.ended = Some((JobOutcome::Failed, at(101)))),
             ),
         ] {
             assert_eq!(pending([&job]), u32::from(waits), "{job:?}");
@@ -91,7 +91,7 @@ mod tests {
             job(|job| job.created_at = at(41)),
             job(|job| {
                 job.created_at = at(99);
-                job.ended = Some((Outcome::Complete, at(100)));
+                job.ended = Some((JobOutcome::Complete, at(100)));
                 job.is_going = true;
             }),
             job(|job| job.gate = Some(Gate::Dropped)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::launch::Outcome;
+use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
 use crate::launch::event_launcher::DeliveredJob;
 use crate::resource::HistoryLimits;
@@ -24,8 +24,8 @@ pub fn removable(
     let mut removable: Vec<&DeliveredJob> =
         dropped.into_iter().filter(|job| is_over(job)).collect();
     if let Some(limits) = history {
-        removable.extend(surplus(&others, Outcome::Complete, limits.successful));
-        removable.extend(surplus(&others, Outcome::Failed, limits.failed));
+        removable.extend(surplus(&others, JobOutcome::Complete, limits.successful));
+        removable.extend(surplus(&others, JobOutcome::Failed, limits.failed));
     }
     removable.retain(|job| {
         // What is not remembered yet goes later: nothing newer goes in its place.
@@ -40,7 +40,11 @@ fn is_over(job: &DeliveredJob) -> bool {
 }
 
 /// Jobs with this outcome beyond the `limit` that ended last. Those that are going already count among them.
-fn surplus<'a>(jobs: &[&'a DeliveredJob], outcome: Outcome, limit: u32) -> Vec<&'a DeliveredJob> {
+fn surplus<'a>(
+    jobs: &[&'a DeliveredJob],
+    outcome: JobOutcome,
+    limit: u32,
+) -> Vec<&'a DeliveredJob> {
     let mut finished: Vec<_> = jobs
         .iter()
         .filter_map(|job| match job.ended {
@@ -62,7 +66,7 @@ mod tests {
     const GRACE: Duration = Duration::from_mins(10);
 
     /// A Job that ended so, at such a second.
-    fn ended(name: &str, outcome: Outcome, at: i64) -> DeliveredJob {
+    fn ended(name: &str, outcome: JobOutcome, at: i64) -> DeliveredJob {
         let mut job = delivered(name, 0);
         job.ended = Some((outcome, delivered("", at).created_at));
         job
@@ -90,7 +94,7 @@ mod tests {
         successful: 1,
         failed: 1,
     });
-    use Outcome::{Complete, Failed};
+    use JobOutcome::{Complete, Failed};
 
     #[test]
     fn the_oldest_of_each_outcome_go() {

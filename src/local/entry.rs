@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::launch::{KEDA_SCALED_JOB_LABEL, Outcome, SCALED_JOB_LABEL};
+use crate::launch::{JobOutcome, KEDA_SCALED_JOB_LABEL, SCALED_JOB_LABEL};
 use crate::resource::ObjectId;
 
 use super::delivered::EventOfJob;
@@ -132,7 +132,7 @@ impl LocalJob {
         let count = |phase| self.pods.iter().filter(|pod| pod.phase == phase).count();
         let running = count(Phase::Running);
         let phase = match self.finished {
-            Some((ending, _)) if ending.outcome() == Outcome::Complete => JobPhase::Complete,
+            Some((ending, _)) if ending.outcome() == JobOutcome::Complete => JobPhase::Complete,
             Some(_) => JobPhase::Failed,
             None if running > 0 => JobPhase::Running,
             None if self.spec.rules.suspend => JobPhase::Suspended,

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::launch::Outcome;
+use crate::launch::JobOutcome;
 
 use super::rules::{self, Decided, Ending, JobRules, Phase, PodFacts};
 
@@ -38,10 +38,10 @@ impl Ending {
         }
     }
 
-    pub(super) fn outcome(self) -> Outcome {
+    pub(super) fn outcome(self) -> JobOutcome {
         match self {
-            Self::CompletionsReached => Outcome::Complete,
-            Self::BackoffLimitExceeded | Self::DeadlineExceeded => Outcome::Failed,
+            Self::CompletionsReached => JobOutcome::Complete,
+            Self::BackoffLimitExceeded | Self::DeadlineExceeded => JobOutcome::Failed,
         }
     }
 
@@ -112,8 +112,8 @@ impl JobConditions {
     /// The end is decided; Pods may still run.
     pub(super) fn decide(&mut self, ending: Ending, now: Timestamp) {
         let kind = match ending.outcome() {
-            Outcome::Complete => "SuccessCriteriaMet",
-            Outcome::Failed => "FailureTarget",
+            JobOutcome::Complete => "SuccessCriteriaMet",
+            JobOutcome::Failed => "FailureTarget",
         };
         self.set(kind, true, ending.reason(), ending.message(), now);
     }
@@ -121,8 +121,8 @@ impl JobConditions {
     /// No Pod runs any more.
     pub(super) fn finish(&mut self, ending: Ending, now: Timestamp) {
         let kind = match ending.outcome() {
-            Outcome::Complete => "Complete",
-            Outcome::Failed => "Failed",
+            JobOutcome::Complete => "Complete",
+            JobOutcome::Failed => "Failed",
         };
         self.set(kind, true, ending.reason(), ending.message(), now);
     }

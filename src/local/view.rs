@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::launch::Outcome;
+use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
 use crate::resource::ObjectId;
 
@@ -48,7 +48,7 @@ pub enum Fact {
         /// The ScaledJob that it was made for.
         scaled_job: Option<ObjectId>,
         /// How.
-        outcome: Outcome,
+        outcome: JobOutcome,
         /// The condition's reason, such as `BackoffLimitExceeded`.
         reason: String,
     },

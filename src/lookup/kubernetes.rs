@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Reads references from the API server.
 #[derive(Debug)]
-pub struct Kubernetes {
+pub struct KubernetesLookup {
     cluster: Cluster,
     /// Where the Secrets of ClusterTriggerAuthentications lie.
     cluster_namespace: String,
@@ -48,7 +48,7 @@ enum Found {
     Spec(Value),
 }
 
-impl Kubernetes {
+impl KubernetesLookup {
     /// A lookup; `cluster_namespace` is where ClusterTriggerAuthentications have their Secrets.
     pub fn new(cluster: Cluster, cluster_namespace: impl Into<String>) -> Self {
         Self {
@@ -143,7 +143,7 @@ impl Kubernetes {
     }
 }
 
-impl Lookup for Kubernetes {
+impl Lookup for KubernetesLookup {
     fn forget(&self, namespace: Option<&str>) {
         // An object of the whole cluster may refer to any namespace's.
         self.kept

@@ -89,8 +89,8 @@ pub(super) fn is_qualified_name(text: &str) -> bool {
     }
 }
 
-/// The value of a label; it may be empty.
-pub(super) fn is_label_value(text: &str) -> bool {
+/// Whether the API server takes a text as the value of a label; it may be empty.
+pub fn is_label_value(text: &str) -> bool {
     text.is_empty() || is_name(text)
 }
 

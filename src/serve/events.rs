@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::waiting::WaitingQueue;
-use crate::intake::webhook::answer::Answer;
+use crate::intake::webhook::answer::DoorAnswer;
 use crate::intake::webhook::{Request, Webhook};
 use crate::intake::{Body, LARGEST_BODY};
 use crate::places::Room;
@@ -38,14 +38,22 @@ const OTHER_DESCRIPTORS: usize = 768;
 /// Who answers what the wire has found to be a request.
 pub trait Door: Send + Sync + 'static {
     /// Answers a request; its body is read only if it is asked for.
-    fn answer<'a>(&'a self, request: Request<'a>, body: &'a mut dyn Body) -> BoxFuture<'a, Answer>;
+    fn answer<'a>(
+        &'a self,
+        request: Request<'a>,
+        body: &'a mut dyn Body,
+    ) -> BoxFuture<'a, DoorAnswer>;
 
     /// An answer with this status was given without asking: no such path, no room, no request at all.
     fn turned_away(&self, status: u16);
 }
 
 impl Door for Webhook {
-    fn answer<'a>(&'a self, request: Request<'a>, body: &'a mut dyn Body) -> BoxFuture<'a, Answer> {
+    fn answer<'a>(
+        &'a self,
+        request: Request<'a>,
+        body: &'a mut dyn Body,
+    ) -> BoxFuture<'a, DoorAnswer> {
         Webhook::answer(self, request, body).boxed()
     }
 

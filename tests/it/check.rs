@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use slipway::cli::check::{self, Args, CheckOutput};
+use slipway::cli::OutputFormat;
+use slipway::cli::check::{self, Args};
 use slipway::manifest::{self, Manifests};
 use slipway::resource::document;
 use slipway::resource::{Fault, Rollout, definitions, scaled_job};
@@ -212,7 +213,7 @@ fn the_parser_and_the_definition_know_the_same_fields_words_and_ranges() {
 
 // slipway check
 
-async fn run(files: Vec<PathBuf>, strict: bool, output: CheckOutput) -> (String, bool) {
+async fn run(files: Vec<PathBuf>, strict: bool, output: OutputFormat) -> (String, bool) {
     let mut out = Vec::new();
     let args = Args {
         files,
@@ -253,7 +254,7 @@ async fn every_fault_is_printed_with_its_place_and_warnings_fail_only_when_stric
     let name = file.display();
 
     std::fs::write(&file, FAULTY).unwrap();
-    let (text, succeeded) = run(vec![file.clone()], false, CheckOutput::Text).await;
+    let (text, succeeded) = run(vec![file.clone()], false, OutputFormat::Text).await;
     assert!(!succeeded);
     assert_eq!(
         text,
@@ -268,14 +269,14 @@ async fn every_fault_is_printed_with_its_place_and_warnings_fail_only_when_stric
         .replace("  minReplicas: 1\n", "")
         .replace("queueLength: 10", "queueLength: '10'");
     std::fs::write(&file, valid).unwrap();
-    let (text, succeeded) = run(vec![folder.clone()], false, CheckOutput::Text).await;
+    let (text, succeeded) = run(vec![folder.clone()], false, OutputFormat::Text).await;
     assert!(succeeded, "{text}");
     assert!(text.starts_with(&format!(
         "{name}:5:3: warning: ScaledJob default/orders: spec.pollingInterval: is 2 s, and SQS counts are estimates"
     )));
-    assert!(!run(vec![folder.clone()], true, CheckOutput::Text).await.1);
+    assert!(!run(vec![folder.clone()], true, OutputFormat::Text).await.1);
 
-    let (text, _) = run(vec![file.clone()], false, CheckOutput::Json).await;
+    let (text, _) = run(vec![file.clone()], false, OutputFormat::Json).await;
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(answer["objects"], 1);
     assert_eq!(answer["faults"], json!([]));
@@ -319,7 +320,7 @@ async fn a_reference_that_is_not_in_the_files_is_a_note() {
 #[tokio::test]
 async fn examples_have_neither_fault_nor_warning_nor_note() {
     for (folder, objects) in [("", 5), ("keda", 5), ("jobs", 4), ("sources", 4)] {
-        let (text, succeeded) = run(vec![examples().join(folder)], true, CheckOutput::Text).await;
+        let (text, succeeded) = run(vec![examples().join(folder)], true, OutputFormat::Text).await;
         assert!(succeeded, "{text}");
         assert_eq!(text, format!("{objects} objects: 0 faults, 0 warnings\n"));
     }

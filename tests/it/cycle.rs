@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::{Just, Strategy as Generator, any, prop_assert, prop_oneof};
 use proptest::{collection, proptest};
 use serde_json::{Value, json};
-use slipway::cycle::{Carried, Connected, Failure, Outcome, Verdict, refill, turn};
+use slipway::cycle::{Carried, Connected, Failure, TurnOutcome, Verdict, refill, turn};
 use slipway::resource::{Round, RoundRecord, ScaledJob, scaled_job};
 
 use crate::support::fakes::{Fate, RecordingLauncher, ScriptedSource};
@@ -67,7 +67,7 @@ impl Turns {
     }
 
     /// A turn that takes the reading that is there.
-    async fn again(&mut self) -> Outcome {
+    async fn again(&mut self) -> TurnOutcome {
         let interval = Duration::from_secs(30);
         let launcher = self.launcher.as_ref();
         turn(
@@ -81,12 +81,12 @@ impl Turns {
     }
 
     /// A turn with a reading of its own.
-    async fn next(&mut self) -> Outcome {
+    async fn next(&mut self) -> TurnOutcome {
         tokio::time::advance(Duration::from_secs(31)).await;
         self.again().await
     }
 
-    async fn refill(&mut self) -> Outcome {
+    async fn refill(&mut self) -> TurnOutcome {
         refill(&self.object, &mut self.memory, self.launcher.as_ref()).await
     }
 
@@ -358,7 +358,7 @@ struct Budget {
 
 impl Budget {
     /// Takes in a turn; the orders that went beyond what was decided for its reading.
-    fn excess(&mut self, outcome: &Outcome, orders: usize) -> usize {
+    fn excess(&mut self, outcome: &TurnOutcome, orders: usize) -> usize {
         if let Some(Verdict::Decided(decision)) = &outcome.verdict
             && outcome.acted
         {

@@ -11,9 +11,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use slipway::cycle::delivery::{JobOfEvent, Outcome};
+use slipway::cycle::delivery::{DeliveryOutcome, JobOfEvent};
 use slipway::intake::webhook::Request;
-use slipway::intake::webhook::answer::{Answer, Reason, Report};
+use slipway::intake::webhook::answer::{DoorAnswer, EventReport, Reason};
 use slipway::intake::{Body, BodyError};
 use slipway::launch::Launched;
 use slipway::serve::events::{self, DoorLimits};
@@ -74,13 +74,13 @@ impl Behind {
         self.turned_away.lock().unwrap().clone()
     }
 
-    async fn deliver(&self, request: Request<'_>, body: &mut dyn Body) -> Answer {
+    async fn deliver(&self, request: Request<'_>, body: &mut dyn Body) -> DoorAnswer {
         if request
             .headers
             .get("x-api-key")
             .is_none_or(|key| key != "right")
         {
-            return Answer::unauthorized();
+            return DoorAnswer::unauthorized();
         }
         let bytes = match body.read().await {
             Ok(bytes) => bytes,
@@ -91,18 +91,18 @@ impl Behind {
                     BodyError::Broken => Reason::BadRequest,
                     BodyError::Busy => Reason::Busy,
                 };
-                return Answer::error(reason, error.to_string());
+                return DoorAnswer::error(reason, error.to_string());
             }
         };
         self.read.fetch_add(1, Ordering::SeqCst);
         let _turn = self.turns.acquire().await.unwrap();
         let Ok(Value::Object(event)) = serde_json::from_slice(&bytes) else {
-            return Answer::error(Reason::BadRequest, "body: is no JSON object");
+            return DoorAnswer::error(Reason::BadRequest, "body: is no JSON object");
         };
         let id = event["id"].as_str().unwrap_or_default().to_owned();
         assert_ne!(id, "bug", "a bug");
         let is_new = self.launched.lock().unwrap().insert(id.clone());
-        Report::of_delivery(Ok(Outcome::Job(JobOfEvent {
+        EventReport::of_delivery(Ok(DeliveryOutcome::Job(JobOfEvent {
             name: format!("job-{id}"),
             event_id: id,
             launched: if is_new {
@@ -119,7 +119,11 @@ impl Behind {
 }
 
 impl events::Door for Behind {
-    fn answer<'a>(&'a self, request: Request<'a>, body: &'a mut dyn Body) -> BoxFuture<'a, Answer> {
+    fn answer<'a>(
+        &'a self,
+        request: Request<'a>,
+        body: &'a mut dyn Body,
+    ) -> BoxFuture<'a, DoorAnswer> {
         self.deliver(request, body).boxed()
     }
 

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use slipway::launch::count::counts;
 use slipway::launch::{
-    GENERATION_ANNOTATION, JobState, KEDA_GENERATION_ANNOTATION, Launch, OCCURRENCE_ANNOTATION,
-    Outcome, PodState, ROUND_ANNOTATION, SCALED_JOB_LABEL, history,
+    GENERATION_ANNOTATION, JobOutcome, JobState, KEDA_GENERATION_ANNOTATION, Launch,
+    OCCURRENCE_ANNOTATION, PodState, ROUND_ANNOTATION, SCALED_JOB_LABEL, history,
 };
 use slipway::resource::rollout::{RolloutChoice, propagation};
 use slipway::resource::{Api, HistoryLimits, ObjectId, Propagation, Round, ScaledJob};
@@ -47,7 +47,7 @@ fn scaled_job(name: &str) -> ScaledJob {
     }
 }
 
-fn job(name: &str, outcome: Option<Outcome>) -> JobState {
+fn job(name: &str, outcome: Option<JobOutcome>) -> JobState {
     JobState {
         owner_uid: Some("3f1c".to_owned()),
         outcome,
@@ -86,7 +86,7 @@ fn pending_jobs_vector() {
             .map(|condition| text(condition).to_owned())
             .collect();
         let finished = row.get("jobFinished") == Some(&Value::Bool(true));
-        let mut job = job("job", finished.then_some(Outcome::Complete));
+        let mut job = job("job", finished.then_some(JobOutcome::Complete));
         job.pods = list(&row["pods"]).iter().map(pod).collect();
         let counts = counts(&[job], &conditions);
         assert_eq!(counts.pending, count(&row["expectPending"]), "{row}");
@@ -157,8 +157,8 @@ fn history_vector() {
 
 fn finished(name: &str, entry: &Value) -> JobState {
     let outcome = match text(&entry["condition"]) {
-        "Complete" => Outcome::Complete,
-        "Failed" => Outcome::Failed,
+        "Complete" => JobOutcome::Complete,
+        "Failed" => JobOutcome::Failed,
         condition => panic!("unknown condition {condition}"),
     };
     let at = text(&entry["completionTime"]);
@@ -241,7 +241,7 @@ fn rollout_vector() {
             ours.annotations
                 .insert(GENERATION_ANNOTATION.to_owned(), generation);
         }
-        for outcome in [None, Some(Outcome::Complete), Some(Outcome::Failed)] {
+        for outcome in [None, Some(JobOutcome::Complete), Some(JobOutcome::Failed)] {
             for job in [&mut keda_s, &mut ours] {
                 job.outcome = outcome;
                 let outdated = !history::outdated(&object, std::slice::from_ref(job)).is_empty();

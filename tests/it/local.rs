@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use slipway::launch::{Error, Launch, Launched, Launcher, Outcome};
+use slipway::launch::{Error, JobOutcome, Launch, Launched, Launcher};
 use slipway::local::{Fact, JobPhase, JobView, Local, LocalSettings, OpenError, Submitted};
 use slipway::lookup::{self, Authentication, Lookup};
 use slipway::resource::{Api, ObjectId, Propagation, Round, ScaledJob};

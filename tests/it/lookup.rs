@@ -3,15 +3,15 @@
 use secrecy::ExposeSecret;
 use serde_json::json;
 use slipway::cluster::Cluster;
-use slipway::lookup::kubernetes::Kubernetes;
+use slipway::lookup::kubernetes::KubernetesLookup;
 use slipway::lookup::{Error, Lookup};
 use slipway::resource::{Api, ObjectId};
 
 use crate::support::api_proxy::{Fault, Rule};
 use crate::support::world::World;
 
-fn lookup(world: &World) -> Kubernetes {
-    Kubernetes::new(Cluster::new(world.proxy.client()), "slipway-system")
+fn lookup(world: &World) -> KubernetesLookup {
+    KubernetesLookup::new(Cluster::new(world.proxy.client()), "slipway-system")
 }
 
 async fn make_secret(world: &World) -> ObjectId {

@@ -6,7 +6,7 @@ use slipway::cluster::{Call, Cluster};
 use slipway::controller::status::{Observed, Report, wanted};
 use slipway::controller::status_writer::StatusWriter;
 use slipway::controller::{Identity, Reporter as _};
-use slipway::cycle::{Failure, Outcome, TriggerOutcome, Verdict};
+use slipway::cycle::{Failure, TriggerOutcome, TurnOutcome, Verdict};
 use slipway::resource::{Api, Fault, ObjectId};
 use slipway::scaling::{Decision, JobCounts, Reading};
 
@@ -36,7 +36,7 @@ fn trigger(metric_name: &str, result: Result<bool, &str>) -> TriggerOutcome {
 }
 
 fn poll(active: bool, triggers: Vec<TriggerOutcome>) -> Observed {
-    Observed::Turn(Outcome {
+    Observed::Turn(TurnOutcome {
         triggers,
         polled_at: None,
         jobs: Ok(Vec::new()),

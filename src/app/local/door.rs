@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::intake::Body;
-use crate::intake::webhook::answer::Answer;
+use crate::intake::webhook::answer::DoorAnswer;
 use crate::intake::webhook::{Request, Webhook};
 use crate::serve::events::{self, Door, DoorLimits};
 
@@ -51,7 +51,11 @@ impl Drop for Visit<'_> {
 }
 
 impl Door for Knocked {
-    fn answer<'a>(&'a self, request: Request<'a>, body: &'a mut dyn Body) -> BoxFuture<'a, Answer> {
+    fn answer<'a>(
+        &'a self,
+        request: Request<'a>,
+        body: &'a mut dyn Body,
+    ) -> BoxFuture<'a, DoorAnswer> {
         Box::pin(async move {
             self.note(|visits| visits.saturating_add(1));
             let _visit = Visit(self);

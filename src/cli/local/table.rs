@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::app::local::{ObjectNews, ObjectState};
-use crate::launch::Outcome;
+use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
 use crate::local::{Fact, JobPhase, JobView, PodEnd};
 use crate::resource::ObjectId;
@@ -115,8 +115,8 @@ pub fn line(fact: &Fact) -> String {
             reason,
             ..
         } => match outcome {
-            Outcome::Complete => format!("job {job} complete"),
-            Outcome::Failed => format!("job {job} failed: {reason}"),
+            JobOutcome::Complete => format!("job {job} complete"),
+            JobOutcome::Failed => format!("job {job} failed: {reason}"),
         },
         Fact::Turned { job, gate } => match gate {
             Gate::Waiting => format!("job {job} waits"),

@@ -12,7 +12,7 @@ use crate::catalog::CatalogEntry;
 use crate::launch::delivered::Gate;
 use crate::launch::event_launcher::DeliveredJob;
 use crate::launch::fixtures::delivered;
-use crate::launch::{Error, Outcome};
+use crate::launch::{Error, JobOutcome};
 use crate::resource::HistoryLimits;
 use crate::resource::event_job::{
     Auth, Bind, Concurrency, EventJob, Format, GatedPolicy, WebhookSource,
@@ -205,7 +205,7 @@ fn job(event_job: &str, number: i64, gate: Option<Gate>, ended: bool) -> Deliver
         occurrence: format!("{number:064}"),
         gate,
         is_suspended: gate == Some(Gate::Waiting),
-        ended: ended.then_some((Outcome::Complete, job.created_at)),
+        ended: ended.then_some((JobOutcome::Complete, job.created_at)),
         active_pods: 0,
         ready_pods: 0,
         ..job
@@ -340,7 +340,7 @@ fn gates(bench: &Bench) -> Vec<&'static str> {
 fn finish(bench: &Bench, number: i64) {
     let id = ObjectId::new("n", format!("a-{number}"));
     let mut job = bench.launcher.state().jobs[&id].clone();
-    job.ended = Some((Outcome::Complete, job.created_at));
+    job.ended = Some((JobOutcome::Complete, job.created_at));
     bench.launcher.put(job);
 }
 

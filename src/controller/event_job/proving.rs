@@ -18,6 +18,7 @@ use crate::controller::event_jobs::status::is_proved;
 use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
 use crate::controller::requeue::{Requeue, spread};
 use crate::controller::workers::ObjectTask;
+use crate::resource::Fault;
 use crate::resource::event_job::EventJob;
 
 /// A proof that could not be had is asked for again after this; doubles up to [`LONGEST_PAUSE`].
@@ -42,8 +43,7 @@ pub(super) async fn run(
         let id = &desired.identity.id;
         match &desired.event_job {
             Err(faults) => {
-                let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                warn!("EventJob {id} is not valid: {}", texts.join("; "));
+                warn!("EventJob {id} is not valid: {}", Fault::list(faults));
                 event_jobs.catalog.set(id.clone(), Listing::Invalid);
                 event_jobs.startup.known(id);
                 news.notify_one();

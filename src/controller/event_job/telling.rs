@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::catalog::Listing;
 use crate::controller::announce::Note;
-use crate::controller::event_jobs::status::{self, Facts, Standing};
+use crate::controller::event_jobs::status::{self, EventJobStanding, Facts};
 use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
 use crate::controller::requeue::{Requeue, jitter};
 use crate::controller::status_writer::notes::Notes;
@@ -99,10 +99,10 @@ impl Telling<'_> {
     fn facts(&self, desired: &DesiredEventJob, now: Timestamp) -> Option<Facts> {
         let id = &desired.identity.id;
         let (standing, proof) = match (&desired.event_job, self.event_jobs.catalog.get(id)) {
-            (Err(faults), _) => (Standing::Invalid(faults.clone()), None),
+            (Err(faults), _) => (EventJobStanding::Invalid(faults.clone()), None),
             (Ok(_), Some(Listing::Valid(entry))) => match entry.not_ready {
-                Some(why) => (Standing::NotReady(why), None),
-                None => (Standing::Ready, Some(entry.event_job.generation)),
+                Some(why) => (EventJobStanding::NotReady(why), None),
+                None => (EventJobStanding::Ready, Some(entry.event_job.generation)),
             },
             (Ok(_), _) => return None,
         };

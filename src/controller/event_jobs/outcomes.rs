@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::controller::announce::Note;
-use crate::cycle::delivery::{Error, Outcome};
+use crate::cycle::delivery::{DeliveryOutcome, Error};
 use crate::intake::webhook::Record;
 use crate::launch::{self, Launched};
 use crate::resource::ObjectId;
@@ -162,7 +162,7 @@ impl Line {
         notes
     }
 
-    fn told(&mut self, outcome: &Result<Outcome, Error>, now: Timestamp) {
+    fn told(&mut self, outcome: &Result<DeliveryOutcome, Error>, now: Timestamp) {
         let latest = |result, reason: String, job| Latest {
             at: now,
             result,
@@ -171,10 +171,10 @@ impl Line {
             trouble: None,
         };
         self.latest = Some(match outcome {
-            Ok(Outcome::Filtered { field, reason }) => {
+            Ok(DeliveryOutcome::Filtered { field, reason }) => {
                 latest("Filtered", format!("{field}: {reason}"), None)
             }
-            Ok(Outcome::Job(job)) => {
+            Ok(DeliveryOutcome::Job(job)) => {
                 self.trouble = None;
                 if job.launched == Launched::Created {
                     self.created += 1;
@@ -227,7 +227,7 @@ impl Trouble {
 }
 
 impl Record for Outcomes {
-    fn told(&self, event_job: &ObjectId, outcome: &Result<Outcome, Error>) {
+    fn told(&self, event_job: &ObjectId, outcome: &Result<DeliveryOutcome, Error>) {
         let now = (self.clock)();
         // One that nobody looks after is gone.
         if let Some(line) = self.lock().get_mut(event_job) {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::outcomes::Latest;
-use crate::launch::Outcome;
+use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
 use crate::launch::event_launcher::DeliveredJob;
 use crate::resource::{Fault, ObjectId};
@@ -18,7 +18,7 @@ pub struct Facts {
     /// `metadata.generation` of the object that was looked at.
     pub generation: i64,
     /// Whether it takes events.
-    pub standing: Standing,
+    pub standing: EventJobStanding,
     /// The generation whose template the API server has taken in a dry run, when that is the one that takes events.
     pub proof: Option<i64>,
     /// `spec.suspend`.
@@ -33,7 +33,7 @@ pub struct Facts {
 
 /// Whether an EventJob takes events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum EventJobStanding {
     /// It does.
     Ready,
     /// Not as it is.
@@ -128,7 +128,7 @@ fn jobs_in(status: &mut Value, jobs: &[DeliveredJob]) {
         status["lastJobName"] = newest.id.name.clone().into();
     }
     let successes = jobs.iter().filter_map(|job| match job.ended {
-        Some((Outcome::Complete, at)) => Some(at),
+        Some((JobOutcome::Complete, at)) => Some(at),
         _ => None,
     });
     if let Some(at) = successes.max() {
@@ -151,13 +151,10 @@ fn text(at: Timestamp) -> String {
 
 fn conditions(before: &Value, facts: &Facts) -> Value {
     let (ready, reason, message) = match &facts.standing {
-        Standing::Ready => (true, "Ready", "it takes events".to_owned()),
-        Standing::Invalid(faults) => {
-            let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            (false, "Invalid", texts.join("; "))
-        }
-        Standing::NotReady(why) => (false, "NotReady", why.clone()),
-        Standing::Broken(why) => (false, "InternalError", (*why).to_owned()),
+        EventJobStanding::Ready => (true, "Ready", "it takes events".to_owned()),
+        EventJobStanding::Invalid(faults) => (false, "Invalid", Fault::list(faults)),
+        EventJobStanding::NotReady(why) => (false, "NotReady", why.clone()),
+        EventJobStanding::Broken(why) => (false, "InternalError", (*why).to_owned()),
     };
     let trouble = facts
         .latest

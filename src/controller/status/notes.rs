@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::conditions::{Conditions, State};
-use super::{Observed, Report, decision, failure, texts};
+use super::{Observed, Report, decision, failure};
 use crate::controller::status_writer::notes::Notes;
-use crate::cycle::Outcome;
+use crate::cycle::TurnOutcome;
 use crate::launch;
+use crate::resource::Fault;
 
 /// Note of the event and message of the condition.
 pub(super) const ACTIVE: &str = "Scaling is performed because triggers are active";
@@ -29,7 +30,7 @@ pub(in crate::controller) fn notes(previous: &Value, wanted: &Value, report: &Re
     match &report.observed {
         Observed::Paused | Observed::Broken => {}
         Observed::Invalid(faults) => {
-            let text = texts(faults);
+            let text = Fault::list(faults);
             notes.trouble("ScaledJobCheckFailed", &text.clone(), text);
         }
         Observed::Turn(outcome) => {
@@ -43,7 +44,7 @@ pub(in crate::controller) fn notes(previous: &Value, wanted: &Value, report: &Re
     notes
 }
 
-fn tell_turn(notes: &mut Notes, outcome: &Outcome) {
+fn tell_turn(notes: &mut Notes, outcome: &TurnOutcome) {
     if decision(outcome).is_some() {
         let failures = outcome.triggers.iter();
         for failure in failures.filter_map(|trigger| trigger.result.as_ref().err()) {

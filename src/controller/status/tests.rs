@@ -15,8 +15,8 @@ fn report(second: i64, observed: Observed) -> Report {
     }
 }
 
-fn outcome(verdict: Verdict, launched: u32) -> Outcome {
-    Outcome {
+fn outcome(verdict: Verdict, launched: u32) -> TurnOutcome {
+    TurnOutcome {
         triggers: Vec::new(),
         polled_at: None,
         jobs: Ok(Vec::new()),

@@ -13,7 +13,7 @@ type Version = (Option<String>, Option<i64>);
 
 /// The objects of one watch, as they were last seen.
 #[derive(Default)]
-pub(super) struct References {
+pub(super) struct WatchedReferences {
     known: HashMap<ObjectId, Version>,
     /// The list under way.
     listed: HashMap<ObjectId, Version>,
@@ -21,7 +21,7 @@ pub(super) struct References {
     is_listed: bool,
 }
 
-impl References {
+impl WatchedReferences {
     /// The namespaces in which something changed; `None` for the whole cluster.
     pub(super) fn take(
         &mut self,
@@ -90,7 +90,7 @@ mod tests {
         metadata.into_response_partial()
     }
 
-    fn list(references: &mut References, objects: &[(&str, i64)]) -> usize {
+    fn list(references: &mut WatchedReferences, objects: &[(&str, i64)]) -> usize {
         references.take(Event::Init);
         for (name, generation) in objects {
             references.take(Event::InitApply(object(name, *generation, "9")));
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_status_of_what_triggers_refer_to_wakes_nobody() {
-        let mut references = References::default();
+        let mut references = WatchedReferences::default();
         assert_eq!(
             list(&mut references, &[("a", 1)]),
             0,
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_changed_or_went_while_the_watch_was_away_is_told() {
-        let mut references = References::default();
+        let mut references = WatchedReferences::default();
         list(&mut references, &[("a", 1), ("b", 1)]);
         assert_eq!(list(&mut references, &[("a", 1), ("b", 1)]), 0);
         assert_eq!(list(&mut references, &[("a", 2), ("b", 1)]), 1);

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::cycle::delivery::{Error, Outcome};
+use crate::cycle::delivery::{DeliveryOutcome, Error};
 use crate::event::Refusal;
 use crate::launch;
 use crate::resource::ObjectId;
 
 /// An answer to one request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer(Report);
+pub struct DoorAnswer(EventReport);
 
 /// What is said of one event, or of one EventJob that heard it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report {
+pub struct EventReport {
     status: u16,
     retry_after: Option<Duration>,
     body: Map<String, Value>,
@@ -114,7 +114,7 @@ impl Reason {
     }
 }
 
-impl Report {
+impl EventReport {
     fn new(status: u16, body: Value) -> Self {
         let Value::Object(mut body) = body else {
             unreachable!("bodies are written as objects here");
@@ -175,13 +175,13 @@ impl Report {
     }
 
     /// What a delivery came to.
-    pub fn of_delivery(result: Result<Outcome, Error>) -> Self {
+    pub fn of_delivery(result: Result<DeliveryOutcome, Error>) -> Self {
         match result {
-            Ok(Outcome::Filtered { field, reason }) => Self::new(
+            Ok(DeliveryOutcome::Filtered { field, reason }) => Self::new(
                 200,
                 json!({"result": "Filtered", "jobName": null, "field": field, "message": reason}),
             ),
-            Ok(Outcome::Job(job)) => {
+            Ok(DeliveryOutcome::Job(job)) => {
                 let mut report = Self::new(
                     200,
                     json!({
@@ -236,8 +236,8 @@ impl Report {
     }
 
     /// The report as the whole answer.
-    pub fn into_answer(self) -> Answer {
-        Answer(self)
+    pub fn into_answer(self) -> DoorAnswer {
+        DoorAnswer(self)
     }
 
     /// How much it matters beside others: who is told to come again comes again with all of them.
@@ -251,15 +251,15 @@ impl Report {
     }
 }
 
-impl Answer {
+impl DoorAnswer {
     /// No Job, and why.
     pub fn error(reason: Reason, message: impl Into<String>) -> Self {
-        Self(Report::error(reason, message))
+        Self(EventReport::error(reason, message))
     }
 
     /// The event is wrong, now and ever.
     pub fn refused(refusal: &Refusal) -> Self {
-        Self(Report::refused(refusal))
+        Self(EventReport::refused(refusal))
     }
 
     /// Unknown credentials: the same for every cause.
@@ -269,11 +269,14 @@ impl Answer {
 
     /// Something that is not an event was taken note of.
     pub fn noted(result: &str) -> Self {
-        Self(Report::new(200, json!({"result": result, "jobName": null})))
+        Self(EventReport::new(
+            200,
+            json!({"result": result, "jobName": null}),
+        ))
     }
 
     /// Several events, or one that several EventJobs heard: 2xx only when each has what it should.
-    pub fn many(reports: Vec<Report>) -> Self {
+    pub fn many(reports: Vec<EventReport>) -> Self {
         let heaviest = reports.iter().max_by_key(|report| report.weight());
         let status = heaviest.map_or(200, |report| report.status);
         let mut whole = match heaviest.filter(|report| report.status >= 300) {
@@ -283,9 +286,9 @@ impl Answer {
                     let value = report.body.get(field).cloned().unwrap_or_default();
                     body.insert(field.to_owned(), value);
                 }
-                Report::new(status, Value::Object(body))
+                EventReport::new(status, Value::Object(body))
             }
-            None => Report::new(status, json!({})),
+            None => EventReport::new(status, json!({})),
         };
         let wait = reports.iter().filter_map(|report| report.retry_after).max();
         if let Some(wait) = wait.filter(|_| matches!(status, 429 | 500..)) {
@@ -330,8 +333,8 @@ mod tests {
     use crate::cycle::delivery::JobOfEvent;
     use crate::launch::Launched;
 
-    fn job(launched: Launched) -> Report {
-        Report::of_delivery(Ok(Outcome::Job(JobOfEvent {
+    fn job(launched: Launched) -> EventReport {
+        EventReport::of_delivery(Ok(DeliveryOutcome::Job(JobOfEvent {
             name: "invoice-x".to_owned(),
             event_id: "e-1".to_owned(),
             launched,
@@ -437,7 +440,7 @@ mod tests {
         ];
         for (error, status, reason) in rows {
             let text = format!("{error:?}");
-            let answer = Report::of_delivery(Err(error)).into_answer();
+            let answer = EventReport::of_delivery(Err(error)).into_answer();
             assert_eq!(answer.status(), status, "{text}");
             let body: Value = serde_json::from_str(&answer.body()).unwrap();
             assert_eq!(body["reason"], reason, "{text}");
@@ -451,25 +454,25 @@ mod tests {
     #[test]
     fn a_list_is_2xx_only_when_every_item_is_and_a_passing_trouble_wins() {
         let bad = || {
-            Report::refused(&Refusal {
+            EventReport::refused(&Refusal {
                 field: "body".to_owned(),
                 message: "is no JSON".to_owned(),
             })
         };
-        let busy = || Report::error(Reason::Busy, "later");
+        let busy = || EventReport::error(Reason::Busy, "later");
         let rows = [
             (vec![], 200),
             (vec![job(Launched::Created), job(Launched::Remembered)], 200),
             (vec![job(Launched::Created), bad()], 400),
             (vec![bad(), busy(), job(Launched::Created)], 503),
             (
-                vec![Report::error(Reason::RateLimited, "later"), bad()],
+                vec![EventReport::error(Reason::RateLimited, "later"), bad()],
                 429,
             ),
         ];
         for (reports, status) in rows {
             let count = reports.len();
-            let answer = Answer::many(reports);
+            let answer = DoorAnswer::many(reports);
             assert_eq!(answer.status(), status);
             let body: Value = serde_json::from_str(&answer.body()).unwrap();
             assert_eq!(body["results"].as_array().unwrap().len(), count);

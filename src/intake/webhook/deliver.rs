@@ -3,10 +3,10 @@
 use tracing::{debug, info, warn};
 
 use super::Webhook;
-use super::answer::{Reason, Report};
+use super::answer::{EventReport, Reason};
 use super::clock::Clock;
 use crate::catalog::CatalogEntry;
-use crate::cycle::delivery::{Error, Outcome};
+use crate::cycle::delivery::{DeliveryOutcome, Error};
 use crate::event::Event;
 use crate::launch::{self, Launched};
 use crate::resource::ObjectId;
@@ -20,11 +20,11 @@ impl Webhook {
         event: &Event,
         matches: bool,
         clock: &Clock,
-    ) -> Report {
+    ) -> EventReport {
         let event_job: &EventJob = &entry.event_job;
         let id = &event_job.id;
         if let Some(why) = &entry.not_ready {
-            return Report::error(
+            return EventReport::error(
                 Reason::NotReady,
                 format!("EventJob {id} is not ready: {why}"),
             )
@@ -41,21 +41,21 @@ impl Webhook {
                 .await
         };
         self.record.told(id, &result);
-        if let Ok(Outcome::Job(job)) = &result {
+        if let Ok(DeliveryOutcome::Job(job)) = &result {
             timer.has_job(job);
             if job.payload_differs() {
                 self.metrics.payload_differs();
             }
         }
         log(id, &result);
-        Report::of_delivery(result).of(id)
+        EventReport::of_delivery(result).of(id)
     }
 }
 
 /// Nothing of the event but its Job's name.
-fn log(id: &ObjectId, result: &Result<Outcome, Error>) {
+fn log(id: &ObjectId, result: &Result<DeliveryOutcome, Error>) {
     match result {
-        Ok(Outcome::Job(job)) => {
+        Ok(DeliveryOutcome::Job(job)) => {
             let name = &job.name;
             match job.launched {
                 Launched::Created => info!("event of EventJob {id}: job {name} created"),
@@ -71,7 +71,7 @@ fn log(id: &ObjectId, result: &Result<Outcome, Error>) {
                 }
             }
         }
-        Ok(Outcome::Filtered { field, .. }) => {
+        Ok(DeliveryOutcome::Filtered { field, .. }) => {
             debug!("event of EventJob {id}: filtered by {field}");
         }
         // The server's words about a Job that it refuses may quote the event.

@@ -79,14 +79,14 @@ impl Metrics {
     }
 
     /// A request under way.
-    pub(super) fn request(&self) -> Request<'_> {
+    pub(super) fn request(&self) -> OpenRequest<'_> {
         self.open_requests.inc();
-        Request(self)
+        OpenRequest(self)
     }
 
     /// A delivery under way.
-    pub(super) fn delivery(&self) -> Delivery<'_> {
-        Delivery {
+    pub(super) fn delivery(&self) -> DeliveryTimer<'_> {
+        DeliveryTimer {
             metrics: self,
             started: Instant::now(),
         }
@@ -103,27 +103,27 @@ impl Metrics {
 }
 
 /// Counts as open until it is dropped.
-pub(super) struct Request<'a>(&'a Metrics);
+pub(super) struct OpenRequest<'a>(&'a Metrics);
 
-impl Request<'_> {
+impl OpenRequest<'_> {
     pub(super) fn answered(self, code: u16) {
         self.0.answered(code);
     }
 }
 
-impl Drop for Request<'_> {
+impl Drop for OpenRequest<'_> {
     fn drop(&mut self) {
         self.0.open_requests.dec();
     }
 }
 
 /// How long an event's Job took.
-pub(super) struct Delivery<'a> {
+pub(super) struct DeliveryTimer<'a> {
     metrics: &'a Metrics,
     started: Instant,
 }
 
-impl Delivery<'_> {
+impl DeliveryTimer<'_> {
     pub(super) fn has_job(self, job: &JobOfEvent) {
         let result = match job.launched {
             Launched::Created if job.is_gated => "waiting",

@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use super::answer::{Answer, Reason};
+use super::answer::{DoorAnswer, Reason};
 use crate::catalog::SharedEventJobs;
 use crate::intake::auth::SenderVerdict;
 use crate::resource::ObjectId;
@@ -33,31 +33,34 @@ impl<'a> Senders<'a> {
 
     /// The answer when nobody lets the request in. When somebody could not tell, a sender that
     /// others let in would miss an EventJob for good: it is told to come again.
-    pub(super) fn refused(&self, namespace: &str) -> Option<Answer> {
+    pub(super) fn refused(&self, namespace: &str) -> Option<DoorAnswer> {
         let unavailable = self.verdicts.iter().find_map(|(_, verdict)| match verdict {
             SenderVerdict::Unavailable(why) => Some(why),
             _ => None,
         });
         if let Some(why) = unavailable {
             warn!("who posts to /events/{namespace} cannot be told: {why}");
-            return Some(Answer::error(
+            return Some(DoorAnswer::error(
                 Reason::Unavailable,
                 "credentials cannot be checked now",
             ));
         }
         let refused = |(_, verdict): &(&[Auth], SenderVerdict)| *verdict == SenderVerdict::Refused;
-        self.verdicts.iter().all(refused).then(Answer::unauthorized)
+        self.verdicts
+            .iter()
+            .all(refused)
+            .then(DoorAnswer::unauthorized)
     }
 }
 
 /// The answer to a request that is not let in; `None` when it may go on.
-pub(super) fn refused(id: &ObjectId, verdict: &SenderVerdict) -> Option<Answer> {
+pub(super) fn refused(id: &ObjectId, verdict: &SenderVerdict) -> Option<DoorAnswer> {
     match verdict {
         SenderVerdict::Passed | SenderVerdict::NeedsBody => None,
-        SenderVerdict::Refused => Some(Answer::unauthorized()),
+        SenderVerdict::Refused => Some(DoorAnswer::unauthorized()),
         SenderVerdict::Unavailable(why) => {
             warn!("who sends to EventJob {id} cannot be told: {why}");
-            Some(Answer::error(
+            Some(DoorAnswer::error(
                 Reason::Unavailable,
                 "credentials cannot be checked now",
             ))

@@ -3,7 +3,7 @@
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 
-use super::answer::{Answer, Report};
+use super::answer::{DoorAnswer, EventReport};
 use super::clock::Clock;
 use super::senders::Senders;
 use super::{Request, Webhook, not_synced, read};
@@ -18,7 +18,11 @@ const AT_ONCE: usize = 16;
 
 impl Webhook {
     /// 2xx only when every EventJob that matches has its Job.
-    pub(super) async fn answer_shared(&self, request: Request<'_>, body: &mut dyn Body) -> Answer {
+    pub(super) async fn answer_shared(
+        &self,
+        request: Request<'_>,
+        body: &mut dyn Body,
+    ) -> DoorAnswer {
         let mut clock = Clock::start();
         let namespace = request.namespace;
         let Some(shared) = self.catalog.shared(namespace).await else {
@@ -73,10 +77,10 @@ impl Webhook {
                 .await;
             match told {
                 Ok(told) => reports.extend(told),
-                Err(refusal) => reports.push(Report::refused(&refusal)),
+                Err(refusal) => reports.push(EventReport::refused(&refusal)),
             }
         }
-        Answer::many(reports)
+        DoorAnswer::many(reports)
     }
 
     /// Delivers a body to every EventJob that hears it and matches.
@@ -88,7 +92,7 @@ impl Webhook {
         bytes: &[u8],
         heard: &(dyn Fn(&CatalogEntry) -> bool + Sync),
         clock: &Clock,
-    ) -> Result<Vec<Report>, Refusal> {
+    ) -> Result<Vec<EventReport>, Refusal> {
         let events = match event::open(format, attributes, bytes)? {
             Opened::One(event) => vec![Ok(*event)],
             Opened::Many(events) => events,
@@ -100,7 +104,7 @@ impl Webhook {
             let event = match event {
                 Ok(event) => event,
                 Err(refusal) => {
-                    reports.push(Report::refused(&refusal));
+                    reports.push(EventReport::refused(&refusal));
                     continue;
                 }
             };
@@ -112,10 +116,10 @@ impl Webhook {
                 .filter(|entry| heard(entry))
                 .collect();
             if entries.is_empty() {
-                reports.push(Report::unmatched());
+                reports.push(EventReport::unmatched());
                 continue;
             }
-            let mut deliveries: Vec<BoxFuture<'_, Report>> = Vec::with_capacity(entries.len());
+            let mut deliveries: Vec<BoxFuture<'_, EventReport>> = Vec::with_capacity(entries.len());
             for entry in entries {
                 deliveries.push(Box::pin(self.deliver(entry, &event, true, clock)));
             }

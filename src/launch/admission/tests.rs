@@ -1,7 +1,7 @@
 use std::num::NonZeroU32;
 
 use super::*;
-use crate::launch::Outcome;
+use crate::launch::JobOutcome;
 use crate::launch::fixtures::delivered;
 
 /// A Job from a word: `w3` waits and came at second 3, `r` released, `d` dropped, `n` without a gate. Then any of:
@@ -25,7 +25,7 @@ fn job(word: &str) -> DeliveredJob {
             '?' => job.claimed_by = None,
             '+' => job.is_suspended = false,
             '!' => job.active_pods = 0,
-            '.' => job.ended = Some((Outcome::Complete, job.created_at)),
+            '.' => job.ended = Some((JobOutcome::Complete, job.created_at)),
             '-' => job.is_going = true,
             _ => {}
         }

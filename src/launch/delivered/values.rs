@@ -10,13 +10,12 @@ use crate::launch::job::name;
 use crate::resource::event_job::{
     Bind, BindSource, Concurrency, CountBinding, EventJob, MetadataBinding,
 };
+use crate::resource::names::is_label_value;
 
 /// Bytes of one value. Linux takes 128 KiB for one variable; DESIGN's promise is a quarter of it.
 const LARGEST_VALUE: usize = 32 * 1024;
 /// Bytes of all values of a Job, each as often as it is written: etcd takes 1.5 MiB for one object, and escapes can double them.
 const LARGEST_JOB: usize = 128 * 1024;
-/// Characters of a label value. Source: Kubernetes, `validation.LabelValueMaxLength`.
-const LONGEST_LABEL: usize = 63;
 /// Stands for every value where there is no event.
 const SAMPLE: &str = "sample";
 
@@ -86,7 +85,7 @@ impl Values {
                 return Err(Refusal::new(
                     field(&binding.origin),
                     format!(
-                        "is no value for label {}: it must be at most {LONGEST_LABEL} letters, digits, dashes, dots and underscores, with a letter or a digit at both ends",
+                        "is no value for label {}: it must be at most 63 letters, digits, dashes, dots and underscores, with a letter or a digit at both ends",
                         binding.name
                     ),
                 ));
@@ -253,15 +252,4 @@ fn containers(job_template: &Value) -> usize {
         .filter_map(|list| pod[*list].as_array())
         .map(Vec::len)
         .sum()
-}
-
-/// Source: Kubernetes, `validation.IsValidLabelValue`.
-fn is_label_value(text: &str) -> bool {
-    let edge = |letter: char| letter.is_ascii_alphanumeric();
-    let inner = |letter: char| edge(letter) || matches!(letter, '-' | '_' | '.');
-    text.is_empty()
-        || (text.len() <= LONGEST_LABEL
-            && text.chars().all(inner)
-            && text.starts_with(edge)
-            && text.ends_with(edge))
 }

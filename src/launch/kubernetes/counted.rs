@@ -185,7 +185,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::launch::{Outcome, SCALED_JOB_LABEL};
+    use crate::launch::{JobOutcome, SCALED_JOB_LABEL};
 
     fn job(condition: Option<&str>) -> JobShape {
         let conditions: Vec<_> = condition
@@ -209,8 +209,8 @@ mod tests {
     #[test]
     fn only_a_true_complete_or_failed_ends_a_job() {
         for (kind, outcome) in [
-            ("Complete", Some(Outcome::Complete)),
-            ("Failed", Some(Outcome::Failed)),
+            ("Complete", Some(JobOutcome::Complete)),
+            ("Failed", Some(JobOutcome::Failed)),
             ("Suspended", None),
             ("FailureTarget", None),
             ("SuccessCriteriaMet", None),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::launch::Outcome;
+use crate::launch::JobOutcome;
 
 /// One of `status.conditions` of a Job.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,11 +16,11 @@ pub(super) struct Condition {
 }
 
 /// How a Job ended, and when it was said so; `None` while it is unfinished.
-pub(super) fn ended(conditions: &[Condition]) -> Option<(Outcome, Option<Timestamp>)> {
+pub(super) fn ended(conditions: &[Condition]) -> Option<(JobOutcome, Option<Timestamp>)> {
     conditions.iter().find_map(|condition| {
         let outcome = match condition.kind.as_str() {
-            "Complete" => Outcome::Complete,
-            "Failed" => Outcome::Failed,
+            "Complete" => JobOutcome::Complete,
+            "Failed" => JobOutcome::Failed,
             _ => return None,
         };
         (condition.status == "True").then_some((outcome, condition.last_transition_time))

@@ -12,14 +12,14 @@ use crate::cluster::Cluster;
 const WATCH_SECONDS: u32 = 110;
 
 /// Why a watch fails: the server's code, if there was one, and words.
-pub(super) type Trouble = (Option<u16>, String);
+pub(super) type WatchTrouble = (Option<u16>, String);
 
 /// What a watch shows.
 pub(super) enum Shown<K> {
     /// The objects, one by one.
     Event(watcher::Event<K>),
     /// It fails (`Some`), or works again.
-    Trouble(Option<Trouble>),
+    Trouble(Option<WatchTrouble>),
 }
 
 /// Watches objects with a label, for ever.
@@ -76,7 +76,7 @@ pub(super) async fn objects<K>(
 }
 
 /// The server's code and words, or the innermost cause.
-fn trouble(error: &watcher::Error) -> Trouble {
+fn trouble(error: &watcher::Error) -> WatchTrouble {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use kube::runtime::watcher;
 
-use super::follow::{Shown, Trouble};
+use super::follow::{Shown, WatchTrouble};
 use super::watched::Watched;
 use crate::launch::Error;
 use crate::resource::ObjectId;
@@ -45,7 +45,7 @@ pub(super) struct Informer<T> {
     /// Scopes whose first list is complete.
     synced: HashSet<Option<String>>,
     /// Scopes that cannot be listed or watched at the moment.
-    troubles: HashMap<Option<String>, Trouble>,
+    troubles: HashMap<Option<String>, WatchTrouble>,
 }
 
 impl<T> Default for Informer<T> {
@@ -70,7 +70,7 @@ impl<T: Kept> Informer<T> {
     }
 
     /// Why a namespace cannot be listed or watched at the moment.
-    pub(super) fn trouble(&self, namespace: &str) -> Option<&Trouble> {
+    pub(super) fn trouble(&self, namespace: &str) -> Option<&WatchTrouble> {
         let own = self.troubles.get(&Some(namespace.to_owned()));
         own.or_else(|| self.troubles.get(&None))
     }
@@ -227,7 +227,7 @@ impl<T: Kept> Informer<T> {
 }
 
 /// Why nothing can be told.
-fn untold(what: &str, trouble: Option<&Trouble>) -> Error {
+fn untold(what: &str, trouble: Option<&WatchTrouble>) -> Error {
     let object = what.to_owned();
     match trouble {
         Some((Some(401 | 403), detail)) => Error::Forbidden {

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::lookup::inputs::objects::{Kind, Objects, Referrer, Values};
+use crate::lookup::inputs::objects::{Kind, Objects, Referrer, SecretValues};
 use crate::lookup::{Error, Lookup};
 use crate::resource::expansion::expand;
 use crate::resource::{ObjectId, ScaledJob};
@@ -46,12 +46,12 @@ impl<'a> Workload<'a> {
         &mut self,
         container: Option<&str>,
         wanted: &BTreeSet<&str>,
-    ) -> Result<Values, Error> {
+    ) -> Result<SecretValues, Error> {
         let (index, container) = self.container(container)?;
         let path = format!("spec.jobTargetRef.template.spec.containers[{index}]");
         let env = container.env.unwrap_or_default();
         let needed = Needed::of(&env, wanted);
-        let mut values = Values::new();
+        let mut values = SecretValues::new();
         if needed.sources {
             let sources = container.env_from.unwrap_or_default();
             for (index, source) in sources.iter().enumerate() {
@@ -89,7 +89,7 @@ impl<'a> Workload<'a> {
         source: &EnvFromSource,
         needed: &BTreeSet<String>,
         referrer: &Referrer,
-        values: &mut Values,
+        values: &mut SecretValues,
     ) -> Result<(), Error> {
         let config_map = source
             .config_map_ref
@@ -238,7 +238,7 @@ fn is_optional(variable: &EnvVar) -> bool {
     })
 }
 
-fn expanded(variable: &EnvVar, values: &Values) -> SecretString {
+fn expanded(variable: &EnvVar, values: &SecretValues) -> SecretString {
     let text = variable.value.as_deref().unwrap_or_default();
     SecretString::from(expand(text, |name| {
         values

@@ -48,13 +48,13 @@ impl fmt::Display for Referrer {
 }
 
 /// What a Secret or ConfigMap holds. From here on a ConfigMap's values too are treated as secret.
-pub(super) type Values = BTreeMap<String, SecretString>;
+pub(super) type SecretValues = BTreeMap<String, SecretString>;
 
 /// What has been read of a namespace.
 pub(super) struct Objects<'a> {
     lookup: &'a dyn Lookup,
     namespace: &'a str,
-    read: BTreeMap<(Kind, String), Option<Values>>,
+    read: BTreeMap<(Kind, String), Option<SecretValues>>,
 }
 
 impl<'a> Objects<'a> {
@@ -67,7 +67,11 @@ impl<'a> Objects<'a> {
     }
 
     /// Everything in an object; nothing when it is not there.
-    pub(super) async fn find(&mut self, kind: Kind, name: &str) -> Result<Option<&Values>, Error> {
+    pub(super) async fn find(
+        &mut self,
+        kind: Kind,
+        name: &str,
+    ) -> Result<Option<&SecretValues>, Error> {
         let entry = match self.read.entry((kind, name.to_owned())) {
             Entry::Occupied(entry) => return Ok(entry.into_mut().as_ref()),
             Entry::Vacant(entry) => entry,
@@ -90,7 +94,7 @@ impl<'a> Objects<'a> {
         kind: Kind,
         name: &str,
         referrer: &Referrer,
-    ) -> Result<&Values, Error> {
+    ) -> Result<&SecretValues, Error> {
         let namespace = self.namespace;
         self.find(kind, name).await?.ok_or_else(|| Error::Missing {
             object: format!("{kind} {namespace}/{name}"),
@@ -121,8 +125,8 @@ impl<'a> Objects<'a> {
         spec: &AuthenticationSpec,
         place: &str,
         object: &str,
-    ) -> Result<Values, Error> {
-        let mut parameters = Values::new();
+    ) -> Result<SecretValues, Error> {
+        let mut parameters = SecretValues::new();
         for (kind, list, references) in [
             (Kind::ConfigMap, "configMapTargetRef", &spec.config_maps),
             (Kind::Secret, "secretTargetRef", &spec.secrets),

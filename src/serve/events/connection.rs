@@ -29,7 +29,7 @@ use super::progress::{ConnectionStage, Progress};
 use super::request;
 use super::wire::Wire;
 use super::{Door, DoorState};
-use crate::intake::webhook::answer::{Answer, Reason};
+use crate::intake::webhook::answer::{DoorAnswer, Reason};
 
 /// The largest head: request line and headers. Unit: bytes.
 const LARGEST_HEAD: usize = 16 * 1024;
@@ -85,7 +85,7 @@ async fn converse<D: Door>(stream: TcpStream, shared: Arc<DoorState<D>>, progres
     } = wire;
     let last = match &ended {
         ConnectionEnd::TurnedOut => return,
-        ConnectionEnd::Late(ConnectionStage::Head) => Some(Answer::error(
+        ConnectionEnd::Late(ConnectionStage::Head) => Some(DoorAnswer::error(
             Reason::TooSlow,
             "the request's head did not come in time",
         )),
@@ -109,19 +109,19 @@ async fn converse<D: Door>(stream: TcpStream, shared: Arc<DoorState<D>>, progres
 }
 
 /// What is said to a peer that sent what is no request.
-fn words(kept_back: Option<u16>, error: &hyper::Error) -> Option<Answer> {
+fn words(kept_back: Option<u16>, error: &hyper::Error) -> Option<DoorAnswer> {
     match kept_back {
-        Some(414 | 431) => Some(Answer::error(
+        Some(414 | 431) => Some(DoorAnswer::error(
             Reason::HeadTooLarge,
             format!(
                 "more than {MOST_HEADERS} headers, or more than {LARGEST_HEAD} bytes before the body"
             ),
         )),
-        Some(_) => Some(Answer::error(
+        Some(_) => Some(DoorAnswer::error(
             Reason::BadRequest,
             "this is no HTTP/1.1 request: its request line, its headers or its framing are not valid",
         )),
-        None if error.is_parse() => Some(Answer::error(
+        None if error.is_parse() => Some(DoorAnswer::error(
             Reason::BadRequest,
             "this is no HTTP/1.1 request",
         )),

@@ -13,7 +13,7 @@ use super::body::RequestBody;
 use super::progress::Progress;
 use super::{Door, DoorState};
 use crate::intake::webhook;
-use crate::intake::webhook::answer::{Answer, Reason};
+use crate::intake::webhook::answer::{DoorAnswer, Reason};
 
 /// The longest name of a namespace, RFC 1123 label. Unit: bytes.
 const LONGEST_NAMESPACE: usize = 63;
@@ -51,7 +51,7 @@ pub(super) async fn answer<D: Door>(
                 // What it panicked with stands in the log. Nothing of the request does.
                 error!("a bug ended a request to /events/{}", target.namespace);
                 shared.door.turned_away(503);
-                Answer::error(Reason::Unavailable, "an internal error")
+                DoorAnswer::error(Reason::Unavailable, "an internal error")
             })
         }
         Err(answer) => {
@@ -69,21 +69,21 @@ pub(super) async fn answer<D: Door>(
     response
 }
 
-fn admit<D>(shared: &DoorState<D>, head: &http::request::Parts) -> Result<Target, Answer> {
+fn admit<D>(shared: &DoorState<D>, head: &http::request::Parts) -> Result<Target, DoorAnswer> {
     if shared.stop.is_cancelled() {
-        return Err(Answer::error(
+        return Err(DoorAnswer::error(
             Reason::ShuttingDown,
             "this process ends; another one takes its place",
         ));
     }
     let target = target(head.uri.path()).ok_or_else(|| {
-        Answer::error(
+        DoorAnswer::error(
             Reason::NotFound,
             "there is nothing at this path: POST /events/{namespace}/{name}, or /events/{namespace} for shared EventJobs",
         )
     })?;
     if head.method != Method::POST {
-        return Err(Answer::error(
+        return Err(DoorAnswer::error(
             Reason::MethodNotAllowed,
             "events are sent with POST",
         ));
@@ -92,7 +92,7 @@ fn admit<D>(shared: &DoorState<D>, head: &http::request::Parts) -> Result<Target
 }
 
 /// The answer as a response.
-fn respond(answer: &Answer) -> Response<Full<Bytes>> {
+fn respond(answer: &DoorAnswer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(answer.body()));
     *response.status_mut() =
         StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -117,7 +117,7 @@ fn respond(answer: &Answer) -> Response<Full<Bytes>> {
 }
 
 /// The text of an answer to what was no request; the connection ends with it.
-pub(super) fn last_words(answer: &Answer) -> String {
+pub(super) fn last_words(answer: &DoorAnswer) -> String {
     let reason = StatusCode::from_u16(answer.status())
         .ok()
         .and_then(|status| status.canonical_reason())

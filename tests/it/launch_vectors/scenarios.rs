@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use slipway::launch::{Outcome, history};
+use slipway::launch::{JobOutcome, history};
 use slipway::resource::{HistoryLimits, ScaledJob};
 use slipway::scaling::{Bounds, JobCounts, Strategy, decide};
 
@@ -128,8 +128,8 @@ impl<'a> Simulation<'a> {
         while self.poll() > 0 {}
         if self.object.history.successful == 0 {
             let finished = [
-                job("one", Some(Outcome::Complete)),
-                job("two", Some(Outcome::Failed)),
+                job("one", Some(JobOutcome::Complete)),
+                job("two", Some(JobOutcome::Failed)),
             ];
             let surplus = history::surplus(
                 &self.object,

@@ -177,7 +177,7 @@ async fn an_object_sees_its_own_jobs_with_their_pods_and_ends() {
     std::fs::write(bench.path("out"), "").unwrap();
     running.until("orders-z", JobPhase::Failed).await;
     let job = launcher.jobs(&orders).await.unwrap().remove(0);
-    assert_eq!(job.outcome, Some(Outcome::Failed));
+    assert_eq!(job.outcome, Some(JobOutcome::Failed));
     assert!(job.finished_at >= job.created_at);
     assert_eq!(job.pods[0].phase, "Failed");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use slipway::launch::Outcome;
+use slipway::launch::JobOutcome;
 use slipway::launch::event_launcher::DeliveredJob;
 use slipway::launch::ledger::{Entry, Key, Ledger};
 use slipway::launch::once::{Once, Saw, Step};
@@ -213,7 +213,7 @@ fn finished_job() -> DeliveredJob {
     let job = delivered("invoice", i64::from(SERVER_SECONDS));
     DeliveredJob {
         occurrence: occurrence(),
-        ended: Some((Outcome::Complete, job.created_at)),
+        ended: Some((JobOutcome::Complete, job.created_at)),
         active_pods: 0,
         ready_pods: 0,
         ..job

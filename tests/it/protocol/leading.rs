@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
-use slipway::launch::Outcome;
+use slipway::launch::JobOutcome;
 use slipway::launch::admission::{OwnChanges, next};
 use slipway::launch::delivered::Gate;
 use slipway::launch::event_launcher::DeliveredJob;
@@ -217,7 +217,7 @@ fn job(number: usize, seen: Job) -> Option<DeliveredJob> {
         gate: Some(gate),
         is_suspended: gate != Gate::Released,
         claimed_by: seen.claimant().map(str::to_owned),
-        ended: (seen == Job::Over).then_some((Outcome::Complete, job.created_at)),
+        ended: (seen == Job::Over).then_some((JobOutcome::Complete, job.created_at)),
         active_pods: u32::from(matches!(seen, Job::Released | Job::Stopping)),
         ready_pods: 0,
         ..job

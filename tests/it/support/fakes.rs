@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use slipway::launch::{
-    Error, Guard, JobState, Launch, Launched, Launcher, Outcome, ROUND_ANNOTATION,
+    Error, Guard, JobOutcome, JobState, Launch, Launched, Launcher, ROUND_ANNOTATION,
 };
 use slipway::resource::{ObjectId, Propagation, Round, ScaledJob};
 use slipway::scaling::Reading;
@@ -186,7 +186,7 @@ impl RecordingLauncher {
         let mut state = self.state();
         let living = state.jobs.values_mut().filter(|job| job.outcome.is_none());
         for job in living.take(count) {
-            job.outcome = Some(Outcome::Complete);
+            job.outcome = Some(JobOutcome::Complete);
             job.created_at = jiff::Timestamp::from_second(1_000).ok();
             job.finished_at = jiff::Timestamp::from_second(1_030).ok();
         }

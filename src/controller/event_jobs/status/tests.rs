@@ -8,7 +8,7 @@ fn at(second: i64) -> Timestamp {
 fn facts() -> Facts {
     Facts {
         generation: 3,
-        standing: Standing::Ready,
+        standing: EventJobStanding::Ready,
         proof: None,
         suspended: false,
         jobs: Some(Vec::new()),
@@ -36,7 +36,7 @@ fn what_the_jobs_tell_does_not_depend_on_who_received_the_event() {
     waiting.is_suspended = true;
     waiting.active_pods = 0;
     let mut done = job("c", 10);
-    done.ended = Some((Outcome::Complete, at(15)));
+    done.ended = Some((JobOutcome::Complete, at(15)));
     let mut facts = facts();
     facts.jobs = Some(vec![job("a", 11), waiting, done]);
     let status = status(&Value::Null, &facts);
@@ -69,7 +69,7 @@ fn conditions_say_why_and_keep_their_time_until_they_turn() {
     assert_eq!(condition(&ready, "Ready")["status"], "True");
     assert_eq!(condition(&ready, "Launching")["status"], "True");
     facts.now = at(200);
-    facts.standing = Standing::Invalid(vec![Fault::at("spec.pattern", "is wrong")]);
+    facts.standing = EventJobStanding::Invalid(vec![Fault::at("spec.pattern", "is wrong")]);
     let invalid = status(&ready, &facts);
     let first = condition(&invalid, "Ready");
     assert_eq!(first["reason"], "Invalid");
@@ -79,7 +79,7 @@ fn conditions_say_why_and_keep_their_time_until_they_turn() {
         condition(&invalid, "Suspended")["lastTransitionTime"],
         "1970-01-01T00:01:40Z"
     );
-    facts.standing = Standing::Ready;
+    facts.standing = EventJobStanding::Ready;
     facts.suspended = true;
     let suspended = status(&invalid, &facts);
     assert_eq!(condition(&suspended, "Suspended")["status"], "True");

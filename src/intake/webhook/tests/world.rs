@@ -32,7 +32,7 @@ impl Fetch for NoPages {
 struct NoRecord;
 
 impl Record for NoRecord {
-    fn told(&self, _event_job: &ObjectId, _outcome: &std::result::Result<Outcome, Error>) {}
+    fn told(&self, _event_job: &ObjectId, _outcome: &std::result::Result<DeliveryOutcome, Error>) {}
 }
 
 /// What is kept past the catalog.

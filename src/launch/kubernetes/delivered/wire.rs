@@ -24,11 +24,11 @@ use crate::resource::ObjectId;
 const REMEMBER_FOR: Duration = Duration::from_hours(25);
 
 /// A Job with the little of its spec and status that matters here.
-pub(super) type WatchedJob = Watched<Spec, Status>;
+pub(super) type WatchedJob = Watched<WatchedJobSpec, WatchedJobStatus>;
 
 /// What is kept of `spec`.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct Spec {
+pub(super) struct WatchedJobSpec {
     #[serde(default)]
     suspend: bool,
 }
@@ -36,7 +36,7 @@ pub(super) struct Spec {
 /// What is kept of `status`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Status {
+pub(super) struct WatchedJobStatus {
     #[serde(default)]
     conditions: Vec<Condition>,
     completion_time: Option<Timestamp>,
