@@ -240,7 +240,6 @@ impl Delivered {
         let call = Call::post(jobs_path(&event_job.id.namespace), sample.manifest)
             .query("dryRun", "All")
             .query("fieldValidation", "Strict")
-            .query("timeout", "4s")
             .within(DRY_RUN);
         let cluster = self.cluster.clone().with(Budget::DryRuns);
         let answer = cluster
