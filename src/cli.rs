@@ -55,7 +55,7 @@ enum Command {
 /// How a command prints what it found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum OutputFormat {
-    /// Lines, for people
+    /// Lines for people
     Text,
     /// One object, for programs
     Json,
