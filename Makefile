@@ -1,9 +1,9 @@
 # The few commands a person needs. Each sets up what it lacks; nothing is installed into this folder.
-.PHONY: help demo test bench mutants lint fmt
+.PHONY: help demo test bench faults mutants lint fmt
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## see Slipway at work, with nothing but its own binary
 	@tests/env/prerequisites demo
@@ -16,6 +16,10 @@ test: ## all tests, against real servers that are started for them and stopped a
 bench: ## measure, against the same servers
 	@tests/env/prerequisites test
 	tests/env/with cargo bench --locked --profile bench-fast
+
+faults: ## 200 seeded fault schedules against the same servers, two hours; SEEDS=17 for one, STEPS=0,3 for these steps of it
+	@tests/env/prerequisites test
+	SLIPWAY_FAULT_SEEDS=$(or $(SEEDS),1..200) SLIPWAY_FAULT_STEPS=$(STEPS) tests/env/with cargo test --locked --test it every_promise -- --nocapture
 
 mutants: ## plant small faults in the pure core and list those that no test notices; hours, SHARD=0/8 for a part
 	@tests/env/mutants $(SHARD)

@@ -39,6 +39,7 @@ mod readme;
 mod resource_vectors;
 mod scaling_laws;
 mod scaling_vectors;
+mod schedules;
 mod source_vectors;
 mod sqs;
 mod status;

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{cluster, event_job, renewed, send_to};
 use crate::support::api_proxy::{ApiProxy, Fault, Rule};
 use crate::support::await_until;
+use crate::support::chance::Chance;
 use crate::support::process::Slipway;
 
 /// Distinct events.
@@ -16,19 +17,6 @@ const EVENTS: usize = 2_000;
 /// Every so many events one is sent by this many senders at once.
 const COPIES: usize = 10;
 const SENDERS: usize = 24;
-
-/// A fixed series of chances: the same in every run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}
 
 fn break_it(proxy: &ApiProxy) {
     let job = "/jobs";
@@ -77,7 +65,7 @@ impl Sending {
 
     /// Sends until there is nothing left to send.
     async fn run(&self, seed: u64) {
-        let mut chance = Chance(seed);
+        let mut chance = Chance::new(seed);
         loop {
             let Some(number) = self.work.lock().unwrap().pop() else {
                 return;
@@ -134,7 +122,7 @@ async fn two_thousand_events_through_faults_crashes_and_pauses_are_two_thousand_
         senders.spawn(async move { sending.run(sender as u64 + 1).await });
     }
     // Meanwhile replicas are killed, and paused for longer than a create may take.
-    let mut chance = Chance(7);
+    let mut chance = Chance::new(7);
     let mut rounds = 0;
     while !sending.work.lock().unwrap().is_empty() {
         let index = usize::try_from(chance.below(3)).unwrap();

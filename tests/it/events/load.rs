@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DynamicObject};
 use kube::runtime::watcher;
 use serde_json::{Value, json};
 
@@ -39,20 +39,6 @@ async fn post(doors: &[&Slipway], cluster: &Cluster, name: &str, ids: std::ops::
         .await;
 }
 
-/// Says that a Job has run, as its controller would.
-async fn finish(jobs: &Api<Job>, job: &Job) {
-    let at = &job.metadata.creation_timestamp;
-    let holds = |kind: &str| json!({"type": kind, "status": "True", "reason": "CompletionsReached", "lastTransitionTime": at});
-    let status = json!({"status": {
-        "startTime": at, "completionTime": at, "succeeded": 1,
-        "conditions": [holds("SuccessCriteriaMet"), holds("Complete")],
-    }});
-    let name = job.metadata.name.as_deref().unwrap();
-    jobs.patch_status(name, &PatchParams::default(), &Patch::Merge(status))
-        .await
-        .unwrap();
-}
-
 /// The Jobs of one EventJob with a limit of one, as a watch shows every change of them; each that may run is finished.
 struct Runs {
     running: BTreeSet<String>,
@@ -70,8 +56,7 @@ impl Runs {
 
     /// Until so many have run and ended.
     async fn until(&mut self, cluster: &Cluster, count: usize) {
-        let jobs = cluster.job_api();
-        let mut shown = watcher(jobs.clone(), watcher::Config::default()).boxed();
+        let mut shown = watcher(cluster.job_api(), watcher::Config::default()).boxed();
         let deadline = Instant::now() + Duration::from_mins(3);
         while self.ran.len() < count || !self.running.is_empty() {
             let event = tokio::time::timeout(Duration::from_mins(1), shown.next())
@@ -83,11 +68,11 @@ impl Runs {
             else {
                 continue;
             };
-            self.see(&jobs, &job).await;
+            self.see(cluster, &job).await;
         }
     }
 
-    async fn see(&mut self, jobs: &Api<Job>, job: &Job) {
+    async fn see(&mut self, cluster: &Cluster, job: &Job) {
         let name = job.metadata.name.clone().unwrap();
         let is_suspended = job.spec.as_ref().and_then(|spec| spec.suspend) == Some(true);
         if is_finished(job) {
@@ -105,7 +90,7 @@ impl Runs {
             self.ran.push((name.clone(), received_at));
             self.running.insert(name);
             assert!(self.running.len() <= 1, "{:?} run at once", self.running);
-            finish(jobs, job).await;
+            assert!(cluster.complete(job).await, "{job:?}");
         }
     }
 }

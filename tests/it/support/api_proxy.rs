@@ -75,6 +75,11 @@ impl ApiProxy {
         self.rules(|rules| rules.add(rule))
     }
 
+    /// From now on faults strike by the chances of this seed.
+    pub(crate) fn reseed(&self, seed: u64) {
+        self.rules(|rules| rules.reseed(seed));
+    }
+
     /// Takes one rule off; the others stay.
     pub(crate) fn lift(&self, handle: RuleHandle) {
         self.rules(|rules| rules.remove(handle));

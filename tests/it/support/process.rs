@@ -86,6 +86,11 @@ impl Slipway {
         self.child.wait().unwrap();
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// SIGTERM, and its exit code.
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
         let id = self.child.id().to_string();
@@ -144,8 +149,11 @@ impl Drop for Slipway {
                 clippy::print_stderr,
                 reason = "a failing test shows what slipway said"
             )]
-            for line in tail.iter().rev() {
-                eprintln!("slipway: {line}");
+            {
+                for line in tail.iter().rev() {
+                    eprintln!("slipway: {line}");
+                }
+                eprintln!("slipway: all of it is in {}", self.log.display());
             }
         } else {
             drop(std::fs::remove_file(&self.log));

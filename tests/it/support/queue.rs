@@ -89,6 +89,19 @@ impl Queue {
         }
     }
 
+    /// Receives and deletes one message; whether there was one.
+    pub(crate) async fn take_one(&self) -> bool {
+        let request = self.client.receive_message().queue_url(&self.url);
+        let received = request.max_number_of_messages(1).send().await.unwrap();
+        let Some(message) = received.messages.unwrap_or_default().pop() else {
+            return false;
+        };
+        let request = self.client.delete_message().queue_url(&self.url);
+        let request = request.set_receipt_handle(message.receipt_handle);
+        request.send().await.unwrap();
+        true
+    }
+
     /// Deletes the queue itself.
     pub(crate) async fn delete(&self) {
         self.client

@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::http::Method;
 use regex_lite::Regex;
 
+use crate::support::chance::Chance;
+
 /// What goes wrong with a call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
@@ -83,7 +85,7 @@ impl Rule {
         self
     }
 
-    fn strikes(&mut self, method: &Method, path: &str, chance: &mut u64) -> bool {
+    fn strikes(&mut self, method: &Method, path: &str, chance: &mut Chance) -> bool {
         let is_meant = match &self.path {
             Path::Contains(part) => path.contains(part),
             Path::Matches(expression) => expression.is_match(path),
@@ -98,13 +100,7 @@ impl Rule {
                 *left -= 1;
                 true
             }
-            When::Percent(percent) => {
-                // Knuth's MMIX constants: the same faults in every run.
-                *chance = chance
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                (*chance >> 33) % 100 < *percent
-            }
+            When::Percent(percent) => chance.below(100) < *percent,
         }
     }
 }
@@ -117,7 +113,7 @@ pub(crate) struct RuleHandle(usize);
 pub(super) struct Rules {
     ordered: Vec<(RuleHandle, Rule)>,
     next: usize,
-    chance: u64,
+    chance: Chance,
 }
 
 impl Rules {
@@ -126,8 +122,13 @@ impl Rules {
         Self {
             ordered: Vec::new(),
             next: 0,
-            chance: seed,
+            chance: Chance::new(seed),
         }
+    }
+
+    /// From now on the chances of another seed.
+    pub(super) fn reseed(&mut self, seed: u64) {
+        self.chance = Chance::new(seed);
     }
 
     pub(super) fn add(&mut self, rule: Rule) -> RuleHandle {
