@@ -21,9 +21,10 @@ use crate::support::cluster::Cluster;
 use crate::support::process::Slipway;
 use crate::support::queue::Queue;
 
-/// Both longer than any create of a schedule is under way: late by 3 s, in frost for 4 s, and a busy machine.
-/// Both shorter than the program's own, so that a schedule sees their ends.
-const GRACES: [&str; 4] = ["--unseen-grace", "12s", "--ledger-grace", "12s"];
+/// Both shorter than the program's own, and longer than any create of a schedule is under way: late by 3 s, in frost for
+/// 4 s, and a busy machine. A Job stays until every copy of the ledger that lacks its key is too old to be believed
+/// ([`FRESH_FOR`](slipway::launch::ledger::FRESH_FOR)): with less, seeds 4 and 7 made an event's Job twice.
+const GRACES: [&str; 4] = ["--unseen-grace", "12s", "--ledger-grace", "75s"];
 
 /// One replica, behind a proxy of its own.
 pub(super) struct Replica {
