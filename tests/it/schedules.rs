@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{JoinError, JoinSet, LocalSet};
 
 mod hands;
 mod outside;
@@ -93,9 +93,7 @@ async fn run(seeds: Vec<u64>) -> Vec<u64> {
         let Some(ended) = running.join_next_with_id().await else {
             return failed;
         };
-        let id = ended
-            .as_ref()
-            .map_or_else(|error| error.id(), |(id, ())| *id);
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
         let (schedule, at) = &started[&id];
         let took = Duration::from_secs(at.elapsed().as_secs());
         match ended {
