@@ -117,7 +117,7 @@ async fn a_policy_of_late_that_refuses_every_job_costs_no_event() {
         (heard.status == 503).then_some(event)
     })
     .await;
-    for number in 0..20 {
+    for number in 1..=20 {
         let other = renewed(&format!("e-{number}"), "sub-1");
         let heard = send(&slipway, &cluster, "policy", &other).await.unwrap();
         assert_eq!(heard.status, 503, "{heard:?}");
