@@ -1,5 +1,6 @@
 //! A namespace of a test's own in the real API server, with the proxy before it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,6 +11,9 @@ use super::api_proxy::{ApiProxy, client_of};
 use super::{await_until, servers};
 
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// How many there have been in this process.
+static WORLDS: AtomicU32 = AtomicU32::new(0);
 
 /// A namespace of the test's own, the proxy, and the server without it.
 pub(crate) struct World {
@@ -22,7 +26,9 @@ impl World {
     pub(crate) async fn new(test: &str) -> Self {
         let direct = Cluster::new(client_of(&servers::kubeconfig()).await);
         install_definitions(&direct).await;
-        let namespace = format!("slipway-{test}-{}", std::process::id());
+        // Two tests may give one name, and one test may want two worlds.
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("slipway-{test}-{}-{number}", std::process::id());
         let manifest =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         let answer = direct
