@@ -43,6 +43,16 @@ async fn is_ready(slipway: &Slipway) -> Option<()> {
         .then_some(())
 }
 
+/// Makes an EventJob, which takes an event before long.
+async fn a_new_one_takes_events(slipway: &Slipway, cluster: &Cluster, name: &str) {
+    cluster.create(open(name, &json!({}))).await;
+    await_until("a new EventJob takes events", SOON, async || {
+        let heard = send(slipway, cluster, name, &renewed("e-1", "sub-1")).await?;
+        (heard.status == 200).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn statuses_that_hang_in_one_namespace_keep_no_event_job_of_another_from_becoming_ready() {
     let (slow, good) = (cluster("slow").await, cluster("good").await);
@@ -61,12 +71,7 @@ async fn statuses_that_hang_in_one_namespace_keep_no_event_job_of_another_from_b
     }
     for number in 0..3 {
         let name = format!("good-{number}");
-        good.create(open(&name, &json!({}))).await;
-        await_until("a new EventJob takes events", SOON, async || {
-            let heard = send(&slipway, &good, &name, &renewed("e-1", "sub-1")).await?;
-            (heard.status == 200).then_some(())
-        })
-        .await;
+        a_new_one_takes_events(&slipway, &good, &name).await;
         let what = "it says so, while the other namespace hangs";
         await_status(&good, &name, what, |status| {
             condition(status, "Ready").0 == "True"
@@ -95,12 +100,7 @@ async fn dry_runs_that_hang_in_one_namespace_keep_no_event_job_of_another_from_b
     .await;
     for number in 0..3 {
         let name = format!("good-{number}");
-        good.create(open(&name, &json!({}))).await;
-        await_until("a new EventJob takes events", SOON, async || {
-            let heard = send(&slipway, &good, &name, &renewed("e-1", "sub-1")).await?;
-            (heard.status == 200).then_some(())
-        })
-        .await;
+        a_new_one_takes_events(&slipway, &good, &name).await;
     }
     slow.remove().await;
     good.remove().await;
