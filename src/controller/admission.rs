@@ -106,14 +106,15 @@ impl Passes<'_> {
                 Ok(PassEnd::Again) => requeue.at(Instant::now()),
                 Err(error) => {
                     let id = self.event_job;
-                    if requeue.failures() == 0 {
+                    // One that the first retry mends, as a first list that is not complete yet, is no news.
+                    if requeue.failures() == 1 {
                         warn!(
                             error = &error as &dyn std::error::Error,
                             reason = error.reason(),
                             "the Jobs of EventJob {id} cannot be looked after now; trying again"
                         );
                     } else {
-                        debug!("the Jobs of EventJob {id} still cannot be looked after: {error}");
+                        debug!("the Jobs of EventJob {id} cannot be looked after: {error}");
                     }
                     requeue.back_off(FIRST_PAUSE, LONGEST_PAUSE);
                 }

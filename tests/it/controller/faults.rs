@@ -193,7 +193,7 @@ async fn creates_stop_for_as_long_as_the_server_asks() {
     let kubeconfig = File::new(&cluster, &proxy.kubeconfig());
     let path = format!("/namespaces/{}/jobs", cluster.namespace);
     // Every create of the first flight is told to wait, and nothing else.
-    proxy.fault(Rule::on("POST", &path, Fault::SlowDown(3)).times(32));
+    proxy.fault(Rule::on("POST", &path, Fault::SlowDown(6)).times(32));
     cluster
         .create(scaled_job("orders", &queue.url, &without_pods()))
         .await;
@@ -209,7 +209,8 @@ async fn creates_stop_for_as_long_as_the_server_asks() {
     })
     .await;
     assert!(
-        told.elapsed() > Duration::from_millis(2800),
+        // The last of the flight may have been seen a while after the first was told to wait.
+        told.elapsed() > Duration::from_secs(4),
         "{:?}",
         told.elapsed()
     );
