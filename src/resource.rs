@@ -14,6 +14,9 @@ use serde_json::Value;
 
 use crate::scaling::Policy;
 
+/// `pollingInterval` where none is written. Source: KEDA's `GetPollingInterval`.
+pub(in crate::resource) const POLLING_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Namespace and name of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId {
@@ -218,6 +221,8 @@ pub struct Inputs {
     pub env: BTreeMap<String, SecretString>,
     /// `podIdentity` of the TriggerAuthentication.
     pub pod_identity: PodIdentity,
+    /// `pollingInterval` of the ScaledJob. None where nobody knows it: KEDA does not tell it over gRPC.
+    pub polling_interval: Option<Duration>,
 }
 
 /// `podIdentity` of a TriggerAuthentication.

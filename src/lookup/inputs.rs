@@ -42,7 +42,10 @@ pub async fn inputs(
     lookup: &dyn Lookup,
 ) -> Result<Inputs, Error> {
     let mut workload = Workload::new(scaled_job, lookup);
-    let mut inputs = Inputs::default();
+    let mut inputs = Inputs {
+        polling_interval: Some(scaled_job.polling_interval),
+        ..Inputs::default()
+    };
     let variables: BTreeSet<&str> = trigger
         .metadata
         .iter()

@@ -9,6 +9,7 @@ pub(super) use parse::{parse, parse_apache};
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -66,8 +67,9 @@ pub struct LagRules {
     pub allow_idle_consumers: bool,
     /// `scaleToZeroOnInvalidOffset`.
     pub scale_to_zero_on_invalid_offset: bool,
-    /// `excludePersistentLag`.
-    pub exclude_persistent_lag: bool,
+    /// `excludePersistentLag`: the lag of a partition is left out once its committed offset has stood still for so long.
+    /// None: it counts.
+    pub exclude_persistent_lag: Option<Duration>,
     /// `limitToPartitionsWithLag`.
     pub limit_to_partitions_with_lag: bool,
     /// `ensureEvenDistributionOfPartitions`.

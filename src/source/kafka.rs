@@ -145,12 +145,11 @@ impl GroupLag {
                 terms: None,
             });
         }
-        let lag = lag::total(partitions, &mut memory.previous, &self.rules).map_err(|missing| {
-            Error::BadAnswer {
+        let lag = lag::total(partitions, &mut memory.previous, at.into_std(), &self.rules)
+            .map_err(|missing| Error::BadAnswer {
                 source_name: self.poll.wanted.source_name.clone(),
                 detail: missing.to_string(),
-            }
-        })?;
+            })?;
         let reading = reading(lag);
         memory.last = Some((at, reading));
         Ok(Taken {

@@ -7,6 +7,7 @@
 )]
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use slipway::resource::kafka::{LagRules, OffsetReset, Topics};
@@ -18,6 +19,9 @@ use slipway::source::kafka::partitions_of;
 use slipway::source::sqs::attributes::{Attribute, waiting};
 
 use crate::support::vectors::{load, rows};
+
+/// Between two polls of KEDA's.
+const INTERVAL: Duration = Duration::from_secs(30);
 
 #[test]
 fn sqs_metrics_vectors_attributes_sum_up_or_fail() {
@@ -77,7 +81,8 @@ fn kafka_lag_vectors_partition() {
             }
         }
         let offsets = offsets(row["committedOffset"].as_i64().unwrap(), latest);
-        let result = lag::of_partition(&partition, offsets, &mut Previous::default(), &rules);
+        let mut previous = Previous::default();
+        let result = lag::of_partition(&partition, offsets, &mut previous, Instant::now(), &rules);
         let expect = &row["expect"];
         assert_eq!(result.is_err(), expect["error"].as_bool().unwrap(), "{row}");
         if let Ok(lag) = result {
@@ -131,7 +136,7 @@ fn kafka_lag_grid_vectors_two_polls_of_one_trigger() {
             set(&mut rules, flag.as_str().unwrap());
         }
         let activation = row["activationLagThreshold"].as_f64().unwrap();
-        let mut previous = Previous::default();
+        let (mut previous, mut at) = (Previous::default(), Instant::now());
         for poll in row["polls"].as_array().unwrap() {
             let partitions: BTreeMap<Partition, Offsets> = poll["committed"]
                 .as_array()
@@ -144,7 +149,8 @@ fn kafka_lag_grid_vectors_two_polls_of_one_trigger() {
                     (("t".to_owned(), index), offsets)
                 })
                 .collect();
-            let lag = lag::total(&partitions, &mut previous, &rules).unwrap();
+            let lag = lag::total(&partitions, &mut previous, at, &rules).unwrap();
+            at += INTERVAL;
             assert_eq!(lag, expected_lag(poll), "{row}");
             let reading = slipway::source::kafka::reading(lag);
             assert_eq!(
@@ -253,7 +259,7 @@ fn rules(policy: &str, lag_threshold: i64) -> LagRules {
         },
         allow_idle_consumers: false,
         scale_to_zero_on_invalid_offset: false,
-        exclude_persistent_lag: false,
+        exclude_persistent_lag: None,
         limit_to_partitions_with_lag: false,
         ensure_even_distribution: false,
         missing_commit_is_zero: false,
@@ -264,7 +270,7 @@ fn set(rules: &mut LagRules, flag: &str) {
     match flag {
         "allowIdleConsumers" => rules.allow_idle_consumers = true,
         "scaleToZeroOnInvalidOffset" => rules.scale_to_zero_on_invalid_offset = true,
-        "excludePersistentLag" => rules.exclude_persistent_lag = true,
+        "excludePersistentLag" => rules.exclude_persistent_lag = Some(INTERVAL),
         "limitToPartitionsWithLag" => rules.limit_to_partitions_with_lag = true,
         "ensureEvenDistributionOfPartitions" => rules.ensure_even_distribution = true,
         other => panic!("{other} is not a switch"),

@@ -84,6 +84,7 @@ pub async fn standing_alone(
         auth_params,
         env: BTreeMap::new(),
         pod_identity,
+        polling_interval: None,
     })
 }
 

@@ -3,12 +3,14 @@
 //! Who the client is towards the brokers is in `security`.
 //! Source: KEDA's `pkg/scalers/kafka_scaler.go` and `apache_kafka_scaler.go`.
 
+use std::time::Duration;
+
 use crate::resource::kafka::security::{self, Security};
 use crate::resource::kafka::{Group, KafkaCluster, LagRules, OffsetReset, Topics};
 use crate::resource::metadata::ParameterOrigin::{Environment, Metadata};
 use crate::resource::metadata::text::ExpectedText;
 use crate::resource::metadata::{Parameter, Parameters, metric_name, number, text};
-use crate::resource::{SourceSpec, Trigger};
+use crate::resource::{POLLING_INTERVAL, SourceSpec, Trigger};
 
 /// Reads a `kafka` trigger; nothing when a fault was noted.
 pub(in crate::resource) fn parse(parameters: &mut Parameters<'_>) -> Option<Trigger> {
@@ -99,7 +101,7 @@ struct Options<'a> {
     offset_reset: OffsetReset,
     allow_idle_consumers: bool,
     scale_to_zero_on_invalid_offset: bool,
-    exclude_persistent_lag: bool,
+    exclude_persistent_lag: Option<Duration>,
     limit_to_partitions_with_lag: bool,
     ensure_even_distribution: bool,
 }
@@ -107,6 +109,7 @@ struct Options<'a> {
 impl<'a> Options<'a> {
     fn read(parameters: &mut Parameters<'a>) -> Self {
         let servers = parameters.required("bootstrapServers", &[Metadata, Environment]);
+        let interval = parameters.inputs().polling_interval;
         let mut switch = |name| {
             parameters
                 .read(name, &[Metadata], text::boolean)
@@ -115,7 +118,8 @@ impl<'a> Options<'a> {
         Self {
             allow_idle_consumers: switch("allowIdleConsumers"),
             scale_to_zero_on_invalid_offset: switch("scaleToZeroOnInvalidOffset"),
-            exclude_persistent_lag: switch("excludePersistentLag"),
+            exclude_persistent_lag: switch("excludePersistentLag")
+                .then(|| interval.unwrap_or(POLLING_INTERVAL)),
             limit_to_partitions_with_lag: switch("limitToPartitionsWithLag"),
             ensure_even_distribution: switch("ensureEvenDistributionOfPartitions"),
             bootstrap_servers: servers.and_then(|found| parameters.parsed(&found, brokers)),

@@ -34,7 +34,7 @@ fn inputs(auth_params: &[(&str, &str)], env: &[(&str, &str)]) -> Inputs {
     Inputs {
         auth_params: secrets(auth_params),
         env: secrets(env),
-        pod_identity: PodIdentity::None,
+        ..Inputs::default()
     }
 }
 
@@ -345,7 +345,7 @@ proptest! {
         let inputs = Inputs {
             auth_params: secret(auth_params),
             env: secret(env),
-            pod_identity: PodIdentity::None,
+            ..Inputs::default()
         };
         match parse_trigger(&entry, &inputs, &owner()) {
             Ok(trigger) => prop_assert!(trigger.metric_name.starts_with("s0-")),

@@ -7,11 +7,9 @@ use serde_json::Value;
 use super::triggers;
 use crate::resource::fields::{Faults, Fields};
 use crate::resource::rollout::{RolloutChoice, propagation};
-use crate::resource::{HistoryLimits, Rollout, TriggerEntry};
+use crate::resource::{HistoryLimits, POLLING_INTERVAL, Rollout, TriggerEntry};
 use crate::scaling::{Bounds, Calculation, Policy, Strategy};
 
-/// KEDA's `GetPollingInterval`. Unit: seconds.
-const POLLING_INTERVAL_SECONDS: u32 = 30;
 /// KEDA's executor keeps as many of each kind.
 const HISTORY_LIMIT: u32 = 100;
 
@@ -70,9 +68,9 @@ pub(super) fn read(fields: &Fields<'_>, faults: &Faults) -> Option<Spec> {
     let (strategy, calculation, pending_pod_conditions) = scaling;
     Some(Spec {
         job_target: job_target?.clone(),
-        polling_interval: Duration::from_secs(
-            polling_interval.unwrap_or(POLLING_INTERVAL_SECONDS).into(),
-        ),
+        polling_interval: polling_interval.map_or(POLLING_INTERVAL, |seconds| {
+            Duration::from_secs(seconds.into())
+        }),
         history,
         rollout,
         policy: Policy {

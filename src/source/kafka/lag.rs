@@ -5,6 +5,7 @@
 //! `getTotalLag`), pinned by the vectors `kafka_lag` and `kafka_lag_grid`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use crate::resource::kafka::{LagRules, OffsetReset};
 
@@ -40,16 +41,42 @@ pub struct Lag {
     pub activation: i64,
 }
 
-/// The committed offsets of the poll before, for `excludePersistentLag`.
+/// How long before the end of its time a commit counts as one that stood still: polls are never exactly an interval apart.
+const EARLY: Duration = Duration::from_secs(1);
+
+/// Where the committed offsets stand, and since which poll, for `excludePersistentLag`.
 #[derive(Debug, Default)]
-pub struct Previous(HashMap<Partition, i64>);
+pub struct Previous(HashMap<Partition, (i64, Instant)>);
+
+impl Previous {
+    /// Notes an offset, and says whether it was there, unmoved, for all of `window` before `at`. KEDA looks at the last
+    /// two polls, which are a `pollingInterval` apart; here anybody may poll in between.
+    fn stood_still(
+        &mut self,
+        partition: &Partition,
+        committed: i64,
+        at: Instant,
+        window: Duration,
+    ) -> bool {
+        let window = window.saturating_sub(EARLY.min(window / 10));
+        match self.0.get_mut(partition) {
+            Some((before, since)) if *before == committed => {
+                at.saturating_duration_since(*since) >= window
+            }
+            _ => {
+                self.0.insert(partition.clone(), (committed, at));
+                false
+            }
+        }
+    }
+}
 
 /// The answer lacks a committed offset that the rules need.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no answer about the committed offset of {}-{}", .0.0, .0.1)]
 pub struct Unanswered(pub Partition);
 
-/// The group's lag over all partitions of one poll.
+/// The group's lag over all partitions of the poll at that moment.
 ///
 /// A partition without a latest offset is not counted: neither its lag, nor
 /// towards the number of consumers that can work at once.
@@ -60,6 +87,7 @@ pub struct Unanswered(pub Partition);
 pub fn total(
     partitions: &BTreeMap<Partition, Offsets>,
     previous: &mut Previous,
+    at: Instant,
     rules: &LagRules,
 ) -> Result<Lag, Unanswered> {
     let mut sum = Lag::default();
@@ -69,7 +97,7 @@ pub fn total(
         if offsets.latest.is_none() {
             continue;
         }
-        let lag = of_partition(partition, *offsets, previous, rules)?;
+        let lag = of_partition(partition, *offsets, previous, at, rules)?;
         sum.scaling = sum.scaling.saturating_add(lag.scaling);
         sum.activation = sum.activation.saturating_add(lag.activation);
         seen += 1;
@@ -83,7 +111,7 @@ pub fn total(
     Ok(sum)
 }
 
-/// The lag of one partition.
+/// The lag of one partition at that moment.
 ///
 /// # Errors
 ///
@@ -92,6 +120,7 @@ pub fn of_partition(
     partition: &Partition,
     offsets: Offsets,
     previous: &mut Previous,
+    at: Instant,
     rules: &LagRules,
 ) -> Result<Lag, Unanswered> {
     let both = |lag| Lag {
@@ -122,9 +151,10 @@ pub fn of_partition(
     // KEDA's number for "no commit" is -1, and with neither policy it goes through the subtraction.
     let committed = committed.unwrap_or(-1);
     let lag = latest.saturating_sub(committed);
-    if rules.exclude_persistent_lag
-        && previous.0.insert(partition.clone(), committed) == Some(committed)
-    {
+    let stood_still = rules
+        .exclude_persistent_lag
+        .is_some_and(|window| previous.stood_still(partition, committed, at, window));
+    if stood_still {
         return Ok(Lag {
             scaling: 0,
             activation: lag,
@@ -195,7 +225,7 @@ mod tests {
         offset_reset: OffsetReset::Latest,
         allow_idle_consumers: false,
         scale_to_zero_on_invalid_offset: false,
-        exclude_persistent_lag: false,
+        exclude_persistent_lag: None,
         limit_to_partitions_with_lag: false,
         ensure_even_distribution: false,
         missing_commit_is_zero: false,
@@ -210,9 +240,15 @@ mod tests {
     }
 
     fn check(committed: Committed, latest: i64, rules: &LagRules) -> Option<i64> {
-        total(&one(committed, latest), &mut Previous::default(), rules)
-            .ok()
-            .map(|lag| lag.activation)
+        let mut previous = Previous::default();
+        total(
+            &one(committed, latest),
+            &mut previous,
+            Instant::now(),
+            rules,
+        )
+        .ok()
+        .map(|lag| lag.activation)
     }
 
     #[test]
@@ -237,13 +273,52 @@ mod tests {
     #[test]
     fn a_deleted_topic_is_forgotten() {
         let rules = LagRules {
-            exclude_persistent_lag: true,
+            exclude_persistent_lag: Some(Duration::from_secs(30)),
             ..RULES
         };
-        let mut previous = Previous::default();
-        total(&one(Committed::At(3), 7), &mut previous, &rules).unwrap();
+        let (mut previous, now) = (Previous::default(), Instant::now());
+        total(&one(Committed::At(3), 7), &mut previous, now, &rules).unwrap();
         assert_eq!(previous.0.len(), 1);
-        total(&BTreeMap::new(), &mut previous, &rules).unwrap();
+        total(&BTreeMap::new(), &mut previous, now, &rules).unwrap();
         assert_eq!(previous.0.len(), 0);
+    }
+
+    /// The seconds at which the lag was left out, of polls every `poll` seconds against a commit every `commit` seconds.
+    fn left_out(interval: u64, poll: usize, commit: u64) -> Vec<u64> {
+        let rules = LagRules {
+            exclude_persistent_lag: Some(Duration::from_secs(interval)),
+            allow_idle_consumers: true,
+            ..RULES
+        };
+        let (mut previous, start) = (Previous::default(), Instant::now());
+        let is_left_out = |second: &u64| {
+            let committed = Committed::At(i64::try_from(second / commit).unwrap());
+            let at = start + Duration::from_secs(*second);
+            let lag = total(&one(committed, 1_000), &mut previous, at, &rules).unwrap();
+            assert!(lag.activation > 0);
+            lag.scaling == 0
+        };
+        (0..200).step_by(poll).filter(is_left_out).collect()
+    }
+
+    #[test]
+    fn a_consumer_that_moves_within_the_interval_is_never_left_out_however_often_it_is_asked() {
+        for (interval, poll, commit) in [(30, 5, 6), (30, 1, 28), (10, 1, 8), (30, 30, 29)] {
+            let seconds = left_out(interval, poll, commit);
+            assert!(
+                seconds.is_empty(),
+                "{interval} {poll} {commit}: {seconds:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_that_stands_still_is_left_out_after_the_interval() {
+        let forever = 1_000;
+        for (interval, poll, first) in [(30, 5, 30), (30, 30, 30), (10, 3, 9), (1, 1, 1)] {
+            let seconds = left_out(interval, poll, forever);
+            assert_eq!(seconds.first(), Some(&first), "{interval} {poll}");
+            assert_eq!(seconds.last(), Some(&(199 - 199 % poll as u64)));
+        }
     }
 }

@@ -113,7 +113,7 @@ fn described_rules(trigger: &Trigger) -> Map<String, Value> {
         },
         "allowIdleConsumers": rules.allow_idle_consumers,
         "scaleToZeroOnInvalidOffset": rules.scale_to_zero_on_invalid_offset,
-        "excludePersistentLag": rules.exclude_persistent_lag,
+        "excludePersistentLag": rules.exclude_persistent_lag.is_some(),
         "limitToPartitionsWithLag": rules.limit_to_partitions_with_lag,
         "ensureEvenDistributionOfPartitions": rules.ensure_even_distribution,
         "lagThreshold": rules.lag_threshold,

@@ -47,6 +47,7 @@ pub(super) fn inputs(row: &Value) -> Inputs {
         auth_params: secrets("authParams"),
         env: secrets("resolvedEnv"),
         pod_identity: pod_identity(row),
+        polling_interval: None,
     }
 }
 
