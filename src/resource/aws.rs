@@ -1,6 +1,7 @@
 //! Whom to be towards AWS.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -32,6 +33,8 @@ pub enum AwsIdentity {
         session_token: Option<SecretString>,
     },
 }
+
+impl Eq for AwsIdentity {}
 
 impl PartialEq for AwsIdentity {
     fn eq(&self, other: &Self) -> bool {
@@ -71,6 +74,19 @@ impl PartialEq for AwsIdentity {
                         == other_token.as_ref().map(ExposeSecret::expose_secret)
             }
             _ => false,
+        }
+    }
+}
+
+impl Hash for AwsIdentity {
+    /// By what tells most of them apart; a secret key is no part of it.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Own => {}
+            Self::Role {
+                arn, external_id, ..
+            } => (arn, external_id).hash(state),
+            Self::Keys { access_key_id, .. } => access_key_id.expose_secret().hash(state),
         }
     }
 }

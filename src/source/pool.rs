@@ -157,6 +157,7 @@ impl Pool {
         };
         self.rules.check_host(&endpoint.host).map_err(invalid)?;
         let client = self.scaler_clients.try_get_or_make(
+            (&endpoint.host, endpoint.port),
             |client| client.is(endpoint),
             || {
                 let rules = self.rules.clone();
@@ -165,6 +166,7 @@ impl Pool {
         );
         let client = client.map_err(invalid)?;
         let poll = self.scaler_polls.get_or_make(
+            (Arc::as_ptr(&client), &scaler.object),
             |poll| poll.is(scaler, &client),
             || {
                 let meter = self.metrics.meter(external::KIND);
@@ -181,6 +183,7 @@ impl Pool {
         })?;
         let endpoint = queue.endpoint.as_deref();
         let client = self.sqs_clients.get_or_make(
+            (&queue.region, endpoint, &queue.identity),
             |client| client.is(&queue.region, endpoint, &queue.identity),
             || {
                 let endpoint = endpoint.map(|url| sqs::client::CustomEndpoint {
@@ -197,6 +200,7 @@ impl Pool {
             },
         );
         let poll = self.sqs_polls.get_or_make(
+            (Arc::as_ptr(&client), &queue.queue_url),
             |poll| poll.is(&queue.queue_url, &client),
             || {
                 let meter = self.metrics.meter(sqs::KIND);
@@ -231,6 +235,7 @@ impl Pool {
             detail,
         })?;
         let client = self.kafka_clients.get_or_make(
+            (&group.cluster.bootstrap_servers, &group.group),
             |client| client.is(&group.cluster, &group.group),
             || {
                 let login = match &group.cluster.sasl {
@@ -238,6 +243,7 @@ impl Pool {
                     _ => None,
                 };
                 let gate = self.kafka_gates.get_or_make(
+                    &group.cluster.bootstrap_servers,
                     |gate| gate.is(&group.cluster),
                     || kafka::client::ClusterCalls::new(group.cluster.clone()),
                 );
@@ -250,6 +256,7 @@ impl Pool {
             },
         );
         let poll = self.kafka_polls.get_or_make(
+            (Arc::as_ptr(&client), &group.topics),
             |poll| poll.is(group, &client),
             || kafka::OffsetsPoll::new(group, Arc::clone(&client), self.metrics.meter(kafka::KIND)),
         );
@@ -299,6 +306,7 @@ impl Pool {
 
     fn login(&self, identity: &AwsIdentity, region: &str) -> Arc<Login> {
         self.logins.get_or_make(
+            (identity, region),
             |login| login.is(identity, region),
             || {
                 Login::new(

@@ -4,7 +4,9 @@
 //! adapters. No task runs in the background: those who wait drive the call, and
 //! when nobody waits any more it is dropped.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -136,18 +138,46 @@ enum ReadStep<T> {
 }
 
 /// Things that live as long as somebody holds them, found again by what they are.
-pub(super) struct Interned<V>(Mutex<Vec<Weak<V>>>);
+///
+/// Ten thousand distinct ones cost ten times what a thousand do: each is compared with those of the same hash only.
+pub(super) struct Interned<V> {
+    hasher: RandomState,
+    known: Mutex<InternedTable<V>>,
+}
+
+struct InternedTable<V> {
+    by_hash: HashMap<u64, Vec<Weak<V>>>,
+    /// All of them, living or not.
+    entries: usize,
+    /// Those that nobody holds any more are cleared away at this many entries: twice as many as lived the last time.
+    clear_at: usize,
+}
+
+/// Entries that are not worth clearing.
+const FEW: usize = 64;
 
 impl<V> Default for Interned<V> {
     fn default() -> Self {
-        Self(Mutex::new(Vec::new()))
+        Self {
+            hasher: RandomState::new(),
+            known: Mutex::new(InternedTable {
+                by_hash: HashMap::new(),
+                entries: 0,
+                clear_at: FEW,
+            }),
+        }
     }
 }
 
 impl<V> Interned<V> {
-    /// The living one that `is` says yes to, or a new one.
-    pub(super) fn get_or_make(&self, is: impl Fn(&V) -> bool, make: impl FnOnce() -> V) -> Arc<V> {
-        match self.try_get_or_make(is, || Ok::<_, Infallible>(make())) {
+    /// The living one that `is` says yes to, or a new one. Those that may be the same have equal keys.
+    pub(super) fn get_or_make(
+        &self,
+        key: impl Hash,
+        is: impl Fn(&V) -> bool,
+        make: impl FnOnce() -> V,
+    ) -> Arc<V> {
+        match self.try_get_or_make(key, is, || Ok::<_, Infallible>(make())) {
             Ok(one) => one,
         }
     }
@@ -155,24 +185,44 @@ impl<V> Interned<V> {
     /// The same, where making one may fail.
     pub(super) fn try_get_or_make<E>(
         &self,
+        key: impl Hash,
         is: impl Fn(&V) -> bool,
         make: impl FnOnce() -> Result<V, E>,
     ) -> Result<Arc<V>, E> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is dropped has dropped its key, secrets and all; only the empty place goes here.
-        known.retain(|weak| weak.strong_count() > 0);
-        if let Some(found) = known.iter().filter_map(Weak::upgrade).find(|one| is(one)) {
+        let hash = self.hasher.hash_one(key);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alike = known.by_hash.get(&hash).into_iter().flatten();
+        if let Some(found) = alike.find_map(|weak| weak.upgrade().filter(|one| is(one))) {
             return Ok(found);
         }
         let new = Arc::new(make()?);
-        known.push(Arc::downgrade(&new));
+        let place = known.by_hash.entry(hash).or_default();
+        place.push(Arc::downgrade(&new));
+        known.entries += 1;
+        if known.entries >= known.clear_at {
+            known.clear();
+        }
         Ok(new)
     }
 
     /// How many are held by somebody.
     pub(super) fn live(&self) -> usize {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().filter(|weak| weak.strong_count() > 0).count()
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = known.by_hash.values().flatten();
+        all.filter(|weak| weak.strong_count() > 0).count()
+    }
+}
+
+impl<V> InternedTable<V> {
+    /// What is dropped has dropped its key, secrets and all; only the empty place goes here.
+    fn clear(&mut self) {
+        self.entries = 0;
+        self.by_hash.retain(|_, alike| {
+            alike.retain(|weak| weak.strong_count() > 0);
+            self.entries += alike.len();
+            !alike.is_empty()
+        });
+        self.clear_at = FEW.max(2 * self.entries);
     }
 }
 

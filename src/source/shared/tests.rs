@@ -116,10 +116,37 @@ async fn a_failed_call_is_not_covered_by_an_older_answer() {
 #[test]
 fn what_nobody_holds_is_made_anew() {
     let interned = Interned::default();
-    let first = interned.get_or_make(|one| *one == 7, || 7);
-    let again = interned.get_or_make(|one| *one == 7, || 7);
+    let get = |number| interned.get_or_make(number, |one| *one == number, || number);
+    let first = get(7);
+    let again = get(7);
     assert!(Arc::ptr_eq(&first, &again));
     assert_eq!(interned.live(), 1);
     drop((first, again));
     assert_eq!(interned.live(), 0);
+    // Their places go too.
+    for number in 0..1_000 {
+        drop(get(number));
+        assert!(interned.known.lock().unwrap().entries <= FEW);
+    }
+}
+
+#[test]
+fn ten_thousand_distinct_ones_are_not_compared_with_each_other() {
+    let interned = Interned::default();
+    let compared = AtomicU32::new(0);
+    let all = || -> Vec<Arc<u32>> {
+        let get = |number: u32| {
+            let is = |one: &u32| {
+                compared.fetch_add(1, Ordering::Relaxed);
+                *one == number
+            };
+            interned.get_or_make(number, is, || number)
+        };
+        (0..10_000).map(get).collect()
+    };
+    let made = all();
+    assert_eq!(compared.load(Ordering::Relaxed), 0);
+    assert_eq!(all(), made);
+    assert_eq!(compared.load(Ordering::Relaxed), 10_000);
+    assert_eq!(interned.live(), 10_000);
 }
