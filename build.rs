@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::process::Command;
 use std::{env, fs};
 
 #[expect(
@@ -10,6 +11,7 @@ use std::{env, fs};
 )]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rustc-env=SLIPWAY_BUILD={}", build());
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler
@@ -34,4 +36,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     fs::write(generated, ours)?;
     Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo speaks to build scripts through the environment"
+)]
+/// ` (COMMIT)`, for `--version` of what people are given. Empty for other builds, which would be made anew for each
+/// commit, and where there is no repository.
+fn build() -> String {
+    if env::var("PROFILE").as_deref() != Ok("release") {
+        return String::new();
+    }
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+        println!("cargo:rerun-if-changed={log}");
+    }
+    git(&["describe", "--always", "--dirty", "--abbrev=12"])
+        .map_or_else(String::new, |commit| format!(" ({commit})"))
 }

@@ -259,6 +259,7 @@ pub(crate) fn clock() -> Timestamp {
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    first: Option<SignalKind>,
 }
 
 impl Signals {
@@ -267,15 +268,22 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            first: None,
         })
     }
 
     /// The next of either.
     pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+        let next = tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+        };
+        self.first.get_or_insert(next);
+    }
+
+    /// The first that came, if one did.
+    pub(crate) fn first(&self) -> Option<SignalKind> {
+        self.first
     }
 }
 

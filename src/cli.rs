@@ -1,6 +1,7 @@
 //! The commands: arguments in, exit code out. One file a verb.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -11,6 +12,7 @@ use crate::config::{LogFormat, Speech};
 use crate::telemetry;
 
 pub mod check;
+pub mod completion;
 pub mod crd;
 pub mod demo;
 pub mod local;
@@ -24,7 +26,7 @@ pub mod test_event;
 /// processes on this machine (`local`). `demo` shows both in a minute, with nothing
 /// but this program.
 #[derive(Debug, Parser)]
-#[command(name = "slipway", version, max_term_width = 100)]
+#[command(name = "slipway", version = concat!(env!("CARGO_PKG_VERSION"), env!("SLIPWAY_BUILD")), max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -45,11 +47,41 @@ enum Command {
     TestEvent(test_event::Args),
     /// Print the CustomResourceDefinitions
     Crd(crd::Args),
+    /// Print the completion of a shell
+    Completion(completion::Args),
     /// See a Kafka backlog and events over HTTP become Jobs, on this machine, with nothing else installed
     Demo(demo::Args),
     /// The demo's worker: takes messages and commits them
     #[command(hide = true)]
     DemoWorker(demo::worker::Args),
+}
+
+/// The files that a command reads.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct InputFiles {
+    /// Files, folders (their *.yaml, *.yml and *.json, those of folders in them too), or - for standard input
+    #[arg(required_unless_present = "filename", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The same, as kubectl has it
+    #[arg(short, long, value_name = "FILE")]
+    filename: Vec<PathBuf>,
+}
+
+impl InputFiles {
+    /// All of them, in the order given.
+    pub fn all(&self) -> Vec<PathBuf> {
+        let all = self.files.iter().chain(&self.filename);
+        all.cloned().collect()
+    }
+}
+
+impl From<Vec<PathBuf>> for InputFiles {
+    fn from(files: Vec<PathBuf>) -> Self {
+        Self {
+            files,
+            filename: Vec::new(),
+        }
+    }
 }
 
 /// How a command prints what it found.
@@ -63,7 +95,9 @@ pub enum OutputFormat {
 
 /// Runs one command: 0 for success, 1 for a failure, 2 for wrong usage or settings.
 pub fn main(cli: Cli) -> ExitCode {
+    // Programs read the log of a Pod, people that of their terminal.
     let (format, filter) = match cli.command {
+        Command::Run(_) if std::io::stderr().is_terminal() => (LogFormat::Text, "info"),
         Command::Run(_) => (LogFormat::Json, "info"),
         _ => (LogFormat::Text, "warn"),
     };
@@ -83,6 +117,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Check(args) => print(|out| runtime()?.block_on(check::run(&args, out))),
         Command::TestEvent(args) => print(|out| runtime()?.block_on(test_event::run(&args, out))),
         Command::Crd(args) => print(|out| crd::run(&args, out)),
+        Command::Completion(args) => print(|out| completion::run(&args, out)),
         Command::Demo(args) => print(|out| demo::run(&args, out)),
         Command::DemoWorker(args) => demo::work(&args),
     };
@@ -118,7 +153,8 @@ fn print(run: impl FnOnce(&mut dyn Write) -> anyhow::Result<ExitCode>) -> anyhow
     run(&mut out)
 }
 
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
+/// Whether nobody reads standard output any more.
+pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let mut causes = error.chain();
     causes.any(|cause| {
         let cause = cause.downcast_ref::<std::io::Error>();

@@ -11,6 +11,7 @@ use std::time::Duration;
 pub struct Config {
     /// Namespaces whose objects are acted on [default: the one of the kubeconfig or the Pod]
     #[arg(
+        short,
         long,
         env = "SLIPWAY_NAMESPACES",
         value_delimiter = ',',
@@ -96,8 +97,8 @@ pub struct Config {
     )]
     pub allow_address: Vec<String>,
 
-    /// How long the Job of an event stays after its event was noted down as seen. It must outlast a create that
-    /// is still under way somewhere
+    /// How long the Job of an event stays after its event was noted down as seen; 2m at least. It must outlast a create
+    /// that is still under way somewhere
     #[arg(long, env = "SLIPWAY_LEDGER_GRACE", value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub ledger_grace: Duration,
 
@@ -116,10 +117,30 @@ pub struct Config {
     pub unseen_grace: Duration,
 }
 
+impl Config {
+    /// How short `--ledger-grace` may be. A replica may believe a copy of the ledger that is a minute old, and a create may
+    /// be applied a minute after it was sent: a Job that goes before both are over may be made twice.
+    ///
+    /// # Errors
+    ///
+    /// What would be right, in words.
+    pub fn check_ledger_grace(&self) -> Result<(), String> {
+        let shortest = self.unseen_grace * 2;
+        if self.ledger_grace >= shortest {
+            return Ok(());
+        }
+        Err(format!(
+            "--ledger-grace is {} s, and must be at least {} s: a Job that goes earlier may be made twice",
+            self.ledger_grace.as_secs(),
+            shortest.as_secs()
+        ))
+    }
+}
+
 /// How the program speaks, for every command.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Speech {
-    /// Log lines as JSON, or as text [default: json for `run`, text elsewhere]
+    /// Log lines as JSON, or as text [default: json for `run` off a terminal, text elsewhere]
     #[arg(
         long,
         env = "SLIPWAY_LOG_FORMAT",
@@ -138,6 +159,32 @@ pub struct Speech {
         help_heading = "Logging"
     )]
     pub log: Option<String>,
+
+    /// More of the log: `--log info,slipway=debug`
+    #[arg(short, long, global = true, conflicts_with_all = ["quiet", "log"], help_heading = "Logging")]
+    pub verbose: bool,
+
+    /// Less of the log: `--log error`
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "log",
+        help_heading = "Logging"
+    )]
+    pub quiet: bool,
+}
+
+impl Speech {
+    /// What to log, when it is said.
+    pub fn filter(&self) -> Option<&str> {
+        match (&self.log, self.verbose, self.quiet) {
+            (Some(log), ..) => Some(log),
+            (None, true, _) => Some("info,slipway=debug"),
+            (None, false, true) => Some("error"),
+            (None, false, false) => None,
+        }
+    }
 }
 
 /// `--log-format`.
@@ -157,6 +204,16 @@ pub fn web_identity_token_file() -> Option<PathBuf> {
 /// A variable of this process that an operator names in a connection.
 pub fn secret(name: &str) -> Option<secrecy::SecretString> {
     variable(name).map(secrecy::SecretString::from)
+}
+
+/// Whether the terminal cannot move its cursor.
+pub fn is_plain_terminal() -> bool {
+    variable("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// Whether nobody wants colours: <https://no-color.org>.
+pub fn is_without_colour() -> bool {
+    is_plain_terminal() || variable("NO_COLOR").is_some()
 }
 
 /// What this process is called where several of it run: the Pod's name.

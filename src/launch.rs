@@ -275,7 +275,6 @@ impl Error {
 pub mod admission;
 pub mod count;
 pub mod delivered;
-pub mod event_launcher;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod history;
@@ -285,5 +284,6 @@ pub mod ledger;
 pub mod news;
 pub mod occurrences;
 pub mod once;
+pub mod ports;
 pub mod retention;
 pub mod round;

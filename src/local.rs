@@ -70,6 +70,8 @@ pub struct LocalSettings {
     pub lookup: Arc<dyn Lookup>,
     /// How long the key of an event must have been in the ledger before its Job may go.
     pub ledger_grace: Duration,
+    /// Forget at the start what the folder remembers: its Jobs, and the events that had one.
+    pub fresh: bool,
 }
 
 /// Jobs on this machine, in one state folder.
@@ -79,12 +81,14 @@ pub struct Local {
 }
 
 /// What a Job of the files became.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Submitted {
     /// Made now.
     Created,
     /// There before, as it is written.
     AlreadyThere,
+    /// Finished before, as it is written, so that it does not run again. Says when and how.
+    RanBefore(String),
     /// There before; what may change of it was changed.
     Updated,
 }
@@ -156,6 +160,9 @@ impl Local {
     /// [`OpenError`] when another process has the folder, or it cannot be used.
     pub fn open(state: &Path, settings: LocalSettings) -> Result<Self, OpenError> {
         let store = Store::open(state)?;
+        if settings.fresh {
+            store.forget()?;
+        }
         let mut jobs = BTreeMap::new();
         for stored in store.load()? {
             let path = store.folder(&stored.id);
@@ -289,7 +296,9 @@ impl Local {
     /// Every Job, by namespace and name.
     pub fn views(&self) -> Vec<JobView> {
         let jobs = self.shared.lock();
-        jobs.iter().map(|(id, entry)| entry.view(id)).collect()
+        let view =
+            |(id, entry): (&ObjectId, &LocalJob)| entry.view(id, &self.shared.store.folder(id));
+        jobs.iter().map(view).collect()
     }
 
     /// Is there nothing left to do? Suspended Jobs have nothing to do.
@@ -388,7 +397,7 @@ fn unavailable(object: &str, error: &io::Error) -> Error {
     }
 }
 
-pub use self::spec::LOCAL_COMMAND_ANNOTATION;
+pub use self::spec::{CONTAINER_COMMAND_PREFIX, LOCAL_COMMAND_ANNOTATION};
 pub use self::view::{Fact, JobPhase, JobView, PodEnd};
 
 mod accept;

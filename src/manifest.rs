@@ -45,8 +45,12 @@ pub struct Manifests {
     pub files: Files,
     /// What is wrong.
     pub faults: Vec<Finding>,
+    /// What is read, and surprises.
+    pub warnings: Vec<Finding>,
     /// What is left out, and why; nothing wrong.
     pub notes: Vec<Finding>,
+    /// Objects and texts that are not read.
+    pub unread: usize,
     /// The files in the order they were read.
     order: Vec<String>,
 }
@@ -99,7 +103,7 @@ impl FileDocument {
     }
 }
 
-/// Reads the files; of a folder its `*.yaml`, `*.yml` and `*.json`; of `-` standard input.
+/// Reads the files; of a folder its `*.yaml`, `*.yml` and `*.json`, those of folders in it too; of `-` standard input.
 ///
 /// What cannot be read is a fault in the result: the others still count.
 ///
@@ -190,18 +194,36 @@ impl Manifests {
                 fault: Fault::at("", "holds no document"),
             });
         }
-        self.entries
-            .extend(documents.into_iter().map(|document| FileDocument {
+        for document in documents {
+            let entry = FileDocument {
                 file: file.to_owned(),
                 document,
+            };
+            let repeated = entry.document.repeated_keys().into_iter();
+            self.warnings.extend(repeated.map(|(position, key)| {
+                let message =
+                    format!("{key} is written twice in one mapping, and the last one counts");
+                Finding {
+                    position,
+                    ..entry.finding(Fault::at("", message))
+                }
             }));
-        self.faults
-            .extend(misread.into_iter().map(|misread| Finding {
+            self.entries.push(entry);
+        }
+        for misread in misread {
+            let finding = Finding {
                 file: file.to_owned(),
                 position: misread.position,
                 object: None,
                 fault: Fault::at("", misread.message),
-            }));
+            };
+            if misread.is_foreign {
+                self.unread += 1;
+                self.notes.push(finding);
+            } else {
+                self.faults.push(finding);
+            }
+        }
     }
 
     fn unreadable(&mut self, file: &str, error: &std::io::Error) {
@@ -227,22 +249,33 @@ impl Manifests {
             let group = api.rsplit_once('/').map_or("", |(group, _)| group);
             let key = (group.to_owned(), document.kind.clone(), document.id.clone());
             let is_named = document.value.pointer("/metadata/name").is_some();
-            if is_named && let Some(before) = first.get(&key) {
+            let before = first.get(&key).filter(|_| is_named);
+            let again = before.map(|before| {
                 let before = &self.entries[*before];
                 let place = format!("{}:{}", before.file, before.document.position());
-                let fault = Fault::at("metadata.name", format!("is in {place} already"));
-                self.faults.push(entry.finding(fault));
-                continue;
-            }
-            first.insert(key, index);
+                entry.finding(Fault::at("metadata.name", format!("is in {place} already")))
+            });
+            first.entry(key).or_insert(index);
             let meaning = match (misnamed(document), read(document)) {
                 (Some(fault), Meaning::Wrong(mut faults)) => {
                     faults.insert(0, fault);
                     Meaning::Wrong(faults)
                 }
-                (None, meaning) | (Some(_), meaning @ Meaning::Foreign) => meaning,
+                (None, meaning) | (Some(_), meaning @ Meaning::Foreign { .. }) => meaning,
                 (Some(fault), _) => Meaning::Wrong(vec![fault]),
             };
+            // Alternatives side by side are nothing wrong; which of two is meant has to be known of what is read.
+            match (&meaning, again) {
+                (_, None) | (Meaning::Foreign { .. }, _) => {}
+                (Meaning::Reference, Some(again)) => {
+                    self.warnings.push(again);
+                    continue;
+                }
+                (_, Some(again)) => {
+                    self.faults.push(again);
+                    continue;
+                }
+            }
             match meaning {
                 Meaning::ScaledJob(scaled_job) => self.scaled_jobs.push((index, *scaled_job)),
                 Meaning::EventJob(event_job) => self.event_jobs.push((index, *event_job)),
@@ -251,9 +284,15 @@ impl Manifests {
                 Meaning::Wrong(faults) => self
                     .faults
                     .extend(faults.into_iter().map(|fault| entry.finding(fault))),
-                Meaning::Foreign => {
+                Meaning::Foreign { is_work } => {
                     let fault = Fault::at("", format!("{api} {} is not read", document.kind));
-                    self.notes.push(entry.finding(fault));
+                    let told = if is_work {
+                        &mut self.warnings
+                    } else {
+                        &mut self.notes
+                    };
+                    told.push(entry.finding(fault));
+                    self.unread += 1;
                 }
             }
         }
@@ -293,7 +332,10 @@ enum Meaning {
     Reference,
     Wrong(Vec<Fault>),
     /// Not for us.
-    Foreign,
+    Foreign {
+        /// It launches work, so that whoever checks it may believe that it was checked.
+        is_work: bool,
+    },
 }
 
 fn read(document: &Document) -> Meaning {
@@ -325,8 +367,36 @@ fn read(document: &Document) -> Meaning {
                 "{api} {kind} is not supported by this version; there are ScaledJob, EventJob, TriggerAuthentication and ClusterTriggerAuthentication of {SLIPWAY_API_VERSION}"
             ),
         )]),
-        _ => Meaning::Foreign,
+        (api, kind) if kind.starts_with("Job") || kind.starts_with("CronJob") => batch(api, kind),
+        (KEDA_API_VERSION, "ScaledObject") => Meaning::Foreign { is_work: true },
+        (api, kind) if api.starts_with("keda.sh/") => unknown(
+            api,
+            kind,
+            &format!(
+                "there are ScaledJob, ScaledObject, TriggerAuthentication and ClusterTriggerAuthentication of {KEDA_API_VERSION}"
+            ),
+        ),
+        (api, kind) if api.starts_with("batch/") => batch(api, kind),
+        _ => Meaning::Foreign { is_work: false },
     }
+}
+
+/// What is of the group `batch`, or looks like it.
+fn batch(api: &str, kind: &str) -> Meaning {
+    match (api, kind) {
+        ("batch/v1", "CronJob") => Meaning::Foreign { is_work: true },
+        ("v1", _) => unknown(api, kind, "there are Job and CronJob of batch/v1"),
+        (api, _) if api.starts_with("batch/") => {
+            unknown(api, kind, "there are Job and CronJob of batch/v1")
+        }
+        // A group of somebody else.
+        _ => Meaning::Foreign { is_work: false },
+    }
+}
+
+fn unknown(api: &str, kind: &str, what_there_is: &str) -> Meaning {
+    let message = format!("no API server knows {api} {kind}; {what_there_is}");
+    Meaning::Wrong(vec![Fault::at("kind", message)])
 }
 
 /// The values of a ConfigMap that are no texts.
@@ -346,13 +416,24 @@ fn or_reference(faults: Vec<Fault>) -> Meaning {
     }
 }
 
-/// The manifests of a folder, by name; not those of folders in it.
-fn files_of(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// The manifests of a folder and of the folders in it, by name. Hidden folders, and links to folders, are left out.
+///
+/// # Errors
+///
+/// A folder cannot be read.
+pub fn files_of(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
+        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if entry.file_type()?.is_dir() && !is_hidden {
+            files.extend(files_of(&path)?);
+            continue;
+        }
         let extension = path.extension().and_then(|extension| extension.to_str());
-        if path.is_file() && matches!(extension, Some("yaml" | "yml" | "json")) {
+        let extension = extension.unwrap_or_default().to_ascii_lowercase();
+        if path.is_file() && ["yaml", "yml", "json"].contains(&extension.as_str()) {
             files.push(path);
         }
     }
@@ -361,75 +442,4 @@ fn files_of(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn texts(findings: &[Finding]) -> Vec<String> {
-        findings.iter().map(Finding::to_string).collect()
-    }
-
-    #[test]
-    fn faults_of_all_files_come_together_with_their_places() {
-        let manifests = Manifests::from_texts([
-            (
-                "a.yaml",
-                "apiVersion: slipway.dev/v1alpha1\nkind: ScaledJob\nmetadata: {name: one}\nspec:\n  jobTargetRef: {}\n  triggers: []\n",
-            ),
-            (
-                "b.yaml",
-                "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: shop}\ndata:\n  key: '%'\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: shop}\n---\n[1\n",
-            ),
-            ("c.yaml", "# nothing\n"),
-            (
-                "d.yaml",
-                "apiVersion: slipway.dev/v1alpha1\nkind: EventThing\nmetadata: {name: e}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\napiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\n",
-            ),
-        ]);
-        assert_eq!(
-            texts(&manifests.faults),
-            [
-                "a.yaml:5:3: ScaledJob default/one: spec.jobTargetRef.template: is required",
-                "b.yaml:5:3: Secret shop/s: data[\"key\"]: must be base64: write plain text under stringData instead",
-                "b.yaml:9:12: Secret shop/s: metadata.name: is in b.yaml:1:1 already",
-                "b.yaml:11:1: unclosed bracket '['",
-                "d.yaml:2:1: EventThing default/e: kind: slipway.dev/v1alpha1 EventThing is not supported by this version; there are ScaledJob, EventJob, TriggerAuthentication and ClusterTriggerAuthentication of slipway.dev/v1alpha1",
-            ]
-        );
-        assert_eq!(
-            texts(&manifests.notes),
-            [
-                "c.yaml:1:1: holds no document",
-                "d.yaml:5:1: Deployment default/d: apps/v1 Deployment is not read",
-            ]
-        );
-        assert_eq!(manifests.jobs, [5]);
-        assert!(manifests.scaled_jobs.is_empty());
-    }
-
-    #[tokio::test]
-    async fn folders_are_read_by_name_and_what_is_missing_is_a_fault() {
-        let folder = std::env::temp_dir().join(format!("slipway-manifest-{}", std::process::id()));
-        std::fs::create_dir_all(folder.join("empty")).unwrap();
-        let object = |kind: &str| format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: x}}\n");
-        std::fs::write(folder.join("b.yml"), object("Secret")).unwrap();
-        std::fs::write(folder.join("a.yaml"), object("ConfigMap")).unwrap();
-        std::fs::write(folder.join("readme.md"), "words").unwrap();
-        let manifests = load(&[
-            folder.clone(),
-            folder.join("empty"),
-            folder.join("absent.yaml"),
-        ])
-        .await;
-        std::fs::remove_dir_all(&folder).unwrap();
-        let kinds: Vec<_> = manifests
-            .entries
-            .iter()
-            .map(|entry| entry.document.kind.as_str())
-            .collect();
-        assert_eq!(kinds, ["ConfigMap", "Secret"]);
-        let faults = texts(&manifests.faults);
-        assert_eq!(faults.len(), 2, "{faults:?}");
-        assert!(faults[0].ends_with("empty:1:1: holds no *.yaml, *.yml or *.json file"));
-        assert!(faults[1].contains("absent.yaml:1:1: cannot be read: "));
-    }
-}
+mod tests;

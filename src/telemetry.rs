@@ -9,7 +9,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::{LogFormat, Speech};
+use crate::config::{self, LogFormat, Speech};
 
 /// Libraries that log what we handle and log ourselves (the watches), or whose details hold credentials
 /// (the AWS SDK's), whatever level is asked for. Only a filter that names them wins over this.
@@ -25,7 +25,7 @@ pub fn start(
     default_format: LogFormat,
     default_filter: &str,
 ) -> Result<(), String> {
-    let filter = speech.log.as_deref().unwrap_or(default_filter);
+    let filter = speech.filter().unwrap_or(default_filter);
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| {
         format!("--log {filter:?}: {error}; write error, warn, info, debug, trace or target=level")
     })?;
@@ -36,7 +36,7 @@ pub fn start(
         LogFormat::Text => registry
             .with(
                 layer
-                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_ansi(std::io::stderr().is_terminal() && !config::is_without_colour())
                     .with_target(false),
             )
             .try_init(),

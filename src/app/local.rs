@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
+use tokio::signal::unix::SignalKind;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -87,16 +88,20 @@ pub struct RunSummary {
     pub succeeded: usize,
     /// Jobs that failed, likewise.
     pub failed: usize,
-    /// Jobs that are not finished.
+    /// Jobs that are not finished, and may run.
     pub unfinished: usize,
+    /// Jobs that are not finished, and that `suspend` keeps from running.
+    pub suspended: usize,
     /// Things that were wrong in the files at the end, and ScaledJobs whose sources cannot be read.
     pub faults: usize,
+    /// The signal that ended it, if one did.
+    pub signal: Option<SignalKind>,
 }
 
 impl RunSummary {
-    /// Was everything right, and did every Job that ended succeed?
+    /// Was everything right, and did every Job succeed?
     pub fn is_success(&self) -> bool {
-        self.failed == 0 && self.faults == 0
+        (self.failed, self.faults, self.unfinished, self.suspended) == (0, 0, 0, 0)
     }
 }
 
@@ -207,7 +212,10 @@ where
     let finished = tasks.finish(&mut signals, DRAIN_TIMEOUT).await;
     local.terminate().await;
     finished?;
-    Ok(tally.ended(&local, &reports))
+    Ok(RunSummary {
+        signal: signals.first(),
+        ..tally.ended(&local, &reports)
+    })
 }
 
 /// Runs Jobs, and looks after those of events.
@@ -298,12 +306,18 @@ impl Tally {
     }
 
     fn ended(&self, local: &Local, reports: &Reports) -> RunSummary {
+        let views = local.views();
         let is_unfinished =
             |job: &&JobView| job.finished_at.is_none() && job.gate != Some(Gate::Dropped);
+        let is_suspended = |job: &&JobView| job.phase == JobPhase::Suspended && job.gate.is_none();
+        let unfinished = views.iter().filter(is_unfinished).count();
+        let suspended = views.iter().filter(is_suspended).count();
         RunSummary {
             succeeded: self.succeeded.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
-            unfinished: local.views().iter().filter(is_unfinished).count(),
+            unfinished: unfinished - suspended,
+            suspended,
+            signal: None,
             faults: self.faults.load(Ordering::Relaxed) + reports.stuck(),
         }
     }

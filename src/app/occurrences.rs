@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::catalog::Catalog;
-use crate::launch::event_launcher::DeliveredJobs;
 use crate::launch::occurrences;
+use crate::launch::ports::DeliveredJobs;
 use crate::resource::ObjectId;
 use crate::resource::eventbridge::EventJobMeasure;
 use crate::source::eventbridge::{Occurrences, Unknown};

@@ -5,12 +5,11 @@
 mod event_jobs;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::cli::{OutputFormat, counted};
+use crate::cli::{InputFiles, OutputFormat, counted};
 use crate::launch::job::name;
 use crate::lookup::{self, Lookup as _};
 use crate::manifest::{self, FileDocument, Finding, Manifests};
@@ -34,9 +33,9 @@ EXAMPLES:
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// Files, folders (their *.yaml, *.yml and *.json), or - for standard input
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    /// What is read.
+    #[command(flatten)]
+    pub files: InputFiles,
     /// Fail on warnings too
     #[arg(long, env = "SLIPWAY_STRICT")]
     pub strict: bool,
@@ -51,7 +50,7 @@ pub struct Args {
 ///
 /// When `out` takes no more.
 pub async fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let findings = check(&manifest::load(&args.files).await).await;
+    let findings = check(&manifest::load(&args.files.all()).await).await;
     match args.output {
         OutputFormat::Text => findings.print_text(out)?,
         OutputFormat::Json => findings.print_json(out)?,
@@ -69,17 +68,20 @@ pub struct Findings {
     pub warnings: Vec<Finding>,
     /// What could not be looked at.
     pub notes: Vec<Finding>,
-    /// Objects that were read.
+    /// Objects in the files.
     pub objects: usize,
+    /// Those, and texts that are no objects, that were not read.
+    pub unread: usize,
 }
 
 /// Everything that can be said about a set of files.
 pub async fn check(manifests: &Manifests) -> Findings {
     let mut findings = Findings {
         faults: manifests.faults.clone(),
-        warnings: Vec::new(),
+        warnings: manifests.warnings.clone(),
         notes: manifests.notes.clone(),
         objects: manifests.entries.len(),
+        unread: manifests.unread,
     };
     for entry in &manifests.entries {
         if entry.document.kind.ends_with("TriggerAuthentication") {
@@ -222,9 +224,13 @@ impl Findings {
                 writeln!(out, "{place}: {word}: {}", finding.text())?;
             }
         }
+        let unread = match self.unread {
+            0 => String::new(),
+            unread => format!("; {unread} not read"),
+        };
         writeln!(
             out,
-            "{}: {}, {}",
+            "{}: {}, {}{unread}",
             counted(self.objects, "object"),
             counted(self.faults.len(), "fault"),
             counted(self.warnings.len(), "warning"),
@@ -252,6 +258,7 @@ impl Findings {
         };
         let answer = json!({
             "objects": self.objects,
+            "unread": self.unread,
             "faults": list(&self.faults),
             "warnings": list(&self.warnings),
             "notes": list(&self.notes),

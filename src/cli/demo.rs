@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::cli::local::show::Screen;
-use crate::cli::{local, runtime};
+use crate::cli::{OutputFormat, local, runtime};
 use crate::local::{JobPhase, JobView, Local};
 
 use self::cluster::DemoKafka;
@@ -67,7 +67,7 @@ pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         writeln!(out, "Meanwhile {EVENTS} events come over HTTP, {TWICE} of them twice; each is worth one Job.")?;
         let stage = Stage::set_up(&folder, &program).await?;
         let args = local::Args {
-            files: vec![stage.manifest(), stage.event_manifest()],
+            files: vec![stage.manifest(), stage.event_manifest()].into(),
             state: stage.state(),
             until_idle: true,
             backoff_base: Duration::from_secs(1),
@@ -76,6 +76,9 @@ pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             ledger_grace: Duration::ZERO,
             health: None,
             allow_address: Vec::new(),
+            fresh: false,
+            logs: false,
+            output: OutputFormat::Text,
         };
         let started = Instant::now();
         let key = RenewalKey::new();

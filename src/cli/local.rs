@@ -12,7 +12,7 @@ use crate::app;
 use crate::app::local::{Engine, RunSummary};
 use crate::cli::local::show::Screen;
 use crate::cli::local::table::Snapshot;
-use crate::cli::{counted, runtime};
+use crate::cli::{InputFiles, OutputFormat, counted, is_closed_pipe, runtime};
 use crate::config;
 use crate::local::{self, Local};
 use crate::lookup::files::Files;
@@ -33,7 +33,8 @@ EXAMPLES:
   helm template ./chart | slipway local - --backoff-base 1s --until-idle
 
 Ctrl-C or SIGTERM: processes get SIGTERM, their Jobs go on at the next start. Twice: ends at once.
-Logs: DIR/NAMESPACE/JOB/pods/POD/. Exit code 0: every Job succeeded; 1: not so; 2: wrong usage.";
+Logs: DIR/NAMESPACE/JOB/pods/POD/. Exit code 0: every Job succeeded; 1: not so, or one is left;
+2: wrong usage; 130 or 143: interrupted or terminated.";
 
 /// Run Jobs, ScaledJobs and EventJobs from files, as processes on this machine
 ///
@@ -43,9 +44,9 @@ Logs: DIR/NAMESPACE/JOB/pods/POD/. Exit code 0: every Job succeeded; 1: not so; 
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// Files, folders (their *.yaml, *.yml and *.json) with ScaledJobs, EventJobs, Jobs, TriggerAuthentications, Secrets and ConfigMaps, or - for standard input
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    /// What is read.
+    #[command(flatten)]
+    pub files: InputFiles,
     /// Folder that remembers Jobs between runs
     #[arg(
         long,
@@ -92,31 +93,57 @@ pub struct Args {
         env = "SLIPWAY_ALLOW_ADDRESS"
     )]
     pub allow_address: Vec<String>,
+    /// Begin anew: forget the Jobs and events that the folder of --state remembers
+    #[arg(long, env = "SLIPWAY_FRESH")]
+    pub fresh: bool,
+    /// Show what each Pod wrote when it ends
+    #[arg(long, env = "SLIPWAY_LOGS")]
+    pub logs: bool,
+    /// How to show what happens: a table on a terminal and lines elsewhere, or one JSON object for each fact
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
 }
 
-/// Runs until a signal, or until nothing is left to do. Exit code 0: every Job succeeded and everything in the files was right.
+/// Runs until a signal, or until nothing is left to do. Exit code 0: every Job succeeded and everything in the files was
+/// right. After a signal it is the shell's, 128 and the signal's number; SIGPIPE's when nobody reads the output any more.
 ///
 /// # Errors
 ///
 /// The state folder cannot be used, or a part of the engine ended early.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let screen = if std::io::stdout().is_terminal() {
-        Screen::Table
-    } else {
-        Screen::Lines
-    };
     runtime()?.block_on(async {
         let started = Instant::now();
         let alongside = |_| std::future::ready(Ok(()));
-        let (ended, ()) = engine(args, screen, QUIET, alongside, |_| ()).await?;
-        let summary = summary(&ended, started.elapsed());
-        writeln!(std::io::stdout(), "{summary}")?;
-        Ok(if ended.is_success() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        let ran = engine(args, args.screen(), QUIET, alongside, |_| ()).await;
+        let said = ran.and_then(|(ended, ())| {
+            let took = started.elapsed();
+            let summary = match args.output {
+                OutputFormat::Text => summary(&ended, took),
+                OutputFormat::Json => facts::summary(&ended, took).to_string(),
+            };
+            writeln!(std::io::stdout(), "{summary}")?;
+            Ok(ended)
+        });
+        match said {
+            Ok(ended) => Ok(exit_code(&ended)),
+            Err(error) if is_closed_pipe(&error) => Ok(ExitCode::from(SIGNALLED + SIGPIPE)),
+            Err(error) => Err(error),
+        }
     })
+}
+
+/// What a shell adds to a signal's number.
+const SIGNALLED: u8 = 128;
+/// Its number, on every system.
+const SIGPIPE: u8 = 13;
+
+fn exit_code(ended: &RunSummary) -> ExitCode {
+    let signal = ended.signal.map(|kind| kind.as_raw_value());
+    match signal.and_then(|number| u8::try_from(number).ok()) {
+        Some(number) => ExitCode::from(SIGNALLED.saturating_add(number)),
+        None if ended.is_success() => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
+    }
 }
 
 /// `12 Jobs succeeded, 0 failed in 7.1 s`, and what else there is to know.
@@ -125,7 +152,9 @@ fn summary(ended: &RunSummary, elapsed: Duration) -> String {
         succeeded,
         failed,
         unfinished,
+        suspended,
         faults,
+        signal: _,
     } = *ended;
     let mut parts = vec![format!(
         "{} succeeded, {failed} failed in {:.1} s",
@@ -140,6 +169,10 @@ fn summary(ended: &RunSummary, elapsed: Duration) -> String {
             "they go"
         };
         parts.push(format!("{jobs} not finished: {they} on at the next start"));
+    }
+    if suspended > 0 {
+        let are = if suspended == 1 { "is" } else { "are" };
+        parts.push(format!("{} {are} suspended", counted(suspended, "Job")));
     }
     if faults > 0 {
         parts.push(format!("{} above", counted(faults, "fault")));
@@ -169,10 +202,11 @@ where
             environment: config::values(&local::INHERITED),
             lookup: lookup.clone(),
             ledger_grace: args.ledger_grace,
+            fresh: args.fresh,
         },
     )?;
     let settings = app::local::RunSettings {
-        files: args.files.clone(),
+        files: args.files.all(),
         lookup,
         until_idle: args.until_idle,
         health: args.health,
@@ -205,6 +239,16 @@ where
 }
 
 impl Args {
+    fn screen(&self) -> Screen {
+        let is_terminal = std::io::stdout().is_terminal() && !config::is_plain_terminal();
+        match (self.output, self.logs) {
+            (OutputFormat::Json, _) => Screen::Json,
+            (OutputFormat::Text, true) => Screen::LinesAndLogs,
+            (OutputFormat::Text, false) if is_terminal => Screen::Table,
+            (OutputFormat::Text, false) => Screen::Lines,
+        }
+    }
+
     /// `--max-processes`, or four for each core: Jobs wait more than they compute.
     pub fn max_processes(&self) -> NonZeroU32 {
         self.max_processes.unwrap_or_else(|| {
@@ -227,6 +271,7 @@ fn snapshot(engine: &Engine) -> Snapshot {
     }
 }
 
+pub mod facts;
 pub mod show;
 pub mod table;
 

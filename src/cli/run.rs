@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::app;
+use crate::app::{self, WrongSettings};
 use crate::cli::runtime;
 use crate::config::Config;
 
@@ -35,6 +35,8 @@ pub struct Args {
 ///
 /// What kept the program from starting, or the task that ended before it was told to.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    runtime()?.block_on(app::run(args.config))?;
+    let config = args.config;
+    config.check_ledger_grace().map_err(WrongSettings)?;
+    runtime()?.block_on(app::run(config))?;
     Ok(ExitCode::SUCCESS)
 }

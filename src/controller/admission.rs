@@ -21,7 +21,7 @@ use super::lead::Lead;
 use super::requeue::{Requeue, spread};
 use crate::catalog::{Catalog, Listing};
 use crate::launch;
-use crate::launch::event_launcher::{DeliveredJob, DeliveredJobs, Gates, Remember};
+use crate::launch::ports::{DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::resource::ObjectId;
 use crate::resource::event_job::Concurrency;
 

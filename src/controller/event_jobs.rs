@@ -24,7 +24,7 @@ use super::status_writer::StatusWriter;
 use super::workers::{ObjectTask, Reconciler, Workers};
 use crate::catalog::{Catalog, Listing};
 use crate::controller::{Change, Identity};
-use crate::launch::event_launcher::Deliver;
+use crate::launch::ports::Deliver;
 use crate::resource::event_job::EventJob;
 use crate::resource::{Api, Fault, ObjectId};
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::event::{Event, Refusal};
 use crate::launch::delivered::Delivery;
-use crate::launch::event_launcher::{Deliver, DeliveredJobs};
+use crate::launch::ports::{Deliver, DeliveredJobs};
 use crate::launch::{self, Launched};
 use crate::resource::event_job::{Concurrency, EventJob};
 
@@ -222,8 +222,7 @@ impl Deliveries {
     /// Whether one more Job may be made now.
     fn room(&self, event_job: &EventJob) -> Result<Option<Permit<'_>>, Error> {
         if let Concurrency::Gated { max_waiting, .. } = event_job.concurrency {
-            let jobs = self.jobs.seen(&event_job.id)?;
-            let waiting = jobs.iter().filter(|job| job.is_waiting()).count();
+            let waiting = self.jobs.waiting(&event_job.id)?;
             if u32::try_from(waiting).is_ok_and(|waiting| waiting >= max_waiting) {
                 return Err(Error::WaitingListFull { waiting });
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::launch;
-use crate::launch::event_launcher::Deliver;
+use crate::launch::ports::Deliver;
 use crate::resource::ObjectId;
 use crate::resource::event_job::EventJob;
 

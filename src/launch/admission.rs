@@ -28,7 +28,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::launch::delivered::Gate;
-use crate::launch::event_launcher::DeliveredJob;
+use crate::launch::ports::DeliveredJob;
 use crate::resource::event_job::{Concurrency, GatedPolicy};
 
 /// Changes of gates that this process sent, and that its watch has not shown yet.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use slipway::launch::JobState;
-use slipway::launch::event_launcher::DeliveredJob;
+use slipway::launch::ports::DeliveredJob;
 use slipway::resource::{Api, HistoryLimits, ObjectId, Rollout, ScaledJob};
 use slipway::scaling::{Bounds, Calculation, Policy, Strategy};
 

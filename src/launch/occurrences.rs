@@ -7,7 +7,7 @@ use std::borrow::Borrow;
 use jiff::Timestamp;
 
 use crate::launch::delivered::Gate;
-use crate::launch::event_launcher::DeliveredJob;
+use crate::launch::ports::DeliveredJob;
 
 /// Jobs that wait for their turn, or have no running Pod. One that is dropped, or being deleted, waits for nothing.
 pub fn pending<Job: Borrow<DeliveredJob>>(jobs: impl IntoIterator<Item = Job>) -> u32 {

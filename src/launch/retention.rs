@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
-use crate::launch::event_launcher::DeliveredJob;
+use crate::launch::ports::DeliveredJob;
 use crate::resource::HistoryLimits;
 
 /// Jobs of one EventJob that nobody needs any more: finished ones beyond the history limits,

@@ -235,14 +235,21 @@ impl Controller {
         if entry.spec.rules.indexed {
             adopt(&mut job["spec"], &wanted["spec"], "completions");
         }
-        if job["spec"] != wanted["spec"] {
+        let story = entry.told((self.settings.clock)(), &self.store.folder(id));
+        let runs = JobSpec::parse(wanted).map_err(|fault| rejected(id, &fault))?;
+        if job["spec"] != wanted["spec"] || runs.pod != entry.spec.pod {
             return Err(Error::Rejected {
                 object: format!("Job {id}"),
-                detail: "it has run with another template; a Job's template cannot change, so give the new one another name".to_owned(),
+                detail: format!(
+                    "it {story}, and this file differs: a Job's template cannot change, so give the new one another name, or begin anew with --fresh"
+                ),
             });
         }
         if job == *entry.job {
-            return Ok(Submitted::AlreadyThere);
+            return Ok(match entry.finished {
+                Some(_) => Submitted::RanBefore(story),
+                None => Submitted::AlreadyThere,
+            });
         }
         let spec = JobSpec::parse(&job).map_err(|fault| rejected(id, &fault))?;
         store::replace(&self.store.folder(id).join("job.json"), &job)

@@ -10,8 +10,8 @@ use crate::launch::delivered::{
     CONCURRENCY_KEY_ANNOTATION, DEDUPLICATE_FOR_ANNOTATION, EVENT_JOB_LABEL, GATE_ANNOTATION,
     GATE_HOLDER_ANNOTATION, Gate, PAYLOAD_ANNOTATION, RECEIVED_ANNOTATION,
 };
-use crate::launch::event_launcher::DeliveredJob;
 use crate::launch::ledger::{Entry, Key};
+use crate::launch::ports::DeliveredJob;
 use crate::resource::ObjectId;
 use crate::resource::metadata::text;
 

@@ -1,7 +1,7 @@
 //! A Job in memory: what its folder says, and what has happened since.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -127,8 +127,43 @@ impl LocalJob {
         delivered.is_some_and(|delivered| delivered.event_job == *event_job)
     }
 
-    /// How it stands, for people.
-    pub(super) fn view(&self, id: &ObjectId) -> JobView {
+    /// What has become of it, in words that follow "it".
+    pub(super) fn told(&self, now: Timestamp, folder: &Path) -> String {
+        let log = self
+            .log(folder)
+            .map_or_else(String::new, |log| format!(" (log {})", log.display()));
+        match self.finished {
+            Some((ending, at)) => {
+                let how = match ending.outcome() {
+                    JobOutcome::Complete => "succeeded",
+                    JobOutcome::Failed => "failed",
+                };
+                let seconds = now.duration_since(at).as_secs().max(0);
+                format!(
+                    "{how} {:#} ago{log}",
+                    jiff::SignedDuration::from_secs(seconds)
+                )
+            }
+            None if self.pods.iter().any(|pod| pod.phase.is_live()) => format!("is running{log}"),
+            None => "waits to run".to_owned(),
+        }
+    }
+
+    /// The log of the first container of its last failed Pod; of its last Pod when none failed.
+    fn log(&self, folder: &Path) -> Option<PathBuf> {
+        let started = || {
+            self.pods
+                .iter()
+                .rev()
+                .filter(|pod| pod.started_at.is_some())
+        };
+        let failed = started().find(|pod| pod.phase == Phase::Failed);
+        let pod = failed.or_else(|| started().next())?;
+        Some(folder.join("pods").join(&pod.name).join("log"))
+    }
+
+    /// How it stands, for people. `folder`: where it lies.
+    pub(super) fn view(&self, id: &ObjectId, folder: &Path) -> JobView {
         let count = |phase| self.pods.iter().filter(|pod| pod.phase == phase).count();
         let running = count(Phase::Running);
         let phase = match self.finished {
@@ -156,6 +191,8 @@ impl LocalJob {
             failed: count(Phase::Failed),
             created_at: self.created_at,
             finished_at: self.finished.map(|(_, at)| at),
+            reason: self.finished.map(|(ending, _)| ending.reason()),
+            log: self.log(folder),
         }
     }
 

@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::launch::delivered::{Delivery, GATE_ANNOTATION, GATE_HOLDER_ANNOTATION, Gate};
-use crate::launch::event_launcher::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::launch::ledger::{Entry, Key};
+use crate::launch::ports::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::launch::{Error, Launched, OCCURRENCE_ANNOTATION};
 use crate::lookup::files::secret_data;
 use crate::resource::event_job::EventJob;

@@ -16,6 +16,9 @@ use super::rules::JobRules;
 /// Annotation with a shell line that stands in for the command of the first container.
 pub const LOCAL_COMMAND_ANNOTATION: &str = "slipway.dev/local-command";
 
+/// And, before its name, with one for any container, init containers too. An empty line leaves an init container out.
+pub const CONTAINER_COMMAND_PREFIX: &str = "local-command.slipway.dev/";
+
 /// Kubernetes' default of `terminationGracePeriodSeconds`.
 const GRACE: u64 = 30;
 /// Kubernetes' default of `backoffLimit`.
@@ -29,7 +32,7 @@ pub(super) struct JobSpec {
 }
 
 /// What each Pod of a Job runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct PodSpec {
     /// One after the other, first.
     pub(super) init: Vec<Container>,
@@ -45,7 +48,7 @@ pub(super) struct PodSpec {
 }
 
 /// A container, as a process.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Container {
     pub(super) name: String,
     pub(super) command: ContainerCommand,
@@ -122,11 +125,17 @@ fn refuse_unsupported(spec: &wire::WrittenJobSpec) -> Result<(), Fault> {
 
 fn pod_spec(job: &wire::Metadata, template: wire::WrittenTemplate) -> Result<PodSpec, Fault> {
     let mut annotations = template.metadata.annotations.unwrap_or_default();
-    let shell = annotations
-        .get(LOCAL_COMMAND_ANNOTATION)
-        .or_else(|| job.annotations.as_ref()?.get(LOCAL_COMMAND_ANNOTATION))
-        .cloned();
-    annotations.remove(LOCAL_COMMAND_ANNOTATION);
+    // The Pod's annotations win over the Job's.
+    let mut lines = job.annotations.clone().unwrap_or_default();
+    lines.extend(annotations.clone());
+    let is_line =
+        |key: &str| key == LOCAL_COMMAND_ANNOTATION || key.starts_with(CONTAINER_COMMAND_PREFIX);
+    annotations.retain(|key, _| !is_line(key));
+    let line_of = |name: &str| {
+        lines
+            .get(&format!("{CONTAINER_COMMAND_PREFIX}{name}"))
+            .cloned()
+    };
     let spec = template.spec;
     if spec.containers.is_empty() {
         return Err(Fault::at(
@@ -138,10 +147,12 @@ fn pod_spec(job: &wire::Metadata, template: wire::WrittenTemplate) -> Result<Pod
         .init_containers
         .into_iter()
         .enumerate()
-        .map(|(index, wire)| {
+        .map(|(index, wire)| (index, line_of(&wire.name), wire))
+        .filter(|(_, line, _)| line.as_deref() != Some(""))
+        .map(|(index, line, wire)| {
             container(
                 wire,
-                None,
+                line,
                 &format!("spec.template.spec.initContainers[{index}]"),
             )
         })
@@ -151,10 +162,11 @@ fn pod_spec(job: &wire::Metadata, template: wire::WrittenTemplate) -> Result<Pod
         .into_iter()
         .enumerate()
         .map(|(index, wire)| {
-            let shell = shell.clone().filter(|_| index == 0);
+            let first = || lines.get(LOCAL_COMMAND_ANNOTATION).filter(|_| index == 0);
+            let line = line_of(&wire.name).or_else(|| first().cloned());
             container(
                 wire,
-                shell,
+                line,
                 &format!("spec.template.spec.containers[{index}]"),
             )
         })
@@ -198,7 +210,8 @@ fn container(
             return Err(Fault::at(
                 format!("{field}.command"),
                 format!(
-                    "a local Job does not pull its image, so it needs a command here, or the annotation {LOCAL_COMMAND_ANNOTATION} with a shell line for the first container"
+                    "a local Job does not pull its image, so it needs a command here, or a shell line in the annotation {LOCAL_COMMAND_ANNOTATION} (for the first container) or {CONTAINER_COMMAND_PREFIX}{} (for this one)",
+                    written.name
                 ),
             ));
         }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! STATE/.lock                        held by the one process that uses the folder
+//! STATE/.gitignore                   keeps all of it out of a repository that it lies in
 //! STATE/.new/…, STATE/.gone/…        Jobs being made, Jobs being removed
 //! STATE/NAMESPACE/.rounds/NAME.json  the last round of a ScaledJob
 //! STATE/NAMESPACE/.ledger/…          occurrences that are remembered when their Job is gone
@@ -90,11 +91,44 @@ impl Store {
         for path in [unfinished, root.join(".gone")] {
             fs::create_dir_all(&path).map_err(|error| failed(&path, error))?;
         }
+        let ignore = root.join(".gitignore");
+        if !ignore.exists() {
+            fs::write(&ignore, "*\n").map_err(|error| failed(&ignore, error))?;
+        }
         Ok(Self {
             root,
             _lock: lock,
             sequence: AtomicU64::new(0),
         })
+    }
+
+    /// Takes away every Job, round and ledger. Processes and files go later, with [`Store::gone`].
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Folder`]: some may still be there.
+    pub(super) fn forget(&self) -> Result<(), OpenError> {
+        let failed = |path: &Path, source| OpenError::Folder {
+            path: path.to_owned(),
+            source,
+        };
+        for namespace in self.namespaces()? {
+            let folder = self.root.join(&namespace);
+            for name in visible(&folder)? {
+                let id = ObjectId::new(&namespace, &name);
+                self.remove(&id).map_err(|error| failed(&folder, error))?;
+            }
+            for kept in [".rounds", ".ledger"] {
+                let path = folder.join(kept);
+                match fs::remove_dir_all(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(failed(&path, error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Every Job that was accepted and not removed.

@@ -113,6 +113,10 @@ pub struct JobView {
     pub created_at: Timestamp,
     /// When it finished.
     pub finished_at: Option<Timestamp>,
+    /// Why it finished: the condition's reason, such as `BackoffLimitExceeded`.
+    pub reason: Option<&'static str>,
+    /// The log of the first container of its last failed Pod; of its last Pod when none failed.
+    pub log: Option<PathBuf>,
 }
 
 /// Where a Job stands.

@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::resource::ObjectId;
 use tree::YamlNode;
 
-/// The longest text that is read. Unit: bytes. Above etcd's 1.5 MiB for one object, with room for a bundle of them.
-pub const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// The longest text that is read. Unit: bytes. What a large chart renders is a tenth of it.
+pub const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// A place in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,9 +52,11 @@ pub struct Misread {
     pub position: Position,
     /// What is wrong and what would be right; lower case, no full stop, nothing of the text's values.
     pub message: String,
+    /// It is nothing for us, and not wrong: a kustomization, a policy, a dashboard.
+    pub is_foreign: bool,
 }
 
-/// Reads every document of a text. What stands before a mistake is kept.
+/// Reads every document of a text. A mistake in one is not one of the others.
 pub fn read(text: &str) -> (Vec<Document>, Vec<Misread>) {
     let mut documents = Vec::new();
     let mut misread = Vec::new();
@@ -65,12 +67,13 @@ pub fn read(text: &str) -> (Vec<Document>, Vec<Misread>) {
                 "the text has {} bytes, and {MAX_BYTES} are the most that is read: split it",
                 text.len()
             ),
+            is_foreign: false,
         });
         return (documents, misread);
     }
     for node in tree::read(text) {
         match node {
-            Ok(node) => open(node, &mut documents, &mut misread),
+            Ok(node) => open(node, None, &mut documents, &mut misread),
             Err(error) => misread.push(error),
         }
     }
@@ -94,6 +97,7 @@ pub fn read_plain(text: &str) -> Result<Plain, Misread> {
     let at_start = |message: String| Misread {
         position: Position { line: 1, column: 1 },
         message,
+        is_foreign: false,
     };
     if text.len() > MAX_BYTES {
         let bytes = text.len();
@@ -109,12 +113,20 @@ pub fn read_plain(text: &str) -> Result<Plain, Misread> {
         Some(Ok(another)) => Err(Misread {
             position: another.position,
             message: "one document is expected, and here begins a second one".to_owned(),
+            is_foreign: false,
         }),
         Some(Err(error)) => Err(error),
-        None => Ok(Plain {
-            value: node.to_value(),
-            node,
-        }),
+        None => match node.repeated().into_iter().next() {
+            None => Ok(Plain {
+                value: node.to_value(),
+                node,
+            }),
+            Some((position, key)) => Err(Misread {
+                position,
+                message: format!("{key} is written twice in one mapping: keep one of them"),
+                is_foreign: false,
+            }),
+        },
     }
 }
 
@@ -125,34 +137,66 @@ impl Plain {
     }
 }
 
-/// Adds the node as a document, or the items of a `List` one by one.
-fn open(node: YamlNode, documents: &mut Vec<Document>, misread: &mut Vec<Misread>) {
-    let is_list = node.text("kind") == Some("List");
-    if is_list && let Some(items) = node.child("items").and_then(YamlNode::items) {
-        for item in items {
-            open(item.clone(), documents, misread);
+/// `apiVersion` and `kind` of an item of a list that has none of its own, as typed clients write it.
+type OfList = (String, String);
+
+/// Adds the node as a document, or the items of a `List` one by one, whichever kind of list it is.
+fn open(
+    node: YamlNode,
+    of_list: Option<&OfList>,
+    documents: &mut Vec<Document>,
+    misread: &mut Vec<Misread>,
+) {
+    let item_kind = node.text("kind").and_then(|kind| kind.strip_suffix("List"));
+    if let (Some(item_kind), Some(items)) = (item_kind, node.child("items")) {
+        let api_version = node.text("apiVersion").unwrap_or_default();
+        let of_list = (api_version.to_owned(), item_kind.to_owned());
+        let of_list = (!item_kind.is_empty()).then_some(&of_list);
+        for item in items.items().unwrap_or_default() {
+            open(item.clone(), of_list, documents, misread);
         }
         return;
     }
-    match Document::new(node) {
+    match Document::new(node, of_list) {
         Ok(document) => documents.push(document),
         Err(error) => misread.push(error),
     }
 }
 
+/// Where the tool that reads them looks for no object.
+const KUSTOMIZE: &str = "kustomize.config.k8s.io/";
+
 impl Document {
-    fn new(node: YamlNode) -> Result<Self, Misread> {
+    fn new(node: YamlNode, of_list: Option<&OfList>) -> Result<Self, Misread> {
         let position = node.position;
         let missing = |field: &str| Misread {
             position,
             message: format!(
                 "{field} is missing or no text: an object has apiVersion, kind and metadata.name"
             ),
+            is_foreign: false,
         };
+        let foreign = |message: &str| Misread {
+            position,
+            message: message.to_owned(),
+            is_foreign: true,
+        };
+        if of_list.is_none() && node.child("apiVersion").is_none() && node.child("kind").is_none() {
+            return Err(foreign(
+                "is no Kubernetes object, having neither apiVersion nor kind, and is not read",
+            ));
+        }
         let api_version = node
             .text("apiVersion")
+            .or(of_list.map(|(api_version, _)| api_version.as_str()))
             .ok_or_else(|| missing("apiVersion"))?;
-        let kind = node.text("kind").ok_or_else(|| missing("kind"))?;
+        let kind = node
+            .text("kind")
+            .or(of_list.map(|(_, kind)| kind.as_str()))
+            .ok_or_else(|| missing("kind"))?;
+        if api_version.starts_with(KUSTOMIZE) {
+            return Err(foreign("is a kustomization, and is not read"));
+        }
         let metadata = node.child("metadata").ok_or_else(|| missing("metadata"))?;
         // The API server makes names for all kinds; here only Jobs are told apart without one.
         let generated = (kind == "Job").then(|| metadata.text("generateName"));
@@ -161,13 +205,24 @@ impl Document {
             .or(generated.flatten())
             .ok_or_else(|| missing("metadata.name"))?;
         let namespace = metadata.text("namespace").unwrap_or("default");
+        let mut value = node.to_value();
+        for (field, text) in [("apiVersion", api_version), ("kind", kind)] {
+            if value[field].is_null() {
+                value[field] = text.into();
+            }
+        }
         Ok(Self {
             api_version: api_version.to_owned(),
             kind: kind.to_owned(),
             id: ObjectId::new(namespace, name),
-            value: node.to_value(),
+            value,
             node,
         })
+    }
+
+    /// Keys that are written twice in one mapping, of which kubectl takes the last, and where they stand again.
+    pub fn repeated_keys(&self) -> Vec<(Position, String)> {
+        self.node.repeated()
     }
 
     /// Whether somebody deletes it: `kubectl get -o yaml` shows an object until its finalizers are done.
@@ -251,191 +306,4 @@ fn steps(field: &str) -> Vec<FieldStep> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn only(text: &str) -> Document {
-        let (mut documents, misread) = read(text);
-        assert_eq!(misread, []);
-        assert_eq!(documents.len(), 1, "{documents:?}");
-        documents.remove(0)
-    }
-
-    const OBJECT: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: it\n";
-
-    #[test]
-    fn a_field_is_found_at_its_key_and_a_missing_one_at_its_parent() {
-        let document = only(
-            "# a comment\napiVersion: v1\nkind: Thing\nmetadata: {name: it, annotations: {a.b/c: x}}\nspec:\n  list:\n  - one\n  - deep:\n      er: 1\n",
-        );
-        let at = |field: &str| document.locate(field).to_string();
-        assert_eq!(at("spec.list"), "6:3");
-        assert_eq!(at("spec.list[1].deep.er"), "9:7");
-        assert_eq!(at("spec.list[1].deep.missing[3].x"), "8:5");
-        assert_eq!(at("spec.list[0]"), "7:5");
-        assert_eq!(at("metadata.annotations[\"a.b/c\"]"), "4:36");
-        assert_eq!(at(""), "2:1");
-        assert_eq!(at("status"), "2:1");
-    }
-
-    #[test]
-    fn texts_hold_several_documents_and_lists_are_opened() {
-        let text = format!(
-            "{OBJECT}---\n# nothing\n---\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {{name: inner, namespace: there}}\n"
-        );
-        let (documents, misread) = read(&text);
-        assert_eq!(misread, []);
-        let ids: Vec<_> = documents
-            .iter()
-            .map(|document| (document.kind.as_str(), document.id.to_string()))
-            .collect();
-        assert_eq!(
-            ids,
-            [
-                ("ConfigMap", "default/it".to_owned()),
-                ("Secret", "there/inner".to_owned())
-            ]
-        );
-        assert_eq!(documents[1].locate("metadata.name").to_string(), "13:14");
-    }
-
-    #[test]
-    fn line_ends_of_windows_and_a_byte_order_mark_change_nothing() {
-        let document = only(&format!("\u{feff}{OBJECT}data: {{a: b}}\n").replace('\n', "\r\n"));
-        assert_eq!(document.value["data"], json!({"a": "b"}));
-        assert_eq!(document.locate("data").to_string(), "5:1");
-    }
-
-    #[test]
-    fn json_is_read_like_yaml() {
-        let document = only(
-            "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\",\n \"metadata\": {\"name\": \"it\"}, \"data\": {\"tab\": \"a\\tb\"}}",
-        );
-        assert_eq!(document.value["data"], json!({"tab": "a\tb"}));
-        assert_eq!(document.locate("metadata.name").to_string(), "2:15");
-    }
-
-    #[test]
-    fn scalars_keep_their_type_and_integers_are_exact() {
-        let document = only(&format!(
-            "{OBJECT}data:\n  text: \"10\"\n  no: no\n  yes: \"true\"\n  flag: true\n  big: 9007199254740993\n  least: -9223372036854775808\n  most: 18446744073709551615\n  mode: 0644\n  float: 1.5\n  round: 5.0\n  nothing: ~\n  time: 2026-01-01\n  block: |\n    a\n    b\n"
-        ));
-        assert_eq!(
-            document.value["data"].to_string(),
-            r#"{"text":"10","no":"no","yes":"true","flag":true,"big":9007199254740993,"least":-9223372036854775808,"most":18446744073709551615,"mode":420,"float":1.5,"round":5,"nothing":null,"time":"2026-01-01","block":"a\nb\n"}"#
-        );
-    }
-
-    #[test]
-    fn anchors_and_merges_are_followed() {
-        let document = only(&format!(
-            "x: &base {{a: 1}}\n{OBJECT}data:\n  <<: *base\n  b: *base\n"
-        ));
-        assert_eq!(document.value["data"], json!({"a": 1, "b": {"a": 1}}));
-    }
-
-    #[test]
-    fn mistakes_have_a_line_and_leave_what_stands_before_them() {
-        for (broken, line, words) in [
-            ("a: [1\n", 6, "unclosed"),
-            ("a: 1\na: 2\n", 7, "written twice"),
-            ("apiVersion: v1\nkind: Pod\n", 6, "metadata is missing"),
-            (
-                "kind: Pod\nmetadata: {name: x}\n",
-                6,
-                "apiVersion is missing",
-            ),
-            (
-                "apiVersion: 1\nkind: Pod\n",
-                6,
-                "apiVersion is missing or no text",
-            ),
-            ("just words\n", 6, "apiVersion is missing"),
-        ] {
-            let (documents, misread) = read(&format!("{OBJECT}---\n{broken}"));
-            assert_eq!(documents.len(), 1, "{broken}");
-            assert_eq!(misread.len(), 1, "{broken}: {misread:?}");
-            assert_eq!(misread[0].position.line, line, "{broken}: {misread:?}");
-            assert!(misread[0].message.contains(words), "{misread:?}");
-            assert!(!misread[0].message.contains("line"), "{misread:?}");
-        }
-    }
-
-    #[test]
-    fn deep_nesting_is_refused_and_what_is_allowed_fits_the_stack() {
-        let nested = |levels: usize| format!("{}1{}", "{a: ".repeat(levels), "}".repeat(levels));
-        let (documents, misread) = read(&format!("{OBJECT}data: {}\n", nested(60)));
-        assert_eq!((documents.len(), misread), (1, vec![]));
-        for levels in [70, 5_000] {
-            let (documents, misread) = read(&format!("{OBJECT}data: {}\n", nested(levels)));
-            assert!(documents.is_empty());
-            assert_eq!(
-                misread[0].message,
-                "mappings and lists are nested too deeply: 64 levels are the most"
-            );
-        }
-    }
-
-    #[test]
-    fn what_the_library_says_of_its_options_is_not_repeated() {
-        for (broken, message) in [
-            (
-                "data: {a: 1, a: 2}\n",
-                "a is written twice in one mapping: keep one of them",
-            ),
-            (
-                "data: &x {a: *x}\n",
-                "an alias (*name) stands inside of its own anchor (&name)",
-            ),
-        ] {
-            let (_, misread) = read(&format!("{OBJECT}{broken}"));
-            assert_eq!(misread[0].message, message);
-        }
-    }
-
-    #[test]
-    fn a_job_may_have_its_name_generated() {
-        let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: load-}\n";
-        assert_eq!(only(job).id.name, "load-");
-        let (documents, _) = read(&job.replace("Job", "ConfigMap"));
-        assert!(documents.is_empty());
-    }
-
-    #[test]
-    fn a_bundle_of_thousands_is_read() {
-        let (documents, misread) = read(&format!("{OBJECT}---\n").repeat(3_000));
-        assert_eq!((documents.len(), misread), (3_000, vec![]));
-    }
-
-    #[test]
-    fn an_oversized_or_exploding_text_is_refused() {
-        let (documents, misread) = read(&"#".repeat(MAX_BYTES + 1));
-        assert!(documents.is_empty() && misread[0].message.contains("split it"));
-        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
-        for level in 1..9 {
-            let before = level - 1;
-            let aliases = [format!("*a{before}").as_str(); 10].join(", ");
-            bomb = [bomb, format!("a{level}: &a{level} [{aliases}]\n")].concat();
-        }
-        let (documents, misread) = read(&bomb);
-        assert!(documents.is_empty());
-        assert_eq!(misread.len(), 1, "{misread:?}");
-    }
-
-    #[test]
-    fn paths_are_read_as_faults_write_them() {
-        assert_eq!(
-            steps("a.b[0][\"c.d\"].e"),
-            [
-                FieldStep::Key("a".into()),
-                FieldStep::Key("b".into()),
-                FieldStep::Index(0),
-                FieldStep::Key("c.d".into()),
-                FieldStep::Key("e".into())
-            ]
-        );
-        assert_eq!(steps("a[x].b"), [FieldStep::Key("a".into())]);
-        assert_eq!(steps(""), []);
-    }
-}
+mod tests;

@@ -216,7 +216,7 @@ fn the_parser_and_the_definition_know_the_same_fields_words_and_ranges() {
 async fn run(files: Vec<PathBuf>, strict: bool, output: OutputFormat) -> (String, bool) {
     let mut out = Vec::new();
     let args = Args {
-        files,
+        files: files.into(),
         strict,
         output,
     };

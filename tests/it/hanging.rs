@@ -3,17 +3,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures::stream::{self, StreamExt as _};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams, PostParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::controller;
+use crate::controller::faults::File;
 use crate::events::{self, deliver, event_job, renewed, send_to};
+use crate::support::api_proxy::{ApiProxy, Fault, Rule};
 use crate::support::await_until;
 use crate::support::cluster::{Cluster, unique};
 use crate::support::process::Slipway;
@@ -158,4 +161,121 @@ async fn a_namespace_whose_webhook_hangs_is_slow_for_itself() {
 #[tokio::test]
 async fn ten_namespaces_whose_webhooks_hang_are_slow_for_themselves() {
     the_others_do_not_notice(10, 2).await;
+}
+
+/// In all namespaces that hang.
+const SCALED_JOBS: usize = 20;
+const EVENT_JOBS: usize = 300;
+/// Each posts an event, waits for its answer, and then this long.
+const SENDERS: usize = 300;
+const BETWEEN_POSTS: Duration = Duration::from_secs(3);
+/// Events of the namespace that is measured, one after the other.
+const MEASURED: usize = 300;
+/// Less than this is not told apart on a busy machine.
+const NOISE: Duration = Duration::from_millis(150);
+
+/// Nothing runs: Jobs without Pods.
+fn suspended() -> Value {
+    json!({"jobTemplate": {"spec": {"suspend": true}}})
+}
+
+/// The time that 99 of 100 answers took at most. Every answer is 200.
+async fn p99(slipway: &Slipway, good: &Cluster, phase: &str) -> Duration {
+    let mut took = Vec::new();
+    for number in 0..MEASURED {
+        let event = renewed(&format!("{phase}-{number}"), "s-1");
+        let start = Instant::now();
+        let heard = send_to(slipway.http(), &good.namespace, "invoice", &event).await;
+        took.push(start.elapsed());
+        let heard = heard.expect("an answer");
+        assert_eq!(heard.status, 200, "{phase}: {heard:?}");
+    }
+    took.sort_unstable();
+    took[MEASURED * 99 / 100 - 1]
+}
+
+/// Senders that never stop, to the namespaces that hang; the answers are theirs.
+fn senders(slipway: &Slipway, slow: &[Cluster]) -> JoinSet<()> {
+    let mut senders = JoinSet::new();
+    for number in 0..SENDERS {
+        let door = slipway.http().to_owned();
+        let namespace = slow[number % slow.len()].namespace.clone();
+        senders.spawn(async move {
+            for round in 0.. {
+                let event = renewed(&format!("slow-{number}-{round}"), "s-1");
+                let _ = send_to(&door, &namespace, &format!("job-{number}"), &event).await;
+                tokio::time::sleep(BETWEEN_POSTS).await;
+            }
+        });
+    }
+    senders
+}
+
+/// What a sender of another namespace waits for its answer, with creates that hang in so many namespaces, against the
+/// same load with creates that are answered.
+async fn nobody_else_waits_longer(namespaces: usize) {
+    let good = events::cluster("p99-good").await;
+    good.create(event_job("invoice", &suspended())).await;
+    let backlog = Queue::new("p99-slow").await;
+    backlog.send(100).await;
+    let mut slow = Vec::new();
+    for _ in 0..namespaces {
+        slow.push(events::cluster("p99-slow").await);
+    }
+    let quiet = json!({"spec": {"maxReplicaCount": 5, "jobTargetRef": {"suspend": true}}});
+    let scaled_jobs = (0..SCALED_JOBS).map(|number| {
+        let orders = controller::scaled_job(&format!("orders-{number}"), &backlog.url, &quiet);
+        slow[number % namespaces].create(orders)
+    });
+    let event_jobs = (0..EVENT_JOBS).map(|number| {
+        slow[number % namespaces].create(event_job(&format!("job-{number}"), &suspended()))
+    });
+    stream::iter(scaled_jobs)
+        .buffered(8)
+        .collect::<Vec<_>>()
+        .await;
+    stream::iter(event_jobs)
+        .buffered(8)
+        .collect::<Vec<_>>()
+        .await;
+    let proxy = ApiProxy::start().await;
+    let file = File::new(&good, &proxy.kubeconfig());
+    let all: Vec<&str> = std::iter::once(&good)
+        .chain(&slow)
+        .map(|it| it.namespace.as_str())
+        .collect();
+    let slipway = Slipway::run(file.path(), &all.join(","), &[], &[]).await;
+    deliver(&slipway, &good, "invoice", &renewed("first", "s-0")).await;
+    let leader = transitions(&good).await;
+
+    let _senders = senders(&slipway, &slow);
+    let answered = p99(&slipway, &good, "answered").await;
+    let creates = r"/namespaces/p99-slow[^/]*/jobs(\?|$)";
+    proxy.fault(Rule::matching("POST", creates, Fault::Hang));
+    let event = renewed("held", "s-1");
+    await_until("creates hang", Duration::from_secs(30), async || {
+        let heard = send_to(slipway.http(), &slow[0].namespace, "job-0", &event).await?;
+        (heard.status == 503).then_some(())
+    })
+    .await;
+    let hanging = p99(&slipway, &good, "hanging").await;
+    assert!(
+        hanging <= 2 * answered + NOISE,
+        "p99 {answered:?} with creates that are answered, {hanging:?} with {namespaces} that hang"
+    );
+    assert_eq!(transitions(&good).await, leader, "the Lease was lost");
+    good.remove().await;
+    for cluster in &slow {
+        cluster.remove().await;
+    }
+}
+
+#[tokio::test]
+async fn a_sender_waits_no_longer_while_another_namespace_hangs() {
+    nobody_else_waits_longer(1).await;
+}
+
+#[tokio::test]
+async fn a_sender_waits_no_longer_while_ten_other_namespaces_hang() {
+    nobody_else_waits_longer(10).await;
 }

@@ -35,6 +35,7 @@ fn wrong_usage_is_two_and_a_failure_is_one() {
         &["check", "-o", "yaml", "x"],
         &["local", "x.yaml", "--backoff-base", "soon"],
         &["check", "x.yaml", "--log", "slipway=loud"],
+        &["run", "--ledger-grace", "119s"],
     ] {
         assert_eq!(code(wrong), Some(2), "{wrong:?}");
     }

@@ -124,6 +124,7 @@ fn settings() -> LocalSettings {
         environment: BTreeMap::from([("PATH".to_owned(), std::env::var("PATH").unwrap().into())]),
         lookup: Arc::new(Files),
         ledger_grace: Duration::ZERO,
+        fresh: false,
     }
 }
 
@@ -205,3 +206,4 @@ mod events;
 mod port;
 mod restart;
 mod rules;
+mod trying;

@@ -12,7 +12,7 @@ use crate::app::listen;
 use crate::catalog::{Catalog, CatalogEntry, Listing};
 use crate::intake::webhook::Look;
 use crate::launch;
-use crate::launch::event_launcher::{Deliver as _, DeliveredJob, DeliveredJobs as _};
+use crate::launch::ports::{Deliver as _, DeliveredJob, DeliveredJobs as _};
 use crate::local::Local;
 use crate::manifest::{Finding, Manifests};
 use crate::resource::event_job::EventJob;

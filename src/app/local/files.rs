@@ -42,7 +42,7 @@ pub(super) struct WatchedFiles {
     pub(super) applied: HashMap<(ObjectId, Api), Value>,
     /// What was wrong at the last look: it is told once.
     pub(super) faults: HashSet<String>,
-    /// Objects whose volumes were said to be ignored.
+    /// What was said to be ignored.
     pub(super) ignored: HashSet<String>,
     /// Whether they were read before.
     pub(super) is_read: bool,
@@ -66,7 +66,7 @@ impl WatchedFiles {
             let now = stamps(paths);
             if seen.is_none() || (!once && seen.as_ref() != Some(&now)) {
                 seen = Some(now);
-                self.reload(paths).await?;
+                self.reload(paths, until_idle).await?;
             }
             if until_idle && self.is_idle() {
                 return Ok(());
@@ -76,7 +76,7 @@ impl WatchedFiles {
     }
 
     /// An object that became wrong, or whose file cannot be read now, goes on as it last was right.
-    async fn reload(&mut self, paths: &[PathBuf]) -> anyhow::Result<()> {
+    async fn reload(&mut self, paths: &[PathBuf], until_idle: bool) -> anyhow::Result<()> {
         let manifests = manifest::load(paths).await;
         let mut faults: Vec<String> = manifests.faults.iter().map(ToString::to_string).collect();
         self.say_what_is_ignored(&manifests);
@@ -106,8 +106,9 @@ impl WatchedFiles {
             self.lookup.set(manifests.files);
         }
         faults.extend(self.event_jobs.reload(event_jobs).await?);
+        let is_empty = jobs.is_empty() && objects.is_empty() && self.event_jobs.applied.is_empty();
         for (place, job) in jobs {
-            faults.extend(self.submit(place, job).await);
+            faults.extend(self.submit(place, job, is_first).await);
         }
         let known = self.applied.keys();
         let gone = known.filter(|key| !unreadable && !written.contains(*key));
@@ -123,14 +124,26 @@ impl WatchedFiles {
         for fault in faults.iter().filter(|fault| !self.faults.contains(*fault)) {
             warn!("{fault}");
         }
+        if is_first && is_empty && !until_idle {
+            warn!(
+                "nothing here is run yet; the files are read again when they change, and Ctrl-C ends"
+            );
+        }
         self.tally.faults.store(faults.len(), Ordering::Relaxed);
         self.faults = faults.into_iter().collect();
         self.tell(Change::Synced).await;
         Ok(())
     }
 
-    /// Volumes are the one thing that a template says and a process does not get, and cannot do without.
+    /// Objects that nobody reads. And volumes: the one thing that a template says and a process does not get, and
+    /// cannot do without.
     fn say_what_is_ignored(&mut self, manifests: &Manifests) {
+        let notes = manifests.warnings.iter().chain(&manifests.notes);
+        for note in notes.map(ToString::to_string) {
+            if self.ignored.insert(note.clone()) {
+                warn!("{note}");
+            }
+        }
         for entry in &manifests.entries {
             let pod = [
                 "/spec/jobTargetRef/template/spec",
@@ -185,9 +198,16 @@ impl WatchedFiles {
     }
 
     /// What is wrong, if something is.
-    async fn submit(&self, mut place: Finding, job: Value) -> Option<String> {
+    async fn submit(&self, mut place: Finding, job: Value, is_first: bool) -> Option<String> {
         match self.local.submit(job).await {
-            Ok(Submitted::Created | Submitted::AlreadyThere | Submitted::Updated) => None,
+            Ok(Submitted::RanBefore(story)) if is_first => {
+                if let Some((_, id)) = &place.object {
+                    let text = format!("{story}, and is not run again; --fresh begins anew");
+                    self.reports.tell_of_job(id, text);
+                }
+                None
+            }
+            Ok(_) => None,
             Err(error) => {
                 place.fault.message = match error {
                     // The place names the Job already.
@@ -221,8 +241,8 @@ impl WatchedFiles {
 fn stamps(paths: &[PathBuf]) -> Vec<(PathBuf, Option<(SystemTime, u64)>)> {
     let mut files = Vec::new();
     for path in paths {
-        match std::fs::read_dir(path) {
-            Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
+        match manifest::files_of(path) {
+            Ok(found) => files.extend(found),
             Err(_) => files.push(path.clone()),
         }
     }

@@ -15,7 +15,7 @@ use crate::resource::{Api, Fault, ObjectId};
 /// What became known about an object, and is not a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectNews {
-    /// Its kind, in lower case: `scaledjob` or `eventjob`.
+    /// Its kind, in lower case: `scaledjob`, `eventjob` or `job`.
     pub kind: &'static str,
     /// Namespace and name.
     pub id: ObjectId,
@@ -87,6 +87,13 @@ impl Reports {
     pub(super) fn drop_event_job(&self, id: &ObjectId) {
         let mut event_jobs = self.event_jobs.lock().expect("no panic while held");
         event_jobs.remove(id);
+    }
+
+    /// What there is to say about a Job of the files.
+    pub(super) fn tell_of_job(&self, id: &ObjectId, text: String) {
+        let (kind, id) = ("job", id.clone());
+        // Nobody may be listening.
+        drop(self.news.send(ObjectNews { kind, id, text }));
     }
 
     /// What becomes known from now on.

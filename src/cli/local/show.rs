@@ -1,7 +1,9 @@
 //! Shows what happens while it happens: a table that redraws itself on a
 //! terminal, one line for each fact otherwise.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::broadcast::Receiver;
@@ -11,9 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::local::ObjectNews;
 use crate::local::Fact;
+use crate::resource::ObjectId;
 use crate::telemetry;
 
+use super::facts;
 use super::table::{self, Snapshot};
+
+/// Of a log, this much of its end is shown; the file has all of it.
+const LONGEST_LOG: u64 = 64 * 1024;
 
 /// Between two tables.
 const REDRAW_EVERY: Duration = Duration::from_millis(250);
@@ -25,6 +32,10 @@ pub enum Screen {
     Table,
     /// Lines.
     Lines,
+    /// Lines, and what each Pod wrote.
+    LinesAndLogs,
+    /// One JSON object for each fact.
+    Json,
 }
 
 /// Writes until `stop`, and then what is left to say.
@@ -33,7 +44,7 @@ pub enum Screen {
 ///
 /// The output cannot be written: it was closed.
 pub async fn show(
-    mut facts: Receiver<Fact>,
+    mut happened: Receiver<Fact>,
     mut news: Receiver<ObjectNews>,
     snapshot: impl Fn() -> Snapshot,
     screen: Screen,
@@ -42,7 +53,9 @@ pub async fn show(
 ) -> io::Result<()> {
     match screen {
         Screen::Table => tables(&snapshot, out, &stop).await,
-        Screen::Lines => lines(&mut facts, &mut news, out, &stop).await,
+        Screen::Lines | Screen::LinesAndLogs | Screen::Json => {
+            lines(&mut happened, &mut news, screen, out, &stop).await
+        }
     }
 }
 
@@ -79,16 +92,20 @@ async fn tables(
 }
 
 async fn lines(
-    facts: &mut Receiver<Fact>,
+    happened: &mut Receiver<Fact>,
     news: &mut Receiver<ObjectNews>,
+    screen: Screen,
     out: &mut impl Write,
     stop: &CancellationToken,
 ) -> io::Result<()> {
     loop {
         let line = tokio::select! {
             biased;
-            fact = facts.recv() => fact.map(|fact| table::line(&fact)),
-            news = news.recv() => news.map(|news| table::news(&news)),
+            fact = happened.recv() => fact.map(|fact| said(&fact, screen)),
+            news = news.recv() => news.map(|news| match screen {
+                Screen::Json => facts::news(&news).to_string(),
+                _ => table::news(&news),
+            }),
             () = stop.cancelled() => return Ok(()),
         };
         match line {
@@ -98,6 +115,36 @@ async fn lines(
         }
         out.flush()?;
     }
+}
+
+fn said(fact: &Fact, screen: Screen) -> String {
+    match (screen, fact) {
+        (Screen::Json, fact) => facts::fact(fact).to_string(),
+        (Screen::LinesAndLogs, Fact::PodEnded { job, log, .. }) => {
+            let written = written(job, log);
+            format!("{written}{}", table::line(fact))
+        }
+        (_, fact) => table::line(fact),
+    }
+}
+
+/// The end of a log, each line with the Job before it.
+fn written(job: &ObjectId, log: &Path) -> String {
+    let mut bytes = Vec::new();
+    let read = File::open(log).and_then(|mut file| {
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_LOG)))?;
+        file.take(LONGEST_LOG).read_to_end(&mut bytes)
+    });
+    // One that is not there says nothing.
+    if read.is_err() {
+        return String::new();
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    text.lines().fold(String::new(), |mut all, line| {
+        all.extend([&job.to_string(), " | ", &table::clean(line), "\n"]);
+        all
+    })
 }
 
 /// Columns and rows of the terminal on standard output; 80 by 24 if it does not say.

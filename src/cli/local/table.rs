@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::app::local::{ObjectNews, ObjectState};
+use crate::cli::counted;
 use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
 use crate::local::{Fact, JobPhase, JobView, PodEnd};
@@ -22,7 +23,7 @@ pub struct Snapshot {
 }
 
 /// The table. No line is wider than `width` characters, and there are no more than `height` lines:
-/// what does not fit is counted in the last one.
+/// what does not fit is counted, and the last one has the totals.
 pub fn render(snapshot: &Snapshot, width: usize, height: usize) -> String {
     let mut lines = Vec::new();
     if !snapshot.scaled_jobs.is_empty() {
@@ -56,37 +57,82 @@ pub fn render(snapshot: &Snapshot, width: usize, height: usize) -> String {
         lines.push(String::new());
     }
     let mut jobs: Vec<&JobView> = snapshot.jobs.iter().collect();
-    // What happens now first, then what happened last.
-    jobs.sort_by_key(|job| {
-        (
-            job.finished_at.is_some(),
-            std::cmp::Reverse(job.finished_at.unwrap_or(job.created_at)),
-            job.id.clone(),
-        )
-    });
+    jobs.sort_by_key(|job| (place(job), job.id.clone()));
     lines.extend(columns(
-        ["JOB", "PHASE", "PODS", "AGE"],
+        ["JOB", "PHASE", "TIME", "PODS"],
         jobs.iter().map(|job| {
             [
                 job.id.to_string(),
                 phase(job).to_owned(),
-                pods(job),
                 age(job.created_at, job.finished_at.unwrap_or(snapshot.now)),
+                pods(job),
             ]
         }),
     ));
-    if lines.len() > height {
-        let hidden = lines.len() - height.saturating_sub(1);
-        lines.truncate(height.saturating_sub(1));
-        lines.push(format!("and {hidden} more"));
+    let totals = totals(&jobs);
+    let mut lines: Vec<String> = lines.iter().flat_map(|line| wrapped(line, width)).collect();
+    if lines.len() + 1 > height {
+        let room = height.saturating_sub(2);
+        let hidden = lines.len() - room.min(lines.len());
+        lines.truncate(room);
+        lines.push(cut(&format!("and {hidden} lines more"), width));
     }
-    let mut text = String::new();
-    for line in lines {
-        text.push_str(&cut(&line, width));
-        text.push('\n');
-    }
-    text
+    lines.push(cut(&totals, width));
+    lines.truncate(height);
+    lines
+        .iter()
+        .fold(String::new(), |text, line| text + line + "\n")
 }
+
+/// What runs comes first, the longest at the top; then what runs next; then what ended, the last at the top.
+fn place(job: &JobView) -> (u8, i64) {
+    let second = |moment: Timestamp| moment.as_second();
+    match (job.finished_at, job.phase) {
+        (Some(at), _) => (2, -second(at)),
+        (None, JobPhase::Running) => (0, second(job.created_at)),
+        (None, _) => (1, second(job.created_at)),
+    }
+}
+
+/// `4 Jobs: 1 Running, 2 Queued, 1 Failed`.
+fn totals(jobs: &[&JobView]) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for job in jobs {
+        let phase = phase(job);
+        match counts.iter_mut().find(|(known, _)| *known == phase) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((phase, 1)),
+        }
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(phase, count)| format!("{count} {phase}"))
+        .collect();
+    match jobs.len() {
+        0 => "no Jobs yet".to_owned(),
+        all => format!("{}: {}", counted(all, "Job"), counts.join(", ")),
+    }
+}
+
+/// A line that is wider than the terminal goes on below, a little to the right: what a row ends with is what one looks for.
+fn wrapped(line: &str, width: usize) -> Vec<String> {
+    let mut left: Vec<char> = line.chars().collect();
+    let mut lines = Vec::new();
+    while left.len() > width {
+        let indent = if lines.is_empty() { 0 } else { GOES_ON.len() };
+        if width <= indent + 1 {
+            break;
+        }
+        let rest = left.split_off(width);
+        lines.push(left.into_iter().collect());
+        left = GOES_ON.chars().chain(rest).collect();
+    }
+    lines.push(cut(&left.into_iter().collect::<String>(), width));
+    lines
+}
+
+/// Before what goes on from the line above.
+const GOES_ON: &str = "    ";
 
 /// One fact, as one line without its end.
 pub fn line(fact: &Fact) -> String {
@@ -97,7 +143,7 @@ pub fn line(fact: &Fact) -> String {
         Fact::Accepted { job } => format!("job {job} launched"),
         Fact::PodStarted { job, pod } => format!("job {job} pod {pod} started"),
         Fact::PodEnded { job, pod, end, log } => match end {
-            PodEnd::Succeeded => format!("job {job} pod {pod} succeeded"),
+            PodEnd::Succeeded => format!("job {job} pod {pod} succeeded; log {}", log.display()),
             PodEnd::Removed => format!("job {job} pod {pod} removed"),
             PodEnd::Failed {
                 exit_code,
@@ -188,6 +234,14 @@ fn pods(job: &JobView) -> String {
             text.extend([", ", &count.to_string(), " ", what]);
         }
     }
+    if job.phase == JobPhase::Failed {
+        text.extend(job.reason.map(|reason| format!("; {reason}")));
+        text.extend(
+            job.log
+                .as_ref()
+                .map(|log| format!("; log {}", log.display())),
+        );
+    }
     text
 }
 
@@ -222,7 +276,7 @@ fn columns(header: [&str; 4], rows: impl Iterator<Item = [String; 4]>) -> Vec<St
 }
 
 /// Without anything that would move the cursor.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars()
         .map(|character| {
             if character.is_control() {
@@ -268,6 +322,8 @@ mod tests {
             failed: usize::from(phase == JobPhase::Failed),
             created_at: at(0),
             finished_at: finished.map(at),
+            reason: (phase == JobPhase::Failed).then_some("BackoffLimitExceeded"),
+            log: (phase == JobPhase::Failed).then(|| "state/log".into()),
         }
     }
 
@@ -294,10 +350,12 @@ mod tests {
 SCALEDJOB       BACKLOG  RUNNING  LAST DECISION
 default/orders  35       1        35 waiting, 5 a job: 7, at most 6
 
-JOB               PHASE     PODS                 AGE
-default/orders-c  Running   0/1 done, 1 running  1m15s
-default/orders-b  Failed    0/1 done, 1 failed   12s
-default/orders-a  Complete  1/1 done             9s
+JOB               PHASE     TIME   PODS
+default/orders-c  Running   1m15s  0/1 done, 1 running
+default/orders-b  Failed    12s    0/1 done, 1 failed; BackoffLimitExceeded; log
+     state/log
+default/orders-a  Complete  9s     1/1 done
+3 Jobs: 1 Running, 1 Failed, 1 Complete
 ";
         assert_eq!(render(&snapshot(), 80, 24), expected);
     }
@@ -323,10 +381,11 @@ default/orders-a  Complete  1/1 done             9s
 EVENTJOB          WAITING  RUNNING
 default/renewals  1        1        takes events
 
-JOB              PHASE    PODS                 AGE
-default/dropped  Dropped  0/1 done             1m15s
-default/free     Running  0/1 done, 1 running  1m15s
-default/waiting  Queued   0/1 done             1m15s
+JOB              PHASE    TIME   PODS
+default/free     Running  1m15s  0/1 done, 1 running
+default/dropped  Dropped  1m15s  0/1 done
+default/waiting  Queued   1m15s  0/1 done
+3 Jobs: 1 Running, 1 Dropped, 1 Queued
 ";
         assert_eq!(render(&snapshot, 80, 24), expected);
     }
@@ -340,7 +399,12 @@ default/waiting  Queued   0/1 done             1m15s
                 assert!(table.lines().all(|line| line.chars().count() <= width));
             }
         }
-        assert!(render(&snapshot(), 80, 5).ends_with("and 3 more\n"));
+        let five = render(&snapshot(), 80, 5);
+        assert!(five.contains("\nand 5 lines more\n"), "{five}");
+        assert!(
+            five.ends_with("\n3 Jobs: 1 Running, 1 Failed, 1 Complete\n"),
+            "{five}"
+        );
     }
 
     #[test]

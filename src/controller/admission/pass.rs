@@ -10,7 +10,7 @@ use tracing::{debug, info};
 use super::{Ports, TIDY};
 use crate::launch::admission::{self, OwnChanges};
 use crate::launch::delivered::Gate;
-use crate::launch::event_launcher::DeliveredJob;
+use crate::launch::ports::DeliveredJob;
 use crate::launch::{self, retention};
 use crate::resource::event_job::EventJob;
 

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::catalog::CatalogEntry;
 use crate::launch::delivered::Gate;
-use crate::launch::event_launcher::DeliveredJob;
 use crate::launch::fixtures::delivered;
+use crate::launch::ports::DeliveredJob;
 use crate::launch::{Error, JobOutcome};
 use crate::resource::HistoryLimits;
 use crate::resource::event_job::{

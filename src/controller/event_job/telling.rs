@@ -16,7 +16,7 @@ use crate::controller::requeue::{Requeue, jitter};
 use crate::controller::status_writer::notes::Notes;
 use crate::controller::workers::ObjectTask;
 use crate::launch::delivered::Gate;
-use crate::launch::event_launcher::DeliveredJob;
+use crate::launch::ports::DeliveredJob;
 
 /// What is new is told at most this often.
 const PACE: Duration = Duration::from_secs(1);

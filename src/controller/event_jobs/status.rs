@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::outcomes::Latest;
 use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
-use crate::launch::event_launcher::DeliveredJob;
+use crate::launch::ports::DeliveredJob;
 use crate::resource::{Fault, ObjectId};
 
 /// What is known of an EventJob.

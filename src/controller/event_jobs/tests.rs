@@ -8,7 +8,7 @@ use super::*;
 use crate::cluster::{self, Cluster};
 use crate::controller::lead::Always;
 use crate::launch::delivered::{Delivery, Gate};
-use crate::launch::event_launcher::{DeliveredJob, DeliveredJobs, Gates, Remember};
+use crate::launch::ports::{DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::launch::{Error, Launched};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -23,8 +23,8 @@ use super::create::{self, CreateBackoff};
 use super::{delete, jobs_path, refusal};
 use crate::cluster::{Budget, Call, Cluster, Scope, boot};
 use crate::launch::delivered::Delivery;
-use crate::launch::event_launcher::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::launch::ledger::Key;
+use crate::launch::ports::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::launch::{self, Error, Launched};
 use crate::resource::event_job::EventJob;
 use crate::resource::{ObjectId, Propagation};
@@ -285,6 +285,12 @@ impl DeliveredJobs for Delivered {
         let jobs = self.jobs();
         jobs.check_synced(event_job)?;
         Ok(jobs.of(event_job).cloned().collect())
+    }
+
+    fn waiting(&self, event_job: &ObjectId) -> Result<usize, Error> {
+        let jobs = self.jobs();
+        jobs.check_synced(event_job)?;
+        Ok(jobs.of(event_job).filter(|job| job.is_waiting()).count())
     }
 
     fn changed(&self) -> BoxFuture<'_, BTreeSet<ObjectId>> {

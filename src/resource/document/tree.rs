@@ -1,5 +1,6 @@
 //! A YAML text as a tree in which every key and element has its position.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -9,11 +10,13 @@ use serde_saphyr::Spanned;
 
 use super::{Misread, Position};
 
-/// Most documents of a text. Each of a real object has a hundred bytes at the least: more are no manifests.
-const MAX_DOCUMENTS: usize = 40_000;
-/// Most values of a text; a ScaledJob has about a hundred.
+/// The longest document. Unit: bytes. Above etcd's 1.5 MiB for one object, with room for a `List` of them.
+const MAX_DOCUMENT: usize = 4 * 1024 * 1024;
+/// Most values of a document; a ScaledJob has about a hundred.
 const MAX_NODES: usize = 500_000;
-/// Most values that anchors may repeat: what makes a small text large.
+/// Most values of all documents of a text. A value takes about 150 bytes.
+const MAX_ALL_NODES: usize = 4_000_000;
+/// Most values that the anchors of a document may repeat: what makes a small text large.
 const MAX_ALIAS_EVENTS: usize = 100_000;
 /// Most levels of mappings and lists in each other. The CustomResourceDefinition of a Pod template has 31.
 const MAX_DEPTH: usize = 64;
@@ -34,7 +37,12 @@ pub(super) struct YamlNode {
 enum Shape {
     Scalar(Value),
     List(Vec<YamlNode>),
-    Mapping(Vec<MappingEntry>),
+    Mapping {
+        /// Of a key that is written twice the last, as it is to kubectl.
+        entries: Vec<MappingEntry>,
+        /// Keys that are written once more, and where.
+        repeated: Vec<(Position, String)>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -44,7 +52,7 @@ struct MappingEntry {
     node: YamlNode,
 }
 
-/// The documents of a text, one by one; a mistake in the syntax is the last item.
+/// The documents of a text, one by one. A mistake in the syntax ends its document, and not the text.
 pub(super) fn read(text: &str) -> Vec<Result<YamlNode, Misread>> {
     std::thread::scope(|scope| {
         let reader = std::thread::Builder::new()
@@ -56,23 +64,94 @@ pub(super) fn read(text: &str) -> Vec<Result<YamlNode, Misread>> {
             Err(error) => vec![Err(Misread {
                 position: START,
                 message: format!("there is no thread to read it with: {error}"),
+                is_foreign: false,
             })],
         }
     })
 }
 
 fn read_here(text: &str) -> Vec<Result<YamlNode, Misread>> {
+    let mut all = Vec::new();
+    let mut nodes = 0;
+    for (lines, document) in split(text) {
+        let at = |position: Position| Position {
+            line: position.line + lines,
+            ..position
+        };
+        for read in read_documents(document) {
+            let read = match read {
+                Ok(mut node) => {
+                    node.shift(lines);
+                    nodes += node.count();
+                    Ok(node)
+                }
+                Err(misread) => Err(Misread {
+                    position: at(misread.position),
+                    ..misread
+                }),
+            };
+            all.push(read);
+        }
+        if nodes > MAX_ALL_NODES {
+            all.push(Err(Misread {
+                position: at(START),
+                message: format!("the text has more than {MAX_ALL_NODES} values: split it"),
+                is_foreign: false,
+            }));
+            break;
+        }
+    }
+    all
+}
+
+/// The parts of a text between its lines `---`, which end a document wherever they stand, and the lines before each.
+fn split(text: &str) -> Vec<(u64, &str)> {
+    let mut parts = Vec::new();
+    let (mut begin, mut begin_line, mut is_only_head) = (0, 0, true);
+    let (mut at, mut line_number) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        let rest = line.strip_prefix("---");
+        let is_marker =
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+        // Directives and comments belong to what follows them.
+        if is_marker && !is_only_head {
+            parts.push((begin_line, &text[begin..at]));
+            (begin, begin_line) = (at, line_number);
+        }
+        let is_head = line.trim().is_empty() || line.starts_with(['%', '#']);
+        is_only_head = !is_marker && is_only_head && is_head;
+        at += line.len();
+        line_number += 1;
+    }
+    parts.push((begin_line, &text[begin..]));
+    parts
+}
+
+fn read_documents(text: &str) -> Vec<Result<YamlNode, Misread>> {
+    if text.len() > MAX_DOCUMENT {
+        return vec![Err(Misread {
+            position: START,
+            message: format!(
+                "the document has {} bytes, and {MAX_DOCUMENT} are the most that is read: split it",
+                text.len()
+            ),
+            is_foreign: false,
+        })];
+    }
     let mut alias_limits = serde_saphyr::options::AliasLimits::default();
     alias_limits.max_total_replayed_events = MAX_ALIAS_EVENTS;
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_documents: MAX_DOCUMENTS,
             max_nodes: MAX_NODES,
             max_depth: MAX_DEPTH,
+            // A `List` of a hundred objects with the same labels is no bomb: what aliases repeat is counted.
+            enforce_alias_anchor_ratio: false,
         },
         alias_limits: alias_limits,
-        // `no` in a Job's arguments is a word, as YAML 1.2 has it.
-        strict_booleans: true,
+        // `no` is a boolean to kubectl, which reads YAML 1.1.
+        strict_booleans: false,
+        // kubectl takes the last of two equal keys. That there are two is told.
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
         // `defaultMode: 0644` means to kubectl what it means to chmod.
         legacy_octal_numbers: true,
         // A snippet would show values that stand beside the mistake.
@@ -95,17 +174,12 @@ fn misread(error: &serde_saphyr::Error) -> Misread {
     Misread {
         position,
         message: in_our_words(message),
+        is_foreign: false,
     }
 }
 
 /// What the library says about its own options says nothing to the author of a file.
 fn in_our_words(message: &str) -> String {
-    let duplicate = message
-        .strip_prefix("duplicate mapping key: ")
-        .and_then(|tail| tail.split(", set ").next());
-    if let Some(key) = duplicate {
-        return format!("{key} is written twice in one mapping: keep one of them");
-    }
     for (begin, ours) in [
         (
             "alias replay limit exceeded",
@@ -138,7 +212,7 @@ fn position(location: serde_saphyr::Location) -> Position {
 impl YamlNode {
     /// A mapping's entry: the key's position and the value.
     pub(super) fn entry(&self, key: &str) -> Option<(Position, &Self)> {
-        let Shape::Mapping(entries) = &self.shape else {
+        let Shape::Mapping { entries, .. } = &self.shape else {
             return None;
         };
         entries
@@ -170,10 +244,51 @@ impl YamlNode {
         match &self.shape {
             Shape::Scalar(value) => value.clone(),
             Shape::List(items) => items.iter().map(Self::to_value).collect(),
-            Shape::Mapping(entries) => entries
+            Shape::Mapping { entries, .. } => entries
                 .iter()
                 .map(|entry| (entry.key.clone(), entry.node.to_value()))
                 .collect(),
+        }
+    }
+
+    /// Every key that is written twice in one mapping, where it stands again.
+    pub(super) fn repeated(&self) -> Vec<(Position, String)> {
+        let mut found = match &self.shape {
+            Shape::Mapping { repeated, .. } => repeated.clone(),
+            _ => Vec::new(),
+        };
+        found.extend(self.children().flat_map(Self::repeated));
+        found
+    }
+
+    fn children(&self) -> Box<dyn Iterator<Item = &Self> + '_> {
+        match &self.shape {
+            Shape::Scalar(_) => Box::new(std::iter::empty()),
+            Shape::List(items) => Box::new(items.iter()),
+            Shape::Mapping { entries, .. } => Box::new(entries.iter().map(|entry| &entry.node)),
+        }
+    }
+
+    /// How many values it is made of.
+    fn count(&self) -> usize {
+        1 + self.children().map(Self::count).sum::<usize>()
+    }
+
+    /// Moves it so many lines down.
+    fn shift(&mut self, lines: u64) {
+        self.position.line += lines;
+        match &mut self.shape {
+            Shape::Scalar(_) => {}
+            Shape::List(items) => items.iter_mut().for_each(|item| item.shift(lines)),
+            Shape::Mapping { entries, repeated } => {
+                for entry in entries {
+                    entry.position.line += lines;
+                    entry.node.shift(lines);
+                }
+                for (position, _) in repeated {
+                    position.line += lines;
+                }
+            }
         }
     }
 }
@@ -259,14 +374,24 @@ impl<'de> Visitor<'de> for ShapeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
-        let mut entries = Vec::new();
+        let mut entries: Vec<MappingEntry> = Vec::new();
+        let mut repeated = Vec::new();
+        let mut places = HashMap::new();
         while let Some((key, node)) = map.next_entry::<Spanned<String>, YamlNode>()? {
-            entries.push(MappingEntry {
+            let entry = MappingEntry {
                 position: position(key.referenced),
                 key: key.value,
                 node,
-            });
+            };
+            match places.insert(entry.key.clone(), entries.len()) {
+                None => entries.push(entry),
+                Some(place) => {
+                    places.insert(entry.key.clone(), place);
+                    repeated.push((entry.position, entry.key.clone()));
+                    entries[place] = entry;
+                }
+            }
         }
-        Ok(Shape::Mapping(entries))
+        Ok(Shape::Mapping { entries, repeated })
     }
 }

@@ -142,7 +142,7 @@ async fn the_rights_of_the_readme_are_enough_for_events() {
         .create(event_job("invoice", &demanding_events()))
         .await;
     let kubeconfig = servers::named("KUBECONFIG_LIMITED");
-    let arguments = ["--ledger-grace", "0s"];
+    let arguments = ["--ledger-grace", "0s", "--unseen-grace", "0s"];
     let slipway = Slipway::run(&kubeconfig, &cluster.namespace, &arguments, &[]).await;
     for id in ["e-1", "e-2"] {
         let heard = deliver(&slipway, &cluster, "invoice", &renewed(id, "sub-1")).await;
@@ -177,7 +177,7 @@ async fn check_event(verb: &str, resource: &str) {
         .create(event_job("invoice", &demanding_events()))
         .await;
     let kubeconfig = servers::named("KUBECONFIG_LIMITED");
-    let arguments = ["--ledger-grace", "0s"];
+    let arguments = ["--ledger-grace", "0s", "--unseen-grace", "0s"];
     let slipway = Slipway::start(&kubeconfig, &cluster.namespace, &arguments, &[]);
     let words = format!("cannot {verb} resource \"{resource}\"");
     let mut taken = 0;

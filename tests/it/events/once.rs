@@ -16,8 +16,8 @@ async fn a_job_that_is_gone_is_remembered_by_every_replica_and_after_a_restart()
     let cluster = cluster("ledger").await;
     let changes = json!({"jobTemplate": {"spec": {"ttlSecondsAfterFinished": 0}}});
     cluster.create(event_job("short", &changes)).await;
-    let mut first = slipway(&cluster, &["--ledger-grace", "3s"]).await;
-    let second = slipway(&cluster, &["--ledger-grace", "3s"]).await;
+    let mut first = slipway(&cluster, &["--ledger-grace", "3s", "--unseen-grace", "0s"]).await;
+    let second = slipway(&cluster, &["--ledger-grace", "3s", "--unseen-grace", "0s"]).await;
     let event = renewed("e-1", "sub-1");
     deliver(&first, &cluster, "short", &event).await;
     let job = cluster.jobs().await.remove(0);
@@ -38,7 +38,7 @@ async fn a_job_that_is_gone_is_remembered_by_every_replica_and_after_a_restart()
         assert_eq!(again.body["jobName"], Value::Null, "{again:?}");
     }
     first.kill();
-    let third = slipway(&cluster, &["--ledger-grace", "3s"]).await;
+    let third = slipway(&cluster, &["--ledger-grace", "3s", "--unseen-grace", "0s"]).await;
     let again = deliver(&third, &cluster, "short", &event).await;
     assert_eq!(again.text("result"), "Duplicate", "{again:?}");
     assert!(cluster.jobs().await.is_empty());

@@ -78,7 +78,11 @@ async fn queued_jobs_run_one_at_a_time_for_each_key_before_two_leaders() {
 async fn forbidden_jobs_are_dropped_for_good_and_never_run() {
     let cluster = cluster("forbid").await;
     cluster.create(gated("forbid", "Forbid", &json!({}))).await;
-    let slipway = slipway(&cluster, &["--lead", "--ledger-grace", "3s"]).await;
+    let slipway = slipway(
+        &cluster,
+        &["--lead", "--ledger-grace", "3s", "--unseen-grace", "0s"],
+    )
+    .await;
     let first = deliver(&slipway, &cluster, "forbid", &renewed("e-1", "sub-1")).await;
     await_until("the first runs", Duration::from_secs(20), async || {
         (running(&cluster.jobs().await).len() == 1).then_some(())

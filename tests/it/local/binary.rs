@@ -10,14 +10,14 @@ use crate::support::await_until;
 
 impl Bench {
     /// Writes documents into one file; JSON is YAML.
-    fn file(&self, documents: &[Value]) -> String {
+    pub(super) fn file(&self, documents: &[Value]) -> String {
         let path = self.path("jobs.yaml");
         let documents: Vec<String> = documents.iter().map(Value::to_string).collect();
         std::fs::write(&path, documents.join("\n---\n")).unwrap();
         display(&path)
     }
 
-    fn command(&self, file: &str) -> Command {
+    pub(super) fn command(&self, file: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
         command
             .args(["local", file, "--until-idle", "--backoff-base", "20ms"])
@@ -29,7 +29,7 @@ impl Bench {
 }
 
 /// A process that does not outlive its test.
-struct Guard(Child);
+pub(super) struct Guard(pub(super) Child);
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -83,7 +83,7 @@ async fn a_job_that_failed_makes_the_exit_code_one() {
 }
 
 /// What a command printed, and how it ended.
-fn outcome(command: &mut Command) -> (String, Option<i32>) {
+pub(super) fn outcome(command: &mut Command) -> (String, Option<i32>) {
     let output = command
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -102,7 +102,7 @@ async fn the_example_jobs_succeed_on_this_machine() {
         assert_eq!(code, Some(0), "{text}");
         let succeeded = text
             .lines()
-            .filter(|line| line.contains(" pod ") && line.ends_with(" succeeded"));
+            .filter(|line| line.contains(" pod ") && line.contains(" succeeded; log "));
         assert_eq!(succeeded.count(), pods, "{text}");
         let summary = text.lines().last().unwrap();
         assert!(

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slipway::launch::JobOutcome;
-use slipway::launch::event_launcher::DeliveredJob;
 use slipway::launch::ledger::{Entry, Key, Ledger};
 use slipway::launch::once::{Once, Saw, Step};
+use slipway::launch::ports::DeliveredJob;
 use slipway::launch::retention::removable;
 use slipway::resource::HistoryLimits;
 

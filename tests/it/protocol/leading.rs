@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use slipway::launch::JobOutcome;
 use slipway::launch::admission::{OwnChanges, next};
 use slipway::launch::delivered::Gate;
-use slipway::launch::event_launcher::DeliveredJob;
+use slipway::launch::ports::DeliveredJob;
 use slipway::resource::event_job::{Concurrency, GatedPolicy};
 
 use crate::support::fixtures::delivered;

@@ -13,7 +13,7 @@ use super::super::*;
 use crate::catalog::CatalogEntry;
 use crate::intake::fetch::Fetch;
 use crate::launch::delivered::Delivery;
-use crate::launch::event_launcher::{Deliver, DeliveredJob, DeliveredJobs};
+use crate::launch::ports::{Deliver, DeliveredJob, DeliveredJobs};
 use crate::launch::{self, Launched};
 use crate::lookup::files::Files;
 use crate::resource::event_job::EventJob;

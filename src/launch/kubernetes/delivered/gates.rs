@@ -7,7 +7,7 @@ use super::READ;
 use crate::cluster::{Budget, Call, Cluster};
 use crate::launch::Error;
 use crate::launch::delivered::{GATE_ANNOTATION, GATE_HOLDER_ANNOTATION, Gate};
-use crate::launch::event_launcher::DeliveredJob;
+use crate::launch::ports::DeliveredJob;
 
 /// One change of a Job's gate, based on the version seen. Its answer says only that it was made: what is
 /// kept of Jobs comes from the watch alone, in the order in which it happened, and admission relies on that.

@@ -21,9 +21,9 @@ use super::shards;
 use crate::cluster::{Cluster, Scope, boot};
 use crate::launch::Error;
 use crate::launch::delivered::Delivery;
-use crate::launch::event_launcher::DeliveredJob;
 use crate::launch::ledger::{Entry, FRESH_FOR, Key, Ledger};
 use crate::launch::once::Saw;
+use crate::launch::ports::DeliveredJob;
 
 /// Writes of a namespace are this far apart; so are the looks at what is to be done.
 const BEAT: Duration = Duration::from_secs(1);

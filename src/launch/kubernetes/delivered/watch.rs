@@ -11,8 +11,8 @@ use super::Delivered;
 use super::wire::{KeptJob, WatchedJob, kept};
 use crate::launch::Error;
 use crate::launch::delivered::EVENT_JOB_LABEL;
-use crate::launch::event_launcher::DeliveredJob;
 use crate::launch::news::News;
+use crate::launch::ports::DeliveredJob;
 use crate::resource::ObjectId;
 
 /// Jobs by EventJob.

@@ -16,7 +16,7 @@ use crate::launch::delivered::{
     CONCURRENCY_KEY_ANNOTATION, DEDUPLICATE_FOR_ANNOTATION, EVENT_JOB_LABEL, GATE_ANNOTATION,
     GATE_HOLDER_ANNOTATION, Gate, PAYLOAD_ANNOTATION, RECEIVED_ANNOTATION,
 };
-use crate::launch::event_launcher::DeliveredJob;
+use crate::launch::ports::DeliveredJob;
 use crate::launch::{Error, OCCURRENCE_ANNOTATION};
 use crate::resource::ObjectId;
 

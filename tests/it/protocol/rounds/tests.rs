@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::breaks;
 use super::super::explore::explore_nearest;
-use super::{ABOVE_CAP, NAME_TWICE, RoundsWorld, Rules};
+use super::{ABOVE_CAP, NAME_TWICE, RoundOpening, RoundsWorld, Rules};
 
 /// There are too many states for a test to see all. Each counterexample below is found among far fewer.
 const NEAREST: usize = 25_000;
@@ -116,4 +116,24 @@ fn without_the_minute_that_a_finished_job_is_kept_a_name_gets_a_second_job() {
         ..Rules::default()
     };
     rounds_break("removed within the minute", NAME_TWICE, rules);
+}
+
+#[test]
+fn without_a_look_at_the_record_before_it_is_written_a_promise_is_broken() {
+    let rules = Rules {
+        opening: |_, _, _| RoundOpening::Write,
+        faults: 2,
+        ..Rules::default()
+    };
+    rounds_break("a record is written over any other", ABOVE_CAP, rules);
+}
+
+#[test]
+fn without_the_rule_that_what_is_in_doubt_comes_first_the_cap_is_passed() {
+    let rules = Rules {
+        heeds_doubt: false,
+        faults: 2,
+        ..Rules::default()
+    };
+    rounds_break("a round is opened over one in doubt", ABOVE_CAP, rules);
 }

@@ -108,6 +108,16 @@ pub trait DeliveredJobs: Send + Sync {
     /// [`Error::Unavailable`] before they have been seen at all.
     fn seen(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error>;
 
+    /// How many of them wait for their turn. Asked for each event: an adapter that can count without a copy does.
+    ///
+    /// # Errors
+    ///
+    /// As of [`DeliveredJobs::seen`].
+    fn waiting(&self, event_job: &ObjectId) -> Result<usize, Error> {
+        let jobs = self.seen(event_job)?;
+        Ok(jobs.iter().filter(|job| job.is_waiting()).count())
+    }
+
     /// EventJobs of which a Job appeared, changed or went since the last call; waits until there is one. For one listener.
     fn changed(&self) -> BoxFuture<'_, BTreeSet<ObjectId>>;
 
