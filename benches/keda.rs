@@ -256,7 +256,8 @@ fn slipway(namespace: &str) -> (String, Server) {
         .args(["-c", "0", env!("CARGO_BIN_EXE_slipway"), "run"])
         .args(["--namespaces", namespace, "--grpc", &grpc])
         .args(["--http", other, "--health", other, "--log", "warn"])
-        .args(["--allow-address", "127.0.0.1,localhost", "--connections"])
+        .args(["--allow-address", "127.0.0.1,localhost"])
+        .args(["--allow-identity", "127.0.0.1,localhost", "--connections"])
         .arg(file)
         .env("AWS_ACCESS_KEY_ID", "bench")
         .env("AWS_SECRET_ACCESS_KEY", "bench");

@@ -1,40 +1,87 @@
-//! Which addresses a user's object may send us to.
+//! Which addresses a user's object may send us to, and which of them may see who we are.
 //!
-//! Any, except those that are inside our own machine or hand out its
+//! Any may be called, except those that are inside our own machine or hand out its
 //! credentials: loopback, link-local, metadata services. What the operator lists
-//! with `--allow-address` is always right. And credentials of our own go only to
-//! AWS, whoever asks.
+//! with `--allow-address` may be called too.
+//!
+//! Credentials of our own go only to AWS, whoever asks, and to what the operator lists
+//! with `--allow-identity`. Neither list means the other.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+mod embedded;
 
 /// What the operator allows beyond the rule.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     allow: Vec<String>,
     allow_loopback: bool,
+    identity: Vec<String>,
+}
+
+/// What proved that the other side of a connection is the host that was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostProof {
+    /// Nothing: no TLS, or a certificate that nobody looks at.
+    Nothing,
+    /// A certificate that verifies for the name, against roots that the object's author gave.
+    GivenRoots,
+    /// A certificate that verifies for the name, against this machine's roots.
+    PublicRoots,
 }
 
 impl Rules {
     /// Rules from `--allow-address` patterns: a host or an IP address, or `*.` and a domain. `local` allows loopback.
     pub fn new(allow: impl IntoIterator<Item = String>, allow_loopback: bool) -> Self {
-        let allow = allow.into_iter().map(|pattern| plain(&pattern)).collect();
         Self {
-            allow,
+            allow: patterns(allow),
             allow_loopback,
+            identity: Vec::new(),
         }
     }
 
-    /// Whether the operator named this host.
+    /// The rules, with `--allow-identity` patterns of the same form.
+    #[must_use]
+    pub fn showing_identity(mut self, allow: impl IntoIterator<Item = String>) -> Self {
+        self.identity = patterns(allow);
+        self
+    }
+
+    /// Whether the operator named this host as one that may be called.
     pub fn names(&self, host: &str) -> bool {
-        let host = plain(host);
-        self.allow
-            .iter()
-            .any(|pattern| match pattern.strip_prefix("*.") {
-                Some(domain) => host
-                    .strip_suffix(domain)
-                    .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
-                None => *pattern == host,
-            })
+        is_named(&self.allow, host)
+    }
+
+    /// Whether this host may see our own identity. `is_of_aws` says whether it is the AWS service that it is meant for.
+    ///
+    /// # Errors
+    ///
+    /// Why the host is refused, and what would allow it.
+    pub fn check_identity(
+        &self,
+        host: &str,
+        is_of_aws: bool,
+        proof: HostProof,
+    ) -> Result<(), String> {
+        if is_of_aws && proof == HostProof::PublicRoots {
+            return Ok(());
+        }
+        if !is_named(&self.identity, host) {
+            let only = if is_of_aws {
+                "over TLS that is verified against public roots"
+            } else {
+                "to the AWS service itself"
+            };
+            return Err(format!(
+                "Slipway's own AWS identity is shown only {only}; for {host} use keys in a TriggerAuthentication, or `--allow-identity {host}`"
+            ));
+        }
+        if proof == HostProof::Nothing && !is_loopback(host) {
+            return Err(format!(
+                "Slipway's own AWS identity is shown to {host} only over TLS that is verified"
+            ));
+        }
+        Ok(())
     }
 
     /// Looks at a host as written: literal addresses, and names that always mean such an address.
@@ -62,27 +109,35 @@ impl Rules {
     ///
     /// Why the address is refused, and what would allow it.
     pub fn check_address(&self, host: &str, address: IpAddr) -> Result<(), String> {
-        let address = unwrapped(address);
         if self.names(host) || self.names(&address.to_string()) {
             return Ok(());
         }
-        let kind = match address {
-            _ if address.is_loopback() || address.is_unspecified() => {
-                if self.allow_loopback {
-                    return Ok(());
-                }
-                "a loopback address"
+        for meaning in embedded::meanings(address) {
+            if let Some(kind) = self.refused(meaning) {
+                return Err(format!(
+                    "{host} is {kind}, which needs `--allow-address {host}`"
+                ));
             }
-            _ if is_metadata(address) => "the address of a metadata service",
-            IpAddr::V4(v4) if v4.is_link_local() => "a link-local address",
-            IpAddr::V6(v6) if v6.is_unicast_link_local() => "a link-local address",
-            _ if address.is_multicast() => "a multicast address",
-            IpAddr::V4(v4) if v4.is_broadcast() => "a broadcast address",
-            _ => return Ok(()),
-        };
-        Err(format!(
-            "{host} is {kind}, which needs `--allow-address {host}`"
-        ))
+        }
+        Ok(())
+    }
+
+    /// What is wrong with an address, if it is not for users to name.
+    fn refused(&self, address: IpAddr) -> Option<&'static str> {
+        if self.names(&address.to_string()) {
+            return None;
+        }
+        match address {
+            _ if address.is_loopback() || address.is_unspecified() => {
+                (!self.allow_loopback).then_some("a loopback address")
+            }
+            _ if is_metadata(address) => Some("the address of a metadata service"),
+            IpAddr::V4(v4) if v4.is_link_local() => Some("a link-local address"),
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("a link-local address"),
+            _ if address.is_multicast() => Some("a multicast address"),
+            IpAddr::V4(v4) if v4.is_broadcast() => Some("a broadcast address"),
+            _ => None,
+        }
     }
 }
 
@@ -118,14 +173,22 @@ pub fn is_msk_of_aws(host: &str) -> bool {
     matches!(labels[..], [_, .., "kafka" | "kafka-serverless", region] if is_region(region))
 }
 
+/// Whether `host` is under a domain of AWS's. It may be a customer's: enough only for addresses that no user writes.
+pub fn is_below_aws(host: &str) -> bool {
+    below_aws(&plain(host)).is_some()
+}
+
+/// Whether `host`, a literal address, belongs to what hands out credentials on this machine: metadata services, agents on loopback.
+pub fn is_credential_service(host: &str) -> bool {
+    literal(&plain(host)).is_some_and(|address| match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || is_metadata(address),
+    })
+}
+
 /// What stands before one of the domains that AWS's own endpoints are in.
 fn below_aws(host: &str) -> Option<&str> {
-    const DOMAINS: [&str; 4] = [
-        ".amazonaws.com",
-        ".amazonaws.com.cn",
-        ".amazonaws.eu",
-        ".api.aws",
-    ];
+    const DOMAINS: [&str; 2] = [".amazonaws.com", ".amazonaws.com.cn"];
     DOMAINS.iter().find_map(|domain| host.strip_suffix(domain))
 }
 
@@ -142,12 +205,39 @@ pub fn is_region(text: &str) -> bool {
     }
 }
 
-/// A host without case, brackets or the root's dot.
+fn patterns(written: impl IntoIterator<Item = String>) -> Vec<String> {
+    written.into_iter().map(|pattern| plain(&pattern)).collect()
+}
+
+fn is_named(patterns: &[String], host: &str) -> bool {
+    let host = plain(host);
+    patterns
+        .iter()
+        .any(|pattern| match pattern.strip_prefix("*.") {
+            Some(domain) => host
+                .strip_suffix(domain)
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+            None => *pattern == host,
+        })
+}
+
+/// Whether a host as written can only be this machine.
+fn is_loopback(host: &str) -> bool {
+    let host = plain(host);
+    host == "localhost" || literal(&host).is_some_and(|address| address.is_loopback())
+}
+
+/// A host without case, brackets, the root's dot or an IPv6 zone (`fe80::1%eth0`).
 fn plain(host: &str) -> String {
     let host = host.trim().trim_end_matches('.').to_ascii_lowercase();
-    host.strip_prefix('[')
+    let bare = host
+        .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
-        .map_or(host.clone(), str::to_owned)
+        .unwrap_or(&host);
+    match bare.split_once('%') {
+        Some((address, _)) if address.contains(':') => address.to_owned(),
+        _ => bare.to_owned(),
+    }
 }
 
 /// An IP address as `getaddrinfo` reads it: `127.1`, `0x7f000001` and `2130706433` too.
@@ -160,22 +250,6 @@ fn literal(host: &str) -> Option<IpAddr> {
         url::Host::Ipv4(address) => Some(IpAddr::V4(address)),
         url::Host::Ipv6(address) => Some(IpAddr::V6(address)),
         url::Host::Domain(_) => None,
-    }
-}
-
-/// The IPv4 address that an IPv6 address stands for (mapped, or behind NAT64).
-fn unwrapped(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else {
-        return address;
-    };
-    if let Some(v4) = v6.to_ipv4_mapped() {
-        return IpAddr::V4(v4);
-    }
-    match v6.octets() {
-        [0x00, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] => {
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-        }
-        _ => address,
     }
 }
 
@@ -216,6 +290,15 @@ mod tests {
             "::",
             "::ffff:127.0.0.1",
             "64:ff9b::7f00:1",
+            "64:ff9b:1::169.254.169.254",
+            "64:ff9b:1:7f00:0:100::",
+            "2002:7f00:1::",
+            "2002:a9fe:a9fe::1",
+            "::127.0.0.1",
+            "::ffff:0:127.0.0.1",
+            "2001:0:1:2:3:4:80ff:fffe",
+            "fe80::1%eth0",
+            "[fe80::1%25eth0]",
             "169.254.169.254",
             "169.254.170.23",
             "fe80::1",
@@ -231,6 +314,10 @@ mod tests {
             "sqs.internal",
             "fd00::1",
             "192.168.1.1",
+            "64:ff9b::10.0.0.7",
+            "64:ff9b:1::10.0.0.7",
+            "2002:a00:7::1",
+            "2001:db8::1",
         ] {
             assert!(rules.check_host(host).is_ok(), "{host}");
         }
@@ -249,6 +336,32 @@ mod tests {
         assert!(rules.check_address("evil-lab.example", loopback).is_err());
         assert!(Rules::new([], true).check_host("localhost").is_ok());
         assert!(Rules::new([], true).check_host("169.254.169.254").is_err());
+        let mapped = rules.check_host("::ffff:127.0.0.1");
+        assert!(mapped.is_ok(), "it is the address that is allowed");
+    }
+
+    #[test]
+    fn an_address_that_may_be_called_may_not_see_our_identity_for_that() {
+        use HostProof::{GivenRoots, Nothing, PublicRoots};
+        let called = ["*.lab.example", "127.0.0.1"].map(str::to_owned);
+        let shown = ["sqs.lab.example", "127.0.0.1"].map(str::to_owned);
+        let rules = Rules::new(called, true).showing_identity(shown);
+        for (host, is_of_aws, proof, fine) in [
+            ("sqs.eu-west-1.amazonaws.com", true, PublicRoots, true),
+            ("sqs.eu-west-1.amazonaws.com", true, GivenRoots, false),
+            ("sqs.eu-west-1.amazonaws.com", true, Nothing, false),
+            ("kafka.lab.example", false, PublicRoots, false),
+            ("sqs.lab.example", false, PublicRoots, true),
+            ("SQS.lab.example.", false, GivenRoots, true),
+            ("sqs.lab.example", false, Nothing, false),
+            ("127.0.0.1", false, Nothing, true),
+            ("127.0.0.2", false, Nothing, false),
+            ("localhost", false, PublicRoots, false),
+        ] {
+            let result = rules.check_identity(host, is_of_aws, proof);
+            assert_eq!(result.is_ok(), fine, "{host} {proof:?}: {result:?}");
+        }
+        assert!(!rules.names("sqs.example") && rules.names("kafka.lab.example"));
     }
 
     #[test]
@@ -257,7 +370,6 @@ mod tests {
             "sqs.eu-west-1.amazonaws.com",
             "sqs-fips.us-gov-west-1.amazonaws.com",
             "sqs.cn-north-1.amazonaws.com.cn",
-            "sqs.us-east-1.api.aws",
             "eu-west-1.queue.amazonaws.com",
             "queue.amazonaws.com",
             "vpce-0a1b-2c3d.sqs.eu-west-1.vpce.amazonaws.com",
@@ -266,6 +378,8 @@ mod tests {
         }
         for host in [
             "sqs.example.com",
+            "sqs.us-east-1.api.aws",
+            "sqs.eusc-de-east-1.amazonaws.eu",
             "amazonaws.com",
             "sqs.evilamazonaws.com",
             "sqs.s3.amazonaws.com",

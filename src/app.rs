@@ -79,14 +79,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         metrics.panics(),
         &mut registry,
     );
-    let pool = Pool::new(pool::Settings {
-        allow_address: config.allow_address.clone(),
-        allow_loopback: false,
-        web_identity_token_file: config::web_identity_token_file(),
-        sts_endpoint: None,
-    });
-    let pool = Arc::new(pool.counting(events.occurrences()));
-    pool.register(registry.sub_registry_with_prefix("source"));
+    let pool = sources(&config, &mut registry).counting(events.occurrences());
+    let pool = Arc::new(pool);
     let keda = keda::KedaServer::new(
         &config,
         &scope,
@@ -150,6 +144,18 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         ended
     });
     tasks.finish(&mut signals, config.drain_timeout).await
+}
+
+fn sources(config: &Config, registry: &mut Registry) -> Pool {
+    let pool = Pool::new(pool::Settings {
+        allow_address: config.allow_address.clone(),
+        allow_identity: config.allow_identity.clone(),
+        allow_loopback: false,
+        web_identity_token_file: config::web_identity_token_file(),
+        sts_endpoint: None,
+    });
+    pool.register(registry.sub_registry_with_prefix("source"));
+    pool
 }
 
 /// Binds a door, or says which flag was wrong.

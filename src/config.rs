@@ -88,7 +88,7 @@ pub struct Config {
     #[arg(long, env = "SLIPWAY_CLUSTER_NAMESPACE", value_name = "NAMESPACE")]
     pub cluster_namespace: Option<String>,
 
-    /// Host pattern (`*.internal`, `127.0.0.1`) that may be contacted although it is loopback, link-local, or not AWS's own while our own AWS identity is used; and that callers of --grpc may name, who may name hosts of AWS alone otherwise. May be given several times
+    /// Host pattern (`*.internal`, `127.0.0.1`) that may be called although it is loopback, link-local or a metadata service; and that callers of --grpc may name, who may name hosts of AWS alone otherwise. May be given several times
     #[arg(
         long,
         env = "SLIPWAY_ALLOW_ADDRESS",
@@ -96,6 +96,15 @@ pub struct Config {
         value_name = "PATTERN"
     )]
     pub allow_address: Vec<String>,
+
+    /// Host pattern that may see our own AWS identity (`*.api.aws`, `sqs.internal`), which otherwise goes only to AWS's own services under amazonaws.com and amazonaws.com.cn. TLS must verify, but on loopback. It does not let anybody call the host: that is --allow-address. May be given several times
+    #[arg(
+        long,
+        env = "SLIPWAY_ALLOW_IDENTITY",
+        value_delimiter = ',',
+        value_name = "PATTERN"
+    )]
+    pub allow_identity: Vec<String>,
 
     /// How long the Job of an event stays after its event was noted down as seen; 2m at least. It must outlast a create
     /// that is still under way somewhere

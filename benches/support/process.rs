@@ -118,6 +118,7 @@ impl Slipway {
                 "warn",
             ])
             .args(["--allow-address", "127.0.0.1,localhost"])
+            .args(["--allow-identity", "127.0.0.1,localhost"])
             .env("AWS_ACCESS_KEY_ID", "bench")
             .env("AWS_SECRET_ACCESS_KEY", "bench")
             .stdin(Stdio::null())

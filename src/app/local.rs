@@ -64,8 +64,10 @@ pub struct RunSettings {
     pub http: Option<SocketAddr>,
     /// With EventJobs, nothing is left to do once nobody has been at the door for so long.
     pub quiet: Duration,
-    /// Hosts that may be contacted although they are not AWS's own while our own AWS identity is used.
+    /// Hosts that may be called although they are link-local or metadata services.
     pub allow_address: Vec<String>,
+    /// Hosts that may see our own AWS identity although they are not AWS's.
+    pub allow_identity: Vec<String>,
     /// `AWS_WEB_IDENTITY_TOKEN_FILE`.
     pub web_identity_token_file: Option<PathBuf>,
 }
@@ -254,6 +256,7 @@ fn seen(local: &Local, catalog: &Arc<Catalog>) -> Arc<SeenOccurrences> {
 fn sources(settings: &RunSettings, registry: &mut Registry) -> Pool {
     let pool = Pool::new(pool::Settings {
         allow_address: settings.allow_address.clone(),
+        allow_identity: settings.allow_identity.clone(),
         allow_loopback: true,
         web_identity_token_file: settings.web_identity_token_file.clone(),
         sts_endpoint: None,

@@ -79,6 +79,7 @@ pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             fresh: false,
             logs: false,
             output: OutputFormat::Text,
+            allow_identity: Vec::new(),
         };
         let started = Instant::now();
         let key = RenewalKey::new();

@@ -85,7 +85,8 @@ pub struct Args {
     /// Address for /livez, /readyz and /metrics [default: none]
     #[arg(long, value_name = "ADDRESS", value_parser = config::address, env = "SLIPWAY_HEALTH")]
     pub health: Option<SocketAddr>,
-    /// Host pattern that may be contacted with our own AWS identity although it is not AWS's; may be given several times
+    /// Host pattern (`*.internal`, `169.254.1.1`) that may be called although it is link-local or a metadata service;
+    /// may be given several times
     #[arg(
         long,
         value_name = "PATTERN",
@@ -93,6 +94,14 @@ pub struct Args {
         env = "SLIPWAY_ALLOW_ADDRESS"
     )]
     pub allow_address: Vec<String>,
+    /// Host pattern that may see our own AWS identity although it is not AWS's, over TLS or on loopback; may be given several times
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        value_delimiter = ',',
+        env = "SLIPWAY_ALLOW_IDENTITY"
+    )]
+    pub allow_identity: Vec<String>,
     /// Begin anew: forget the Jobs and events that the folder of --state remembers
     #[arg(long, env = "SLIPWAY_FRESH")]
     pub fresh: bool,
@@ -213,6 +222,7 @@ where
         http: args.http,
         quiet,
         allow_address: args.allow_address.clone(),
+        allow_identity: args.allow_identity.clone(),
         web_identity_token_file: config::web_identity_token_file(),
     };
     let ended = app::local::run(settings, local.clone(), |engine, stop| {

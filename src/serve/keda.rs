@@ -74,7 +74,7 @@ impl Keda {
     /// The service; it asks nobody before it is asked.
     pub fn new(parts: Parts) -> Self {
         let allow = if parts.allow_address.is_empty() {
-            vec![addresses::DEFAULT.to_owned()]
+            addresses::DEFAULT.map(str::to_owned).to_vec()
         } else {
             parts.allow_address
         };

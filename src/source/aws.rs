@@ -24,6 +24,7 @@ use tokio::sync::OnceCell;
 use crate::address;
 use crate::resource::aws::AwsIdentity;
 
+mod identity;
 pub(super) mod resolver;
 mod role;
 
@@ -132,11 +133,16 @@ impl Login {
     }
 }
 
-/// An HTTP client for credentials, which goes wherever the operator's own settings say.
+/// An HTTP client for what the SDK sends by itself.
 pub(super) fn http() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https()
+}
+
+/// An HTTP client for our own identity: what would show it goes only to AWS, and to what the operator lists for that.
+pub(super) fn identity_http(rules: &address::Rules) -> SharedHttpClient {
+    SharedHttpClient::new(identity::IdentityHttp::new(http(), rules.clone()))
 }
 
 /// An HTTP client for addresses that users write: names that lead where they may not are not connected to.

@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use prometheus_client::registry::Registry;
 use url::Url;
 
-use crate::address::{self, Rules};
+use crate::address::{self, HostProof, Rules};
 use crate::resource::SourceSpec;
 use crate::resource::aws::AwsIdentity;
 use crate::resource::eventbridge::Counted;
@@ -31,6 +31,8 @@ use crate::source::{Connect, Error, Source, eventbridge, external, kafka, sqs};
 pub struct Settings {
     /// `--allow-address`: hosts, IP addresses, or `*.` and a domain.
     pub allow_address: Vec<String>,
+    /// `--allow-identity`: hosts, IP addresses, or `*.` and a domain.
+    pub allow_identity: Vec<String>,
     /// Loopback addresses are right (`slipway local`).
     pub allow_loopback: bool,
     /// `AWS_WEB_IDENTITY_TOKEN_FILE`.
@@ -45,6 +47,8 @@ pub struct Pool {
     role_settings: RoleSettings,
     metrics: Metrics,
     http: SharedHttpClient,
+    /// For credentials of our own.
+    identity_http: SharedHttpClient,
     guarded_http: SharedHttpClient,
     logins: Interned<Login>,
     sqs_clients: Interned<sqs::client::SqsClient>,
@@ -72,7 +76,8 @@ pub struct Live {
 impl Pool {
     /// A pool that holds nothing yet.
     pub fn new(settings: Settings) -> Self {
-        let rules = Rules::new(settings.allow_address, settings.allow_loopback);
+        let rules = Rules::new(settings.allow_address, settings.allow_loopback)
+            .showing_identity(settings.allow_identity);
         Self {
             role_settings: RoleSettings {
                 web_identity_token_file: settings.web_identity_token_file,
@@ -80,6 +85,7 @@ impl Pool {
             },
             metrics: Metrics::default(),
             http: aws::http(),
+            identity_http: aws::identity_http(&rules),
             guarded_http: aws::guarded_http(&rules),
             rules,
             logins: Interned::default(),
@@ -220,13 +226,16 @@ impl Pool {
         };
         let (scheme, host) = web_address(endpoint).map_err(|what| format!("awsEndpoint {what}"))?;
         self.rules.check_host(&host)?;
-        let to_aws = scheme == "https" && address::is_sqs_of_aws(&host);
-        if ours && !to_aws && !self.rules.names(&host) {
-            return Err(format!(
-                "Slipway's own AWS identity is shown only to SQS itself over https; for awsEndpoint at {host} use keys in a TriggerAuthentication, or `--allow-address {host}`"
-            ));
+        if !ours {
+            return Ok(());
         }
-        Ok(())
+        let proof = match scheme.as_str() {
+            "https" => HostProof::PublicRoots,
+            _ => HostProof::Nothing,
+        };
+        self.rules
+            .check_identity(&host, address::is_sqs_of_aws(&host), proof)
+            .map_err(|why| format!("awsEndpoint: {why}"))
     }
 
     fn connect_kafka(&self, group: &Group) -> Result<Arc<dyn Source>, Error> {
@@ -291,20 +300,30 @@ impl Pool {
                 if !address::is_region(region) {
                     return Err("awsRegion must be a region's name, such as eu-west-1".to_owned());
                 }
-                let verified = cluster.tls.as_ref().is_some_and(|tls| !tls.skip_verification);
-                let to_aws = |host: &&str| self.rules.names(host) || (verified && address::is_msk_of_aws(host));
-                match hosts.iter().find(|host| !to_aws(host)) {
-                    Some(host) if aws::is_ours(identity) => Err(format!(
-                        "Slipway's own AWS identity is shown only to brokers of MSK over TLS; for {host} use keys in a TriggerAuthentication, or `--allow-address {host}`"
-                    )),
-                    _ => Ok(()),
+                if !aws::is_ours(identity) {
+                    return Ok(());
                 }
+                let proof = match &cluster.tls {
+                    None => HostProof::Nothing,
+                    Some(tls) if tls.skip_verification => HostProof::Nothing,
+                    Some(tls) if tls.ca.is_some() => HostProof::GivenRoots,
+                    Some(_) => HostProof::PublicRoots,
+                };
+                hosts.iter().try_for_each(|host| {
+                    self.rules
+                        .check_identity(host, address::is_msk_of_aws(host), proof)
+                })
             }
             _ => Ok(()),
         }
     }
 
     fn login(&self, identity: &AwsIdentity, region: &str) -> Arc<Login> {
+        let http = if aws::is_ours(identity) {
+            &self.identity_http
+        } else {
+            &self.http
+        };
         self.logins.get_or_make(
             (identity, region),
             |login| login.is(identity, region),
@@ -313,7 +332,7 @@ impl Pool {
                     identity.clone(),
                     region.to_owned(),
                     self.role_settings.clone(),
-                    self.http.clone(),
+                    http.clone(),
                 )
             },
         )

@@ -108,6 +108,7 @@ fn value_sets() -> Vec<(&'static str, Value)> {
         "keda": {"port": 6001, "tls": {"secretName": "keda-tls", "clientCAKey": "ca.crt"}},
         "connections": {"secretName": "connections", "key": "all.yaml", "secretRefs": ["brokers", "123"]},
         "allowAddress": ["*.kafka.svc", "10.0.0.7"],
+        "allowIdentity": ["*.api.aws"],
         "ledgerGrace": "1h30m",
         "drainSeconds": 45,
         "logFormat": "text",

@@ -9,6 +9,7 @@
 mod support;
 
 mod architecture;
+mod attacks;
 mod binding;
 mod cap;
 mod chart;

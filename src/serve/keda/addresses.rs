@@ -10,7 +10,7 @@ use crate::resource::SourceSpec;
 use crate::resource::connection::Connection;
 
 /// What callers may be sent to where `--allow-address` says nothing.
-pub(super) const DEFAULT: &str = "*.amazonaws.com";
+pub(super) const DEFAULT: [&str; 2] = ["*.amazonaws.com", "*.amazonaws.com.cn"];
 
 /// Holds the addresses of a source against the rules for callers.
 ///

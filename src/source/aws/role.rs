@@ -12,7 +12,8 @@ use aws_credential_types::provider::{ProvideCredentials, future};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::types;
 
-use super::{one_line, root_cause};
+use super::resolver::AddressNotAllowed;
+use super::{cause, one_line, root_cause};
 
 /// `RoleSessionName`: what the audit log of the role's account shows.
 const SESSION: &str = "slipway";
@@ -146,7 +147,7 @@ impl Role {
                 }
             }
             other => RoleError {
-                refused: false,
+                refused: cause::<AddressNotAllowed>(other).is_some(),
                 detail: format!("cannot assume {arn}: {}", root_cause(other)),
             },
         }

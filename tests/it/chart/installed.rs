@@ -71,6 +71,7 @@ impl Release {
             // All tests share the server, and its definitions.
             "crds": {"install": false},
             "allowAddress": ["127.0.0.1", "localhost"],
+            "allowIdentity": ["127.0.0.1", "localhost"],
             "ledgerGrace": "0s",
         });
         for (key, value) in changes.as_object().unwrap() {

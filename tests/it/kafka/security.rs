@@ -104,7 +104,7 @@ fn what_cannot_work_is_refused_when_connecting() {
     let pool = Pool::new(Settings::default());
     for (spec, words) in [
         (kerberos, "no Kerberos"),
-        (msk, "only to brokers of MSK"),
+        (msk, "--allow-identity"),
         (spec("127.0.0.1:9092", "group", "orders"), "--allow-address"),
         (spec("[::1]:9092", "group", "orders"), "--allow-address"),
         (spec("kafka.example", "group", "orders"), "host:port"),

@@ -44,6 +44,7 @@ impl Scaler {
         arguments.extend(["--health", &health, "--http", &http, "--grpc", &self.grpc]);
         arguments.extend(["--connections", self.connections.path()]);
         arguments.extend(["--allow-address", "127.0.0.1,localhost"]);
+        arguments.extend(["--allow-identity", "127.0.0.1,localhost"]);
         arguments.extend(["--reading-freshness", "300ms", "--log-format", "text"]);
         arguments.extend(self.more.iter().map(String::as_str));
         let slipway = Slipway::exactly(&arguments, health.clone(), http.clone(), &real::KEYS);

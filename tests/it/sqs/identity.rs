@@ -41,7 +41,9 @@ fn our_own_identity_is_shown_only_to_sqs() {
         web_identity: true,
     };
     let allowing = || Settings {
-        allow_address: vec!["sqs.lab.example".to_owned()],
+        allow_identity: vec!["sqs.lab.example".to_owned()],
+        // That one may be called says nothing of what it may see.
+        allow_address: vec!["sqs.called.example".to_owned()],
         ..Settings::default()
     };
     for (endpoint, fine) in [
@@ -51,6 +53,8 @@ fn our_own_identity_is_shown_only_to_sqs() {
         (Some("https://bucket.s3.amazonaws.com"), false),
         (Some("https://sqs.evil.example"), false),
         (Some("https://sqs.lab.example"), true),
+        (Some("http://sqs.lab.example"), false),
+        (Some("https://sqs.called.example"), false),
         (
             Some("https://sqs.eu-west-1.amazonaws.com@evil.example"),
             false,
@@ -168,6 +172,7 @@ async fn a_role_that_cannot_be_assumed_says_so() {
     std::fs::write(&token, "token").unwrap();
     let pool = Pool::new(Settings {
         allow_address: vec!["127.0.0.1".to_owned()],
+        allow_identity: vec!["127.0.0.1".to_owned()],
         sts_endpoint: Some(sts),
         web_identity_token_file: Some(token),
         ..Settings::default()
@@ -186,6 +191,7 @@ async fn a_role_that_cannot_be_assumed_says_so() {
 fn role_pool(web_identity_token_file: Option<PathBuf>) -> Pool {
     Pool::new(Settings {
         allow_address: vec!["127.0.0.1".to_owned()],
+        allow_identity: vec!["127.0.0.1".to_owned()],
         sts_endpoint: Some(servers::moto_endpoint()),
         web_identity_token_file,
         ..Settings::default()

@@ -44,6 +44,7 @@ impl Slipway {
         let mut all = vec!["run", "--kubeconfig", kubeconfig, "--namespaces", namespace];
         all.extend(["--health", &health, "--http", &http, "--grpc", &grpc]);
         all.extend(["--allow-address", "127.0.0.1,localhost"]);
+        all.extend(["--allow-identity", "127.0.0.1,localhost"]);
         all.extend(["--log-format", "text"]);
         all.extend(arguments);
         let mut settings = vec![("SLIPWAY_LOG", "info,slipway=debug")];

@@ -1,0 +1,3 @@
+//! What an attacker did once, and what is next to it: each is held off.
+
+mod identity;
