@@ -5,7 +5,7 @@
 //! status. `budget` divides the calls under way between namespaces, `guard` asks
 //! once more before a call goes out. What an answer means is left to the callers.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +20,7 @@ use url::form_urlencoded;
 pub use self::budget::Budget;
 pub use self::guard::Guard;
 use self::guard::Guarding;
+use crate::bounded;
 use crate::places::{Place, Room};
 
 /// How long a call may take when it says nothing else.
@@ -28,6 +29,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const LONGEST_SILENCE: Duration = Duration::from_secs(130);
 /// A server that cannot be connected to in this time is down for this attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest answer: a page of 500 Jobs of 100 KiB each, and some room. Unit: bytes.
+const LONGEST_ANSWER: usize = 64 << 20;
 /// Bytes of the server's words that are passed on: a status or an Event has room for about this much.
 const LONGEST_WORDS: usize = 1024;
 
@@ -324,7 +327,7 @@ impl Cluster {
             let told = Some((date.timestamp(), boot::now()));
             *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = told;
         }
-        let body = response.into_body().collect_bytes().await;
+        let body = bounded::collect(response.into_body(), LONGEST_ANSWER).await;
         let body = Vec::from(body.map_err(|error| no_answer(&error))?);
         if let Some(place) = &mut place {
             place.answered(status);
@@ -337,7 +340,7 @@ impl Cluster {
     }
 }
 
-fn no_answer(error: &kube::Error) -> NoAnswer {
+fn no_answer(error: &(dyn StdError + 'static)) -> NoAnswer {
     let mut detail = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

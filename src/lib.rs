@@ -36,6 +36,8 @@ pub mod places;
 
 pub mod address;
 
+pub mod bounded;
+
 pub mod externalscaler;
 
 pub mod catalog;

@@ -17,11 +17,18 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
+    http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::Limited;
 use secrecy::ExposeSecret;
 use tokio::sync::OnceCell;
 
 use crate::address;
+use crate::bounded::ANSWER_BYTES;
 use crate::resource::aws::AwsIdentity;
 
 mod identity;
@@ -135,9 +142,11 @@ impl Login {
 
 /// An HTTP client for what the SDK sends by itself.
 pub(super) fn http() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
+    bounded(
+        aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https(),
+    )
 }
 
 /// An HTTP client for our own identity: what would show it goes only to AWS, and to what the operator lists for that.
@@ -147,9 +156,34 @@ pub(super) fn identity_http(rules: &address::Rules) -> SharedHttpClient {
 
 /// An HTTP client for addresses that users write: names that lead where they may not are not connected to.
 pub(super) fn guarded_http(rules: &address::Rules) -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_with_resolver(resolver::SdkResolver::new(rules.clone()))
+    bounded(
+        aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_with_resolver(resolver::SdkResolver::new(rules.clone())),
+    )
+}
+
+/// The same client, whose answers end with an error where they get too long: the SDK itself reads on and on.
+fn bounded(client: SharedHttpClient) -> SharedHttpClient {
+    http_client_fn(move |settings, components| {
+        SharedHttpConnector::new(BoundedConnector(
+            client.http_connector(settings, components),
+        ))
+    })
+}
+
+#[derive(Debug)]
+struct BoundedConnector(SharedHttpConnector);
+
+impl HttpConnector for BoundedConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let answer = self.0.call(request);
+        HttpConnectorFuture::new(async move {
+            Ok(answer
+                .await?
+                .map(|body| SdkBody::from_body_1_x(Limited::new(body, ANSWER_BYTES))))
+        })
+    }
 }
 
 /// Whether credentials of this process (or got with them) would be shown to the source.

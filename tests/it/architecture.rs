@@ -13,12 +13,19 @@ const BELOW: &[(&str, &[&str])] = &[
     ("resource", &["pattern", "scaling"]),
     ("event", &["resource"]),
     ("places", &[]),
-    ("cluster", &["places"]),
+    ("bounded", &[]),
+    ("cluster", &["bounded", "places"]),
     ("address", &[]),
     ("externalscaler", &[]),
     (
         "source",
-        &["address", "externalscaler", "resource", "scaling"],
+        &[
+            "address",
+            "bounded",
+            "externalscaler",
+            "resource",
+            "scaling",
+        ],
     ),
     ("catalog", &["pattern", "resource"]),
     (
@@ -35,7 +42,8 @@ const BELOW: &[(&str, &[&str])] = &[
     (
         "intake",
         &[
-            "address", "catalog", "cycle", "event", "launch", "lookup", "pattern", "resource",
+            "address", "bounded", "catalog", "cycle", "event", "launch", "lookup", "pattern",
+            "resource",
         ],
     ),
     (
@@ -99,7 +107,10 @@ const BELOW: &[(&str, &[&str])] = &[
 /// Library → the only places that may name it.
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("axum", &["serve"]),
-    ("hyper", &["serve", "intake/fetch", "cluster/guard"]),
+    (
+        "hyper",
+        &["bounded", "serve", "intake/fetch", "cluster/guard"],
+    ),
     ("ring", &["intake/auth"]),
     ("aws_sdk_sqs", &["source/sqs"]),
     ("aws_sdk_sts", &["source/sqs", "source/aws"]),

@@ -1,3 +1,4 @@
 //! What an attacker did once, and what is next to it: each is held off.
 
+mod answers;
 mod identity;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{Request, header};
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -24,12 +24,11 @@ use rustls::ClientConfig;
 use url::Url;
 
 use crate::address::Rules;
+use crate::bounded::{self, ANSWER_BYTES};
 
 use super::Fetch;
 use super::trust::Trust;
 
-/// Longest document. Source: our own bound; a JWKS of 50 keys has some 40 KiB, a certificate 2.
-const LONGEST: usize = 64 * 1024;
 /// From the look-up of the name to the last byte. Source: our own bound; a request at the door is answered within 4 s.
 const DEADLINE: Duration = Duration::from_secs(3);
 
@@ -72,7 +71,7 @@ impl Https {
                 .wrap_connector(http);
             Ok(Client::builder(TokioExecutor::new())
                 .pool_max_idle_per_host(0)
-                .http1_max_buf_size(LONGEST)
+                .http1_max_buf_size(ANSWER_BYTES)
                 .retry_canceled_requests(false)
                 .build(https))
         });
@@ -100,12 +99,12 @@ impl Https {
         if !status.is_success() {
             return Err(format!("answered {}", status.as_u16()));
         }
-        match Limited::new(answer.into_body(), LONGEST).collect().await {
-            Ok(body) => Ok(body.to_bytes().to_vec()),
-            Err(error) if error.is::<LengthLimitError>() => {
-                Err(format!("answered with more than {LONGEST} bytes"))
+        match bounded::collect(answer.into_body(), ANSWER_BYTES).await {
+            Ok(body) => Ok(body.into()),
+            Err(bounded::Error::TooLong(most)) => {
+                Err(format!("answered with more than {most} bytes"))
             }
-            Err(_) => Err(String::from("broke off its answer")),
+            Err(bounded::Error::BrokenOff(_)) => Err(String::from("broke off its answer")),
         }
     }
 }

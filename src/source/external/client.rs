@@ -20,6 +20,7 @@ use super::connector::{ConnectFailure, Connector, Resolve};
 use super::push::OpenStream;
 use super::tls::{self, Roots};
 use crate::address::Rules;
+use crate::bounded::ANSWER_BYTES;
 use crate::externalscaler::external_scaler_client::ExternalScalerClient;
 use crate::externalscaler::{self, GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
 use crate::resource::external::{Scaler, ScalerEndpoint};
@@ -29,8 +30,6 @@ use crate::source::Error;
 const CALL: Duration = Duration::from_secs(3);
 /// The three calls of a poll together.
 const POLL: Duration = Duration::from_secs(5);
-/// Largest answer. Source: grpc-go's default, which KEDA keeps.
-const LARGEST_ANSWER: usize = 4 * 1024 * 1024;
 /// Largest headers of an answer.
 const LARGEST_HEADERS: u32 = 16 * 1024;
 /// A silent connection with something under way is pinged this often. grpc-go's servers break off connections
@@ -187,7 +186,7 @@ impl ScalerClient {
             self.transport
                 .connect_with_connector_lazy(self.connector.clone())
         });
-        ExternalScalerClient::new(channel.clone()).max_decoding_message_size(LARGEST_ANSWER)
+        ExternalScalerClient::new(channel.clone()).max_decoding_message_size(ANSWER_BYTES)
     }
 
     /// The next call has a connection of its own; those under way keep theirs.

@@ -17,6 +17,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The pause doubles up to this with each error. Source: as above.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
+/// Pushes are heard this far apart: a scaler that never stops talking waits for us, and not the other way round.
+const GAP: Duration = Duration::from_millis(10);
+
 /// A stream that is open: whether there is work, whenever the scaler says so.
 pub(super) type OpenStream = BoxStream<'static, Result<bool, Error>>;
 
@@ -108,6 +111,7 @@ async fn listen(
         if has_work? {
             tell();
         }
+        tokio::time::sleep(GAP).await;
     }
     Ok(())
 }

@@ -10,9 +10,11 @@ use aws_sdk_sqs::operation::get_queue_attributes::GetQueueAttributesError;
 use aws_sdk_sqs::types::QueueAttributeName;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use http_body_util::LengthLimitError;
 use tokio::sync::OnceCell;
 
 use super::attributes::Attribute;
+use crate::bounded::ANSWER_BYTES;
 use crate::resource::aws::AwsIdentity;
 use crate::source::Error;
 use crate::source::aws::resolver::AddressNotAllowed;
@@ -128,7 +130,11 @@ fn to_error(source_name: String, error: &SdkError<GetQueueAttributesError, HttpR
         },
         SdkError::ResponseError(answer) => {
             let status = answer.raw().status().as_u16();
-            let detail = format!("HTTP {status}, and not in the form of SQS");
+            let detail = if cause::<LengthLimitError>(error).is_some() {
+                format!("HTTP {status}, with more than {ANSWER_BYTES} bytes")
+            } else {
+                format!("HTTP {status}, and not in the form of SQS")
+            };
             if status >= 500 {
                 Error::Unreachable {
                     source_name,

@@ -115,11 +115,11 @@ fn serve(stream: TcpStream, config: &Arc<ServerConfig>, seen: &AtomicUsize) -> O
             .write_all(with_length(text.len()).as_bytes())
             .and_then(|()| stream.write_all(text.as_bytes())),
         "/long" => stream
-            .write_all(with_length(LONGEST + 1).as_bytes())
-            .and_then(|()| stream.write_all(&vec![b'a'; LONGEST + 1])),
+            .write_all(with_length(ANSWER_BYTES + 1).as_bytes())
+            .and_then(|()| stream.write_all(&vec![b'a'; ANSWER_BYTES + 1])),
         "/longest" => stream
-            .write_all(with_length(LONGEST).as_bytes())
-            .and_then(|()| stream.write_all(&vec![b'a'; LONGEST])),
+            .write_all(with_length(ANSWER_BYTES).as_bytes())
+            .and_then(|()| stream.write_all(&vec![b'a'; ANSWER_BYTES])),
         "/endless" => {
             let begun = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
             // Until the other side has had enough.
@@ -159,7 +159,7 @@ async fn a_document_is_read_over_tls() {
     let url = server.url("localhost", "/keys");
     assert_eq!(get(&https, &url).await.unwrap(), "keys");
     let longest = get(&https, &server.url("localhost", "/longest")).await;
-    assert_eq!(longest.unwrap().len(), LONGEST);
+    assert_eq!(longest.unwrap().len(), ANSWER_BYTES);
     let request = get(&https, &server.url("localhost", "/request?a=b")).await;
     assert!(request.is_err(), "a path with a query is another path");
     let request = get(&https, &server.url("localhost", "/request"))

@@ -8,21 +8,19 @@ use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSett
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::base64;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::byte_stream::ByteStream;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::{FETCH, NoToken, refused, unreachable};
 use crate::address::Rules;
+use crate::bounded::{self, ANSWER_BYTES};
 use crate::resource::kafka::Credentials;
 use crate::source::aws::resolver::SdkResolver;
 use crate::source::aws::root_cause;
 
 /// What a token without `expires_in` is taken to live.
 const UNSAID_LIFETIME: Duration = Duration::from_hours(1);
-/// A token server's answer is a few kilobytes; more is not read.
-const ANSWER_BYTES: usize = 64 * 1024;
 
 /// A token endpoint and who we are to it.
 pub(in crate::source::kafka) struct OAuth {
@@ -109,7 +107,9 @@ impl OAuth {
             }
             _ => return Err(unreachable(format!("the token endpoint: HTTP {status}"))),
         }
-        let body = read(ByteStream::new(answer.into_body())).await?;
+        let body = bounded::collect(answer.into_body(), ANSWER_BYTES)
+            .await
+            .map_err(|error| unreachable(format!("the token endpoint's answer: {error}")))?;
         let granted: Granted = serde_json::from_slice(&body)
             .map_err(|_| unreachable("the token endpoint gave no access_token".to_owned()))?;
         let lifetime = granted
@@ -117,19 +117,4 @@ impl OAuth {
             .map_or(UNSAID_LIFETIME, Duration::from_secs);
         Ok((granted.access_token, lifetime))
     }
-}
-
-async fn read(mut body: ByteStream) -> Result<Vec<u8>, NoToken> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.next().await {
-        let chunk =
-            chunk.map_err(|_| unreachable("the token endpoint's answer broke off".to_owned()))?;
-        if bytes.len() + chunk.len() > ANSWER_BYTES {
-            return Err(unreachable(
-                "the token endpoint's answer is too long".to_owned(),
-            ));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
 }

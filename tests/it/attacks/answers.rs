@@ -1,0 +1,139 @@
+//! Answers without end: what is read of them has a limit, and they are no number.
+#![expect(clippy::unwrap_used, reason = "what fails on the way ends the test")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use slipway::resource::SourceSpec;
+use slipway::resource::aws::AwsIdentity;
+use slipway::resource::external::{Scaler as ScalerSpec, ScalerEndpoint, ScalerMetadata};
+use slipway::resource::sqs::Queue;
+use slipway::source::Error;
+use slipway::source::pool::{Pool, Settings};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::support::scaler::{Says, Scaler};
+
+/// What is sent at most. Far more than sockets hold by themselves.
+const OFFERED: usize = 256 << 20;
+/// What may have been taken when nobody reads more than a little: both sockets' buffers are full. Source: the kernel's
+/// largest for each is 6 MiB by default.
+const TAKEN: usize = 64 << 20;
+
+/// Answers every request with this head, and spaces without end; counts what is taken.
+async fn endless(listener: TcpListener, head: &'static str, sent: Arc<AtomicUsize>) {
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        if matches!(stream.read(&mut request).await, Ok(0) | Err(_)) {
+            continue;
+        }
+        let head = format!("{head}\r\ntransfer-encoding: chunked\r\n\r\n");
+        let mut next = head.as_str();
+        while sent.load(Ordering::Relaxed) < OFFERED
+            && stream.write_all(next.as_bytes()).await.is_ok()
+        {
+            sent.fetch_add(next.len(), Ordering::Relaxed);
+            next = &chunk;
+        }
+    }
+}
+
+/// Reads a queue whose SQS, or whose STS, answers so.
+async fn read(head: &'static str, is_sts: bool) -> Error {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let token = std::env::temp_dir().join(format!("slipway-endless-{}", std::process::id()));
+    std::fs::write(&token, "token").unwrap();
+    let pool = Pool::new(Settings {
+        allow_address: vec!["127.0.0.1".to_owned()],
+        allow_identity: vec!["127.0.0.1".to_owned()],
+        allow_loopback: true,
+        sts_endpoint: Some(endpoint.clone()),
+        web_identity_token_file: Some(token),
+    });
+    let identity = if is_sts {
+        AwsIdentity::Role {
+            arn: "arn:aws:iam::123456789012:role/reader".to_owned(),
+            external_id: None,
+            web_identity: true,
+        }
+    } else {
+        AwsIdentity::Keys {
+            access_key_id: SecretString::from("test"),
+            secret_access_key: SecretString::from("test"),
+            session_token: None,
+        }
+    };
+    let spec = SourceSpec::Sqs(Queue {
+        queue_url: format!("{endpoint}/1/orders"),
+        region: "eu-west-1".to_owned(),
+        endpoint: Some(endpoint).filter(|_| !is_sts),
+        in_flight: true,
+        delayed: false,
+        identity,
+    });
+    let source = pool.connect(&spec).unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let error = tokio::select! {
+        result = source.read(Duration::ZERO) => result.unwrap_err(),
+        () = endless(listener, head, sent.clone()) => unreachable!("serves for ever"),
+    };
+    let sent = sent.load(Ordering::Relaxed);
+    assert!(sent < TAKEN, "{head}: {sent} bytes of its answer");
+    error
+}
+
+#[tokio::test]
+async fn a_queue_without_end_is_left_at_its_limit() {
+    for (head, reason) in [
+        ("HTTP/1.1 200 OK", "BadAnswer"),
+        ("HTTP/1.1 400 Bad Request", "BadAnswer"),
+        ("HTTP/1.1 503 Service Unavailable", "Unreachable"),
+    ] {
+        let error = read(head, false).await;
+        assert_eq!(error.reason(), reason, "{head}: {error}");
+        assert!(error.to_string().contains("65536 bytes"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn so_is_the_service_that_gives_credentials() {
+    let error = read("HTTP/1.1 200 OK", true).await;
+    assert_eq!(error.reason(), "Unreachable", "{error}");
+}
+
+#[tokio::test]
+async fn an_external_scaler_may_say_so_much_and_no_more() {
+    let ask = async |name: &str| {
+        let scaler = Scaler::start(Says {
+            specs: vec![(name.to_owned(), 1, 0.0)],
+            ..Says::waiting(3, 1)
+        });
+        let address = scaler.address();
+        let (host, port) = address.rsplit_once(':').unwrap();
+        let pool = Pool::new(Settings {
+            allow_loopback: true,
+            ..Settings::default()
+        });
+        let spec = SourceSpec::External(ScalerSpec {
+            endpoint: ScalerEndpoint {
+                host: host.to_owned(),
+                port: port.parse().unwrap(),
+                tls: None,
+            },
+            object: slipway::resource::ObjectId::new("shop", "resize"),
+            metadata: ScalerMetadata::default(),
+            pushes: false,
+        });
+        pool.connect(&spec).unwrap().read(Duration::ZERO).await
+    };
+    assert!(ask("orders").await.is_ok());
+    let error = ask(&"x".repeat(70_000)).await.unwrap_err();
+    assert_eq!(error.reason(), "BadAnswer", "{error}");
+    assert!(error.to_string().contains("65536"), "{error}");
+}
