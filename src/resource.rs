@@ -292,7 +292,8 @@ pub struct Trigger {
     pub warnings: Vec<Fault>,
 }
 
-/// A trigger out of its entry and of what the entry refers to. `owner` is the object it is of.
+/// A trigger out of its entry and of what the entry refers to, with a warning for each parameter that its type does not
+/// have. `owner` is the object it is of.
 ///
 /// # Errors
 ///
@@ -301,6 +302,28 @@ pub fn parse_trigger(
     entry: &TriggerEntry,
     inputs: &Inputs,
     owner: &ObjectId,
+) -> Result<Trigger, Vec<Fault>> {
+    parse_with(entry, inputs, owner, metadata::Parameters::finish)
+}
+
+/// The same without warnings, for callers who would not hear them: no work is spent on parameters that nobody knows.
+///
+/// # Errors
+///
+/// Those of [`parse_trigger`].
+pub fn parse_for_caller(
+    entry: &TriggerEntry,
+    inputs: &Inputs,
+    owner: &ObjectId,
+) -> Result<Trigger, Vec<Fault>> {
+    parse_with(entry, inputs, owner, metadata::Parameters::finish_quietly)
+}
+
+fn parse_with<'a>(
+    entry: &'a TriggerEntry,
+    inputs: &'a Inputs,
+    owner: &ObjectId,
+    finish: impl FnOnce(metadata::Parameters<'a>, Option<Trigger>) -> Result<Trigger, Vec<Fault>>,
 ) -> Result<Trigger, Vec<Fault>> {
     let mut parameters = metadata::Parameters::new(entry, inputs);
     let trigger = match entry.kind {
@@ -312,7 +335,7 @@ pub fn parse_trigger(
             external::parse(&mut parameters, owner)
         }
     };
-    parameters.finish(trigger)
+    finish(parameters, trigger)
 }
 
 /// What to connect to. Two triggers with the same spec share one client and one poll.

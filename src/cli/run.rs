@@ -18,8 +18,8 @@ EXAMPLES:
   # Events on another port: POST http://HOST:8443/events/NAMESPACE/NAME
   slipway run --http :8443
 
-Several replicas may run: each takes events; the one that holds the Lease \"slipway\" lets waiting
-Jobs start and tidies up. ScaledJobs want one replica for now.";
+Run as many replicas as you like: each takes events and answers KEDA; the one that holds the Lease
+\"slipway\" launches for ScaledJobs, lets waiting Jobs start and tidies up.";
 
 /// Arguments of `slipway run`.
 #[derive(Debug, clap::Args)]

@@ -205,9 +205,34 @@ impl<'a> Parameters<'a> {
     ///
     /// When there is neither a trigger nor a fault: a reader gave up without saying why.
     pub fn finish(mut self, trigger: Option<Trigger>) -> Result<Trigger, Vec<Fault>> {
+        if self.faults.is_empty() {
+            self.warn_of_unknown();
+        }
+        let warnings = std::mem::take(&mut self.warnings);
+        let trigger = self.finish_quietly(trigger)?;
+        Ok(Trigger {
+            warnings,
+            ..trigger
+        })
+    }
+
+    /// The trigger without warnings.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`finish`](Self::finish).
+    ///
+    /// # Panics
+    ///
+    /// As [`finish`](Self::finish) does.
+    pub fn finish_quietly(self, trigger: Option<Trigger>) -> Result<Trigger, Vec<Fault>> {
         if !self.faults.is_empty() {
             return Err(self.faults);
         }
+        Ok(trigger.expect("a reader that gives nothing has noted a fault"))
+    }
+
+    fn warn_of_unknown(&mut self) {
         let entry = self.entry;
         for key in entry.metadata.keys() {
             if !self.known.contains(key) {
@@ -220,9 +245,6 @@ impl<'a> Parameters<'a> {
                 self.warn(key, message);
             }
         }
-        let mut trigger = trigger.expect("a reader that gives nothing has noted a fault");
-        trigger.warnings = self.warnings;
-        Ok(trigger)
     }
 
     /// KEDA takes a variable that has no value as if it were not asked for.

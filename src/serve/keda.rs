@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use self::caller::Peer;
-use self::live::Ready;
+use self::live::{Reads, Ready};
 use self::refusal::RpcRefusal;
 use self::streams::{Listener, StreamPlace};
 use self::triggers::{LiveTrigger, Triggers, Workshop};
@@ -84,6 +84,7 @@ impl Keda {
             connections: parts.connections,
             rules: Rules::new(allow, false),
             ages: parts.ages,
+            reads: Arc::new(Reads::default()),
         };
         // Each trigger waits here at most once, and there are no more of them than streams.
         let (polls, begun) = mpsc::channel(parts.most_streams.max(1));
@@ -140,11 +141,10 @@ pub(super) struct Session {
 
 impl Session {
     fn live(&self, reference: &ScaledObjectRef) -> Result<Arc<LiveTrigger>, RpcRefusal> {
-        let proven = self.caller.proves(&reference.namespace)?;
-        Ok(self
-            .keda
-            .triggers
-            .find(&reference.namespace, &reference.scaler_metadata, proven))
+        let (namespace, metadata) = (&reference.namespace, &reference.scaler_metadata);
+        request::check_size(namespace, metadata)?;
+        let proven = self.caller.proves(namespace)?;
+        self.keda.triggers.find(namespace, metadata, proven)
     }
 
     async fn ready(&self, reference: &ScaledObjectRef) -> Result<Arc<Ready>, RpcRefusal> {

@@ -1,4 +1,5 @@
 //! What an attacker did once, and what is next to it: each is held off.
 
 mod answers;
+mod grpc;
 mod identity;

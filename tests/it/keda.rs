@@ -39,7 +39,7 @@ mod vectors;
 pub(crate) type Client = ExternalScalerClient<Channel>;
 
 /// A trigger as KEDA names it.
-fn reference(namespace: &str, metadata: &[(&str, &str)]) -> ScaledObjectRef {
+pub(crate) fn reference(namespace: &str, metadata: &[(&str, &str)]) -> ScaledObjectRef {
     let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     ScaledObjectRef {
         name: "orders".to_owned(),
@@ -49,7 +49,7 @@ fn reference(namespace: &str, metadata: &[(&str, &str)]) -> ScaledObjectRef {
 }
 
 /// An SQS trigger without an address of its own.
-fn sqs(queue_url: &str) -> ScaledObjectRef {
+pub(crate) fn sqs(queue_url: &str) -> ScaledObjectRef {
     reference(
         "orders",
         &[
@@ -63,14 +63,17 @@ fn sqs(queue_url: &str) -> ScaledObjectRef {
 }
 
 /// The first of KEDA's three calls.
-async fn spec(client: &mut Client, of: &ScaledObjectRef) -> Result<MetricSpec, Status> {
+pub(crate) async fn spec(client: &mut Client, of: &ScaledObjectRef) -> Result<MetricSpec, Status> {
     let answer = client.get_metric_spec(of.clone()).await?.into_inner();
     assert_eq!(answer.metric_specs.len(), 1, "one trigger is one metric");
     Ok(answer.metric_specs.into_iter().next().unwrap())
 }
 
 /// The second.
-async fn value(client: &mut Client, of: &ScaledObjectRef) -> Result<MetricValue, Status> {
+pub(crate) async fn value(
+    client: &mut Client,
+    of: &ScaledObjectRef,
+) -> Result<MetricValue, Status> {
     let request = GetMetricsRequest {
         metric_name: spec(client, of).await?.metric_name,
         scaled_object_ref: Some(of.clone()),
@@ -81,12 +84,12 @@ async fn value(client: &mut Client, of: &ScaledObjectRef) -> Result<MetricValue,
 }
 
 /// The third.
-async fn is_active(client: &mut Client, of: &ScaledObjectRef) -> Result<bool, Status> {
+pub(crate) async fn is_active(client: &mut Client, of: &ScaledObjectRef) -> Result<bool, Status> {
     Ok(client.is_active(of.clone()).await?.into_inner().result)
 }
 
 /// Connects every spec to one source, and remembers the specs.
-struct Sources {
+pub(crate) struct Sources {
     source: Arc<dyn Source>,
     specs: std::sync::Mutex<Vec<SourceSpec>>,
 }
@@ -99,25 +102,25 @@ impl Connect for Sources {
 }
 
 /// The service on a port of its own, over sources of the test's.
-struct Port {
-    keda: Arc<Keda>,
-    address: String,
-    connections: Arc<Connections>,
-    sources: Arc<Sources>,
-    registry: Registry,
-    stop: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
+pub(crate) struct Port {
+    pub(crate) keda: Arc<Keda>,
+    pub(crate) address: String,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) registry: Registry,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: Vec<JoinHandle<()>>,
 }
 
 /// What a test chooses.
-struct Choice {
-    limits: RpcLimits,
-    ages: Ages,
-    most_triggers: usize,
-    most_streams: usize,
-    allow_address: Vec<String>,
-    tls: Option<Arc<ServerTls>>,
-    lookup: Arc<dyn slipway::lookup::Lookup>,
+pub(crate) struct Choice {
+    pub(crate) limits: RpcLimits,
+    pub(crate) ages: Ages,
+    pub(crate) most_triggers: usize,
+    pub(crate) most_streams: usize,
+    pub(crate) allow_address: Vec<String>,
+    pub(crate) tls: Option<Arc<ServerTls>>,
+    pub(crate) lookup: Arc<dyn slipway::lookup::Lookup>,
 }
 
 impl Default for Choice {
@@ -135,7 +138,7 @@ impl Default for Choice {
 }
 
 impl Port {
-    async fn open(source: Arc<dyn Source>, choice: Choice) -> Self {
+    pub(crate) async fn open(source: Arc<dyn Source>, choice: Choice) -> Self {
         let connections = Arc::new(Connections::new(Vec::new()));
         let sources = Arc::new(Sources {
             source,
@@ -188,12 +191,12 @@ impl Port {
         }
     }
 
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         connect(&self.address).await
     }
 
     /// The number that a metric without labels has now.
-    fn gauge(&self, name: &str) -> usize {
+    pub(crate) fn gauge(&self, name: &str) -> usize {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         let value = text
@@ -203,7 +206,7 @@ impl Port {
     }
 
     /// Stops it, and waits until everything has ended.
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         self.stop.cancel();
         for task in self.tasks {
             let ended = tokio::time::timeout(Duration::from_secs(20), task).await;

@@ -12,7 +12,7 @@ use crate::resource::connection::Connection;
 /// What callers may be sent to where `--allow-address` says nothing.
 pub(super) const DEFAULT: [&str; 2] = ["*.amazonaws.com", "*.amazonaws.com.cn"];
 
-/// Holds the addresses of a source against the rules for callers.
+/// Holds the addresses of a source against the rules for callers. An address is named only where it `is_quotable`.
 ///
 /// # Errors
 ///
@@ -21,6 +21,7 @@ pub(super) fn check(
     source: &SourceSpec,
     connection: Option<&Connection>,
     rules: &Rules,
+    is_quotable: bool,
 ) -> Result<(), RpcRefusal> {
     let is_of_connection =
         |key: &str| connection.is_some_and(|connection| connection.metadata.contains_key(key));
@@ -47,6 +48,12 @@ pub(super) fn check(
                 .rsplit_once(':')
                 .map_or(server.as_str(), |(host, _)| host);
             let is_right = rules.names(host) || address::is_msk_of_aws(host);
+            if !is_right && !is_quotable {
+                return Err(RpcRefusal::Denied(
+                    "metadata.bootstrapServersFromEnv: a host is not among the addresses that callers may name: use a connection, or have the operator allow it with `--allow-address`"
+                        .to_owned(),
+                ));
+            }
             if !is_right {
                 return Err(RpcRefusal::Denied(format!(
                     "metadata.bootstrapServers: {host:?} is not among the addresses that callers may name: use a connection, or have the operator give `--allow-address {host}`"

@@ -1,15 +1,17 @@
 //! One trigger that KEDA asks about: what it means, its source, the last good reading.
 //!
 //! `IsActive`, `GetMetrics` and streams answer from the same reading by the same rule. A
-//! read that fails leaves the last good one in force until it is too old; then there is
-//! no answer, and never a zero.
+//! read that is slow, or fails for a while, leaves the last good one in force until it is
+//! too old; then there is no answer, and never a zero. What a source clearly refuses is
+//! told at once, and the last good reading is forgotten: it is known to be wrong.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use tokio::time::Instant;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::encode::{self, Encoded};
@@ -40,6 +42,29 @@ impl Default for Ages {
 /// although the first of them may be the last that its reading was fresh enough for.
 const PAIR: Duration = Duration::from_secs(1);
 
+/// A read that has taken so long is not waited for where there is a reading to use.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Reads that go on, although nobody may wait for them any more. They end with this.
+#[derive(Default)]
+pub(super) struct Reads(Mutex<JoinSet<()>>);
+
+impl Reads {
+    fn go_on(&self, read: impl Future<Output = ()> + Send + 'static) {
+        let mut reads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A panic is told to those who wait.
+        while reads.try_join_next().is_some() {}
+        reads.spawn(read);
+    }
+}
+
+/// A read that is under way, for all who wait for it.
+#[derive(Clone)]
+struct Flight {
+    began: Instant,
+    read: Shared<BoxFuture<'static, Result<Taken, Error>>>,
+}
+
 /// A trigger that is understood and connected.
 pub(super) struct Ready {
     trigger: Trigger,
@@ -48,12 +73,20 @@ pub(super) struct Ready {
     target: Encoded,
     source: Arc<dyn Source>,
     ages: Ages,
+    reads: Arc<Reads>,
     last: Mutex<Option<Taken>>,
-    is_failing: AtomicBool,
+    flight: Mutex<Option<Flight>>,
+    /// The reason of the last read, if it failed.
+    trouble: Mutex<Option<&'static str>>,
 }
 
 impl Ready {
-    pub(super) fn new(trigger: Trigger, source: Arc<dyn Source>, ages: Ages) -> Self {
+    pub(super) fn new(
+        trigger: Trigger,
+        source: Arc<dyn Source>,
+        ages: Ages,
+        reads: Arc<Reads>,
+    ) -> Self {
         let metric_name = scaling::encode::without_index(0, &trigger.metric_name)
             .unwrap_or(&trigger.metric_name)
             .to_owned();
@@ -63,8 +96,10 @@ impl Ready {
             trigger,
             source,
             ages,
+            reads,
             last: Mutex::default(),
-            is_failing: AtomicBool::new(false),
+            flight: Mutex::default(),
+            trouble: Mutex::default(),
         }
     }
 
@@ -93,7 +128,7 @@ impl Ready {
     /// # Errors
     ///
     /// [`RpcRefusal::Unavailable`] when there is none that is young enough to be used.
-    pub(super) async fn value(&self) -> Result<Taken, RpcRefusal> {
+    pub(super) async fn value(self: &Arc<Self>) -> Result<Taken, RpcRefusal> {
         self.reading(self.ages.freshness, self.ages.freshness).await
     }
 
@@ -102,7 +137,7 @@ impl Ready {
     /// # Errors
     ///
     /// Those of [`Self::value`].
-    pub(super) async fn activity(&self) -> Result<Taken, RpcRefusal> {
+    pub(super) async fn activity(self: &Arc<Self>) -> Result<Taken, RpcRefusal> {
         let known = self.ages.freshness + PAIR;
         self.reading(known, self.ages.freshness).await
     }
@@ -112,7 +147,7 @@ impl Ready {
     /// # Errors
     ///
     /// Those of [`Self::value`].
-    pub(super) async fn tick(&self) -> Result<Taken, RpcRefusal> {
+    pub(super) async fn tick(self: &Arc<Self>) -> Result<Taken, RpcRefusal> {
         self.reading(Duration::ZERO, self.ages.freshness * 4 / 5)
             .await
     }
@@ -122,7 +157,7 @@ impl Ready {
     /// # Errors
     ///
     /// Those of [`Self::value`].
-    pub(super) async fn news(&self) -> Result<Taken, RpcRefusal> {
+    pub(super) async fn news(self: &Arc<Self>) -> Result<Taken, RpcRefusal> {
         self.reading(Duration::ZERO, Duration::ZERO).await
     }
 
@@ -131,51 +166,103 @@ impl Ready {
         self.source.pushed()
     }
 
-    async fn reading(&self, known: Duration, freshness: Duration) -> Result<Taken, RpcRefusal> {
-        if let Some(taken) = self.last()
-            && !known.is_zero()
-            && age(&taken) <= known
+    async fn reading(
+        self: &Arc<Self>,
+        known: Duration,
+        freshness: Duration,
+    ) -> Result<Taken, RpcRefusal> {
+        if !known.is_zero()
+            && let Some(taken) = self.last(known)
         {
             return Ok(taken);
         }
-        match self.source.read(freshness).await {
+        let Flight { began, read } = self.read(freshness);
+        if self.last(self.ages.most).is_some()
+            && timeout_at(began + PATIENCE, read.clone()).await.is_err()
+            && let Some(taken) = self.last(self.ages.most)
+        {
+            return Ok(taken);
+        }
+        let error = match read.await {
+            Ok(taken) => return Ok(taken),
+            Err(error) => error,
+        };
+        let last = self.last(self.ages.most);
+        last.filter(|_| error.is_transient()).ok_or_else(|| {
+            RpcRefusal::Unavailable(format!(
+                "{} cannot be read: {}",
+                self.metric_name,
+                error.reason()
+            ))
+        })
+    }
+
+    /// The read that is under way, or a new one. It goes on to its end, whoever waits for it.
+    fn read(self: &Arc<Self>, freshness: Duration) -> Flight {
+        let mut flight = self.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flight
+            .as_ref()
+            .filter(|flight| flight.read.peek().is_none())
+        {
+            return flight.clone();
+        }
+        let (ready, source) = (Arc::downgrade(self), Arc::clone(&self.source));
+        let read = async move {
+            let result = source.read(freshness).await;
+            if let Some(ready) = ready.upgrade() {
+                ready.note(&result);
+            }
+            result
+        };
+        let new = Flight {
+            began: Instant::now(),
+            read: read.boxed().shared(),
+        };
+        *flight = Some(new.clone());
+        drop(flight);
+        // Most find an answer that is fresh enough.
+        if new.read.clone().now_or_never().is_none() {
+            self.reads.go_on(new.read.clone().map(drop));
+        }
+        new
+    }
+
+    /// What a read came to: kept, and told when it is something else than before.
+    fn note(&self, result: &Result<Taken, Error>) {
+        let reason = result.as_ref().err().map(Error::reason);
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *trouble, reason);
+        drop(trouble);
+        match result {
             Ok(taken) => {
-                self.remember(&taken);
-                if self.is_failing.swap(false, Ordering::Relaxed) {
+                self.remember(taken);
+                if before.is_some() {
                     info!(
                         trigger = self.metric_name,
                         "{} can be read again", self.metric_name
                     );
                 }
-                Ok(taken)
             }
-            Err(error) => self.unread(&error),
+            Err(error) => {
+                if !error.is_transient() {
+                    *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                }
+                if before != reason {
+                    warn!(
+                        trigger = self.metric_name,
+                        error = error as &dyn std::error::Error,
+                        "KEDA asks for {}, which cannot be read",
+                        self.metric_name
+                    );
+                }
+            }
         }
     }
 
-    fn unread(&self, error: &Error) -> Result<Taken, RpcRefusal> {
-        if !self.is_failing.swap(true, Ordering::Relaxed) {
-            warn!(
-                trigger = self.metric_name,
-                error = error as &dyn std::error::Error,
-                "KEDA asks for {}, which cannot be read; the last reading is used for {} s at most",
-                self.metric_name,
-                self.ages.most.as_secs()
-            );
-        }
-        match self.last().filter(|taken| age(taken) <= self.ages.most) {
-            Some(taken) => Ok(taken),
-            None => Err(RpcRefusal::Unavailable(format!(
-                "{} cannot be read: {}",
-                self.metric_name,
-                error.reason()
-            ))),
-        }
-    }
-
-    fn last(&self) -> Option<Taken> {
+    /// The last good reading, if it is not older than that.
+    fn last(&self, most: Duration) -> Option<Taken> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.clone()
+        last.clone().filter(|taken| age(taken) <= most)
     }
 
     /// Keeps the newer of two: reads may end in another order than they began in.

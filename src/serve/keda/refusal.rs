@@ -11,7 +11,7 @@ use crate::source;
 
 /// Longest text of an answer. Unit: bytes. It travels as a header, of which clients take 8 KiB in all, and may be
 /// three times as long there.
-const LONGEST: usize = 1_024;
+const LONGEST: usize = 512;
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,11 +48,27 @@ impl RpcRefusal {
         }
     }
 
-    /// A source that cannot be connected to as asked.
-    pub(super) fn of_connect(error: &source::Error) -> Self {
+    /// A source that cannot be connected to as asked. What is wrong with it may quote what was asked: only where all of
+    /// that `is_quotable`.
+    pub(super) fn of_connect(error: &source::Error, is_quotable: bool) -> Self {
         match error {
-            source::Error::Invalid { detail, .. } => Self::Invalid(detail.clone()),
+            source::Error::Invalid { detail, .. } if is_quotable => Self::Invalid(detail.clone()),
+            source::Error::Invalid { .. } => Self::Invalid(
+                "the source cannot be used as asked; what is wrong is not shown, as values came under keys that end in FromEnv"
+                    .to_owned(),
+            ),
             _ => Self::Unavailable(format!("the source cannot be used: {}", error.reason())),
+        }
+    }
+
+    /// The same, with a text that is short enough to be kept and sent.
+    #[must_use]
+    pub(super) fn shortened(self) -> Self {
+        match self {
+            Self::Invalid(text) => Self::Invalid(shortened(text)),
+            Self::Denied(text) => Self::Denied(shortened(text)),
+            Self::Unavailable(text) => Self::Unavailable(shortened(text)),
+            Self::Exhausted(text) => Self::Exhausted(text),
         }
     }
 
@@ -73,10 +89,10 @@ fn text_of(fault: &Fault) -> String {
 
 impl From<RpcRefusal> for Status {
     fn from(refusal: RpcRefusal) -> Self {
-        match refusal {
-            RpcRefusal::Invalid(text) => Self::invalid_argument(shortened(text)),
-            RpcRefusal::Denied(text) => Self::permission_denied(shortened(text)),
-            RpcRefusal::Unavailable(text) => Self::unavailable(shortened(text)),
+        match refusal.shortened() {
+            RpcRefusal::Invalid(text) => Self::invalid_argument(text),
+            RpcRefusal::Denied(text) => Self::permission_denied(text),
+            RpcRefusal::Unavailable(text) => Self::unavailable(text),
             RpcRefusal::Exhausted(text) => Self::resource_exhausted(text),
         }
     }
@@ -84,12 +100,10 @@ impl From<RpcRefusal> for Status {
 
 fn shortened(mut text: String) -> String {
     if text.len() > LONGEST {
-        let end = (0..=LONGEST)
-            .rev()
-            .find(|&end| text.is_char_boundary(end))
-            .unwrap_or_default();
-        text.truncate(end);
+        text.truncate(text.floor_char_boundary(LONGEST - '…'.len_utf8()));
         text.push('…');
+        // The rest would be kept with it.
+        text.shrink_to_fit();
     }
     text
 }
@@ -119,7 +133,20 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_letters() {
-        let status = Status::from(RpcRefusal::Denied("ä".repeat(2_000)));
-        assert_eq!(status.message().len(), LONGEST + '…'.len_utf8());
+        let refusal = RpcRefusal::Denied("ä".repeat(2_000)).shortened();
+        let status = Status::from(refusal.clone().shortened());
+        assert_eq!(status.message().len(), LONGEST - 1);
+        assert_eq!(status.message(), Status::from(refusal).message());
+    }
+
+    #[test]
+    fn what_may_be_secret_is_not_said_back() {
+        let error = source::Error::Invalid {
+            source_name: "Kafka".to_owned(),
+            detail: "\"s3cret.internal\" may not be called".to_owned(),
+        };
+        let text = |is_quotable| Status::from(RpcRefusal::of_connect(&error, is_quotable));
+        assert!(text(true).message().contains("s3cret"));
+        assert!(!text(false).message().contains("s3cret"));
     }
 }

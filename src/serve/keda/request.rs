@@ -4,12 +4,13 @@
 //! of the trigger that `source` names. Keys that end in `FromEnv` come with the value of
 //! the variable in place of its name, so a secret may be in it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
 use super::addresses;
 use super::refusal::RpcRefusal;
+use super::triggers::Metadata;
 use crate::address::Rules;
 use crate::resource::connection::Connection;
 use crate::resource::{self, Inputs, ObjectId, PodIdentity, Trigger, TriggerEntry, TriggerKind};
@@ -32,6 +33,13 @@ const SOURCE: &str = "source";
 const CONNECTION: &str = "connection";
 const AUTHENTICATION: &str = "authenticationRef";
 
+/// Keys of a trigger's metadata. KEDA's largest trigger has 30. Source: our own bound.
+const MOST_KEYS: usize = 64;
+/// Bytes of its keys and values together. Usual ones have 500. Source: our own bound.
+const MOST_BYTES: usize = 8 << 10;
+/// Bytes of a namespace's name. Source: Kubernetes, names of namespaces are DNS labels (RFC 1123).
+const LONGEST_NAMESPACE: usize = 63;
+
 /// What a trigger's metadata asks for, before anything it refers to has been read.
 pub(super) struct RequestedTrigger {
     /// `source`.
@@ -45,12 +53,42 @@ pub(super) struct RequestedTrigger {
     environment: BTreeMap<String, SecretString>,
 }
 
+/// Refuses what is larger than any trigger, before anything is made of it.
+///
+/// # Errors
+///
+/// [`RpcRefusal::Invalid`] with what is too large, and how large it may be.
+pub(super) fn check_size(namespace: &str, metadata: &Metadata) -> Result<(), RpcRefusal> {
+    if namespace.len() > LONGEST_NAMESPACE {
+        return Err(RpcRefusal::Invalid(format!(
+            "namespace: it has {} bytes; a namespace has {LONGEST_NAMESPACE} at most",
+            namespace.len()
+        )));
+    }
+    if metadata.len() > MOST_KEYS {
+        return Err(RpcRefusal::Invalid(format!(
+            "metadata: it has {} keys; a trigger may have {MOST_KEYS}",
+            metadata.len()
+        )));
+    }
+    let size = |(key, value): (&String, &String)| key.len() + value.len();
+    let whole: usize = metadata.iter().map(size).sum();
+    if whole > MOST_BYTES {
+        let longest = metadata.iter().max_by_key(|entry| size(*entry));
+        let key = longest.map_or("", |(key, _)| &key[..key.floor_char_boundary(64)]);
+        return Err(RpcRefusal::Invalid(format!(
+            "metadata: its keys and values have {whole} bytes, most of them at {key:?}; a trigger may have {MOST_BYTES}"
+        )));
+    }
+    Ok(())
+}
+
 /// Reads the metadata of a request.
 ///
 /// # Errors
 ///
 /// [`RpcRefusal::Invalid`] for a source that is missing or that nobody knows, and for two ways to give credentials.
-pub(super) fn read(metadata: &HashMap<String, String>) -> Result<RequestedTrigger, RpcRefusal> {
+pub(super) fn read(metadata: &Metadata) -> Result<RequestedTrigger, RpcRefusal> {
     let text = |key: &str| {
         let value = metadata.get(key)?.trim();
         (!value.is_empty()).then(|| value.to_owned())
@@ -107,6 +145,11 @@ fn one_of(words: &[&str]) -> String {
 }
 
 impl RequestedTrigger {
+    /// Whether everything that was asked may be said back. Values that came under `…FromEnv` keys may be secret.
+    pub(super) fn is_quotable(&self) -> bool {
+        self.environment.is_empty()
+    }
+
     /// The trigger, with what the connection says and with the parameters that references gave.
     ///
     /// # Errors
@@ -120,6 +163,7 @@ impl RequestedTrigger {
         referred: Option<Inputs>,
         rules: &Rules,
     ) -> Result<Trigger, RpcRefusal> {
+        let is_quotable = self.is_quotable();
         let mut metadata = self.metadata;
         for (key, value) in connection
             .iter()
@@ -149,9 +193,9 @@ impl RequestedTrigger {
             metadata,
             authentication: None,
         };
-        let trigger = resource::parse_trigger(&entry, &inputs, owner)
+        let trigger = resource::parse_for_caller(&entry, &inputs, owner)
             .map_err(|faults| RpcRefusal::of_faults(&faults))?;
-        addresses::check(&trigger.source, connection, rules)?;
+        addresses::check(&trigger.source, connection, rules, is_quotable)?;
         Ok(trigger)
     }
 }

@@ -39,8 +39,7 @@ pub struct RpcLimits {
     pub calls: usize,
     /// Longest wait for a place among the calls.
     pub wait: Duration,
-    /// Longest request. Unit: bytes. A trigger's metadata has some 500; etcd's limit for the whole object is 1.5 MiB,
-    /// and nobody writes a twentieth of that into one trigger.
+    /// Longest request. Unit: bytes. A trigger's metadata has 8 KiB at most; whoever sends somewhat more is told so.
     pub message_bytes: usize,
     /// Longest list of headers. Unit: bytes.
     pub header_bytes: u32,
@@ -80,7 +79,7 @@ impl Default for RpcLimits {
 }
 
 /// Most streams at once, of all connections.
-pub const STREAMS: usize = 50_000;
+pub const STREAMS: usize = 25_000;
 
 /// What all connections share.
 struct ServerState {

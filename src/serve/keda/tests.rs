@@ -19,6 +19,8 @@ use crate::source::{self, Source, Taken};
 #[derive(Default)]
 struct FakeSource {
     says: Mutex<Option<f64>>,
+    takes: Mutex<Duration>,
+    refuses: Mutex<Option<source::Error>>,
     calls: Mutex<usize>,
     news: watch::Sender<()>,
     connected: Mutex<Vec<SourceSpec>>,
@@ -46,6 +48,11 @@ impl Source for SharedFake {
     fn read(&self, _freshness: Duration) -> BoxFuture<'_, Result<Taken, source::Error>> {
         async move {
             *self.0.calls.lock().unwrap() += 1;
+            let takes = *self.0.takes.lock().unwrap();
+            tokio::time::sleep(takes).await;
+            if let Some(error) = self.0.refuses.lock().unwrap().clone() {
+                return Err(error);
+            }
             let says = *self.0.says.lock().unwrap();
             let waiting = says.ok_or_else(|| source::Error::Throttled {
                 source_name: "the queue of somebody".to_owned(),
@@ -146,6 +153,10 @@ struct KedaWorld {
 
 impl KedaWorld {
     fn new(fake: Arc<FakeSource>) -> Self {
+        Self::with_room_for(fake, 100)
+    }
+
+    fn with_room_for(fake: Arc<FakeSource>, most_triggers: usize) -> Self {
         let objects = Arc::new(FakeObjects::default());
         let connections = Arc::new(connections::Connections::new(Vec::new()));
         let keda = Keda::new(Parts {
@@ -159,7 +170,7 @@ impl KedaWorld {
             connections: connections.clone(),
             allow_address: Vec::new(),
             ages: Ages::default(),
-            most_triggers: 100,
+            most_triggers,
             most_streams: 3,
             metrics: metrics::Metrics::default(),
         });
@@ -250,6 +261,149 @@ async fn a_source_that_fails_leaves_the_last_value_until_it_is_too_old_and_never
     assert_eq!(spec.unwrap().into_inner().metric_specs[0].target_size, 5);
     world.fake.says(Some(3.0));
     assert_eq!(value(&session).await.unwrap(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_read_is_not_waited_for_where_there_is_a_reading_and_goes_on() {
+    let world = KedaWorld::new(FakeSource::saying(7.0));
+    let session = world.session(false);
+    assert_eq!(value(&session).await.unwrap(), 7);
+    *world.fake.takes.lock().unwrap() = Duration::from_secs(9);
+    world.fake.says(Some(3.0));
+    advance(Duration::from_secs(7)).await;
+    let began = Instant::now();
+    assert_eq!(value(&session).await.unwrap(), 7);
+    assert_eq!(began.elapsed(), Duration::from_secs(2));
+    // The read began two seconds ago: nobody waits for it again.
+    for _ in 0..5 {
+        assert!(is_active(&session).await.unwrap());
+        assert_eq!(value(&session).await.unwrap(), 7);
+    }
+    assert_eq!(began.elapsed(), Duration::from_secs(2));
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(value(&session).await.unwrap(), 3, "what the read brought");
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
+    assert_eq!(world.fake.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_read_is_waited_for_where_there_is_nothing_to_say_meanwhile() {
+    let world = KedaWorld::new(FakeSource::saying(7.0));
+    let session = world.session(false);
+    *world.fake.takes.lock().unwrap() = Duration::from_secs(9);
+    let began = Instant::now();
+    assert_eq!(value(&session).await.unwrap(), 7);
+    assert_eq!(began.elapsed(), Duration::from_secs(9));
+    // The last reading gets too old while a new one is waited for.
+    world.fake.says(Some(3.0));
+    advance(Duration::from_secs(59)).await;
+    let began = Instant::now();
+    assert_eq!(value(&session).await.unwrap(), 3);
+    assert_eq!(began.elapsed(), Duration::from_secs(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_source_clearly_refuses_is_told_at_once_and_the_last_value_is_forgotten() {
+    let (source_name, detail) = ("q".to_owned(), "s3cret".to_owned());
+    let forbidden = source::Error::Forbidden {
+        source_name: source_name.clone(),
+        detail: detail.clone(),
+    };
+    let not_found = source::Error::NotFound {
+        source_name: source_name.clone(),
+        detail: detail.clone(),
+    };
+    let invalid = source::Error::Invalid {
+        source_name,
+        detail,
+    };
+    for error in [forbidden, not_found, invalid] {
+        let world = KedaWorld::new(FakeSource::saying(7.0));
+        let session = world.session(false);
+        assert_eq!(value(&session).await.unwrap(), 7);
+        let reason = error.reason();
+        *world.fake.refuses.lock().unwrap() = Some(error);
+        advance(Duration::from_secs(7)).await;
+        for status in [
+            value(&session).await.unwrap_err(),
+            is_active(&session).await.unwrap_err(),
+        ] {
+            assert_eq!(status.code(), Code::Unavailable);
+            let words = format!("aws-sqs-orders cannot be read: {reason}");
+            assert_eq!(status.message(), words);
+        }
+        // What was said before is known to be wrong: it does not come back with a passing trouble.
+        *world.fake.refuses.lock().unwrap() = None;
+        world.fake.says(None);
+        let status = value(&session).await.unwrap_err();
+        assert!(status.message().ends_with("Throttled"), "{status}");
+    }
+}
+
+/// The spec of the usual queue with a comment.
+async fn commented(session: &Session, comment: &str) -> Result<(), Status> {
+    let of = sqs(&[("comment", comment)]);
+    session.get_metric_spec(Request::new(of)).await.map(drop)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_stays_when_strangers_fill_the_table() {
+    let world = KedaWorld::new(FakeSource::saying(1.0));
+    let session = world.session(false);
+    let connected = || world.fake.connected.lock().unwrap().len();
+    commented(&session, "honest").await.unwrap();
+    advance(Duration::from_secs(5)).await;
+    commented(&session, "honest").await.unwrap();
+    for stranger in 0..300 {
+        commented(&session, &stranger.to_string()).await.unwrap();
+    }
+    assert!(world.keda.triggers() <= 100);
+    assert_eq!(connected(), 301);
+    commented(&session, "honest").await.unwrap();
+    assert_eq!(connected(), 301);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_triggers_leave_room_for_fewer_and_refused_ones_hardly_take_any() {
+    let world = KedaWorld::with_room_for(FakeSource::saying(1.0), MOST);
+    let session = world.session(false);
+    let large = "x".repeat(7_900);
+    for number in 0..2_500 {
+        let large = format!("{number} {large}");
+        commented(&session, &large).await.unwrap();
+    }
+    let kept = world.keda.triggers();
+    assert!((1_500..2_000).contains(&kept), "{kept}");
+    let world = KedaWorld::with_room_for(FakeSource::saying(1.0), MOST);
+    let session = world.session(false);
+    for number in 0..2_500 {
+        let large = format!("{number} {large}");
+        let of = sqs(&[("queueLength", &large)]);
+        let refused = session.get_metric_spec(Request::new(of)).await.unwrap_err();
+        assert!(refused.message().len() <= 512, "{refused}");
+    }
+    assert_eq!(world.keda.triggers(), 2_500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_hold_on_to_their_triggers_and_others_find_no_room() {
+    let world = KedaWorld::with_room_for(FakeSource::saying(1.0), 2);
+    let session = world.session(false);
+    let test = async {
+        let mut streams = Vec::new();
+        for name in ["one", "two"] {
+            let of = sqs(&[("comment", name)]);
+            let answer = session.stream_is_active(Request::new(of)).await;
+            streams.push(answer.unwrap().into_inner());
+        }
+        let refused = commented(&session, "three").await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        commented(&session, "two").await.unwrap();
+        drop(streams);
+        commented(&session, "three").await.unwrap();
+        assert!(world.keda.triggers() <= 2);
+    };
+    world.with(test).await;
 }
 
 #[tokio::test(start_paused = true)]

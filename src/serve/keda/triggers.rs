@@ -1,14 +1,15 @@
 //! The triggers that somebody asks about: found by what was asked, made once, forgotten
 //! when nobody asks any more.
 //!
-//! The key is everything that can change the answer: the namespace, the whole of
+//! The key is a hash of everything that can change the answer: the namespace, the whole of
 //! `scalerMetadata`, and whether the namespace is proved. The names of objects are not in
-//! it, so that ten thousand objects with one trigger are one. What is wrong is kept like
-//! what is right, so that a broken object costs little.
+//! it, so that ten thousand objects with one trigger are one. Of what is wrong only that
+//! hash and a short text are kept, so that a broken object costs little. The table has a
+//! budget in bytes: callers fill it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::connections::{Connections, Edition};
-use super::live::{Ages, Ready};
+use super::live::{Ages, Reads, Ready};
 use super::metrics::Metrics;
 use super::references::References;
 use super::refusal::RpcRefusal;
@@ -25,8 +26,18 @@ use crate::address::Rules;
 use crate::resource::ObjectId;
 use crate::source::Connect;
 
-/// Most triggers at once: twice what one KEDA is known to run with. Each takes some 3 KiB and its source.
+/// Most triggers at once: twice what one KEDA is known to run with.
 pub const MOST: usize = 20_000;
+/// What all triggers may weigh. Unit: bytes. 16,000 of KEDA's usual size.
+const HEAVIEST: usize = 64 << 20;
+/// What a trigger with its source weighs, beside its metadata. Unit: bytes, measured.
+const READY: usize = 2 << 10;
+/// How often a byte of metadata is there: as it was asked, in the parsed trigger, in its source and in its texts.
+const COPIES: usize = 4;
+/// What a refused one weighs.
+const REFUSED: usize = 1 << 10;
+/// Who asks again after this time has come back: its trigger goes after those that were asked for once.
+const COMES_BACK: Duration = Duration::from_secs(1);
 /// Who has not asked for ten polls (of KEDA's default of 30 s) is gone.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_mins(5);
 /// What triggers refer to is read again after this time: as long as `lookup` keeps it.
@@ -41,26 +52,40 @@ pub(super) struct Workshop {
     pub(super) connections: Arc<Connections>,
     pub(super) rules: Rules,
     pub(super) ages: Ages,
+    pub(super) reads: Arc<Reads>,
 }
+
+/// `scalerMetadata`.
+pub(super) type Metadata = HashMap<String, String>;
 
 /// Every trigger that was asked for lately.
 pub(super) struct Triggers {
     workshop: Workshop,
     most: usize,
-    hasher: RandomState,
+    hashers: [RandomState; 2],
     began: Instant,
-    table: Mutex<HashMap<u64, Vec<Arc<LiveTrigger>>>>,
-    count: AtomicUsize,
+    table: Mutex<TriggerTable>,
     metrics: Metrics,
+}
+
+#[derive(Default)]
+struct TriggerTable {
+    by_key: HashMap<u128, Arc<LiveTrigger>>,
+    /// What they weigh together.
+    weight: usize,
 }
 
 /// One of them.
 pub(super) struct LiveTrigger {
+    key: u128,
     namespace: String,
-    metadata: HashMap<String, String>,
     proven: bool,
+    /// Nothing once it is refused: whoever asks again brings it along.
+    metadata: Mutex<Option<Arc<Metadata>>>,
+    weight: AtomicUsize,
     /// When it was last asked for. Unit: milliseconds since the table began.
     asked: AtomicU64,
+    comes_back: AtomicBool,
     known: Mutex<Option<ResolvedTrigger>>,
     /// Held while it is being made or refreshed.
     bench: tokio::sync::Mutex<()>,
@@ -105,49 +130,58 @@ impl Triggers {
         Self {
             workshop,
             most,
-            hasher: RandomState::new(),
+            hashers: [RandomState::new(), RandomState::new()],
             began: Instant::now(),
             table: Mutex::default(),
-            count: AtomicUsize::new(0),
             metrics,
         }
     }
 
     /// The trigger that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`RpcRefusal::Exhausted`] where there is no room for it: streams hold on to all the others.
     pub(super) fn find(
         &self,
         namespace: &str,
-        metadata: &HashMap<String, String>,
+        metadata: &Metadata,
         proven: bool,
-    ) -> Arc<LiveTrigger> {
-        let hash = self.hash(namespace, metadata);
+    ) -> Result<Arc<LiveTrigger>, RpcRefusal> {
+        let key = self.key(namespace, metadata, proven);
         let now = self.now();
         let mut table = self.table();
-        let alike = table.entry(hash).or_default();
-        if let Some(found) = alike
-            .iter()
-            .find(|live| live.is(namespace, metadata, proven))
-        {
-            found.asked.store(now, Ordering::Relaxed);
-            return Arc::clone(found);
+        if let Some(found) = table.by_key.get(&key).map(Arc::clone) {
+            found.is_asked_for(now);
+            let mut known = found.metadata();
+            if known.is_none() {
+                *known = Some(Arc::new(metadata.clone()));
+                drop(known);
+                table.weigh(&found, weight_of(namespace, metadata));
+            }
+            return Ok(Arc::clone(&found));
+        }
+        let weight = weight_of(namespace, metadata);
+        if table.by_key.len() >= self.most || table.weight + weight > HEAVIEST {
+            self.make_room(&mut table, weight)?;
         }
         let live = Arc::new(LiveTrigger {
+            key,
             namespace: namespace.to_owned(),
-            metadata: metadata.clone(),
             proven,
+            metadata: Mutex::new(Some(Arc::new(metadata.clone()))),
+            weight: AtomicUsize::new(weight),
             asked: AtomicU64::new(now),
+            comes_back: AtomicBool::new(false),
             known: Mutex::default(),
             bench: tokio::sync::Mutex::default(),
             activity: watch::Sender::new(None),
             streams: Mutex::default(),
         });
-        alike.push(Arc::clone(&live));
-        self.count.fetch_add(1, Ordering::Relaxed);
-        if self.len() > self.most {
-            self.make_room(&mut table);
-        }
-        self.metrics.set_triggers(self.len());
-        live
+        table.by_key.insert(key, Arc::clone(&live));
+        table.weight += weight;
+        self.metrics.set_triggers(table.by_key.len());
+        Ok(live)
     }
 
     /// What the trigger came to: known already, or found out now, by one asker for all.
@@ -164,8 +198,15 @@ impl Triggers {
         if let Some(outcome) = live.known_for(edition.number) {
             return outcome;
         }
-        let mut known = self.workshop.make(live, &edition).await;
-        if let Some(before) = live.known().and_then(|known| known.outcome.ok()) {
+        let before = live.known();
+        let metadata = live.metadata().clone();
+        let Some(metadata) = metadata else {
+            // It was refused a moment ago, and nobody has asked for it since.
+            let gone = || RpcRefusal::Unavailable("ask again".to_owned());
+            return before.map_or_else(|| Err(gone()), |known| known.outcome);
+        };
+        let mut known = self.workshop.make(live, &metadata, &edition).await;
+        if let Some(before) = before.and_then(|known| known.outcome.ok()) {
             match &known.outcome {
                 // The same trigger keeps its readings.
                 Ok(ready) if before.is_same(ready) => known.outcome = Ok(before),
@@ -174,8 +215,13 @@ impl Triggers {
                 _ => {}
             }
         }
+        known.outcome = known.outcome.map_err(RpcRefusal::shortened);
         let outcome = known.outcome.clone();
         *live.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        if outcome.is_err() && !live.is_listened_to() {
+            *live.metadata() = None;
+            self.table().weigh(live, REFUSED);
+        }
         outcome
     }
 
@@ -193,75 +239,112 @@ impl Triggers {
         let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
         let now = self.now();
         let mut table = self.table();
-        self.retain(&mut table, |live| {
-            now.saturating_sub(live.asked.load(Ordering::Relaxed)) < after
-        });
+        let is_gone = |live: &Arc<LiveTrigger>| {
+            let age = now.saturating_sub(live.asked.load(Ordering::Relaxed));
+            age >= after && !live.is_listened_to()
+        };
+        let gone: Vec<_> = table
+            .by_key
+            .values()
+            .filter(|live| is_gone(live))
+            .cloned()
+            .collect();
+        for live in gone {
+            table.remove(&live);
+        }
+        self.metrics.set_triggers(table.by_key.len());
     }
 
     pub(super) fn len(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        self.table().by_key.len()
     }
 
-    /// Lets the twentieth go that was asked for least recently: many at once, as finding them is a look at all.
-    fn make_room(&self, table: &mut HashMap<u64, Vec<Arc<LiveTrigger>>>) {
-        let mut asked: Vec<u64> = table
+    /// Lets those go that were asked for once, then those that were asked for least recently, until there is room for
+    /// one that weighs so much and for a twentieth of the table: many at once, as finding them is a look at all.
+    fn make_room(&self, table: &mut TriggerTable, weight: usize) -> Result<(), RpcRefusal> {
+        let mut going: Vec<(bool, u64, Arc<LiveTrigger>)> = table
+            .by_key
             .values()
-            .flatten()
             .filter(|live| !live.is_listened_to())
-            .map(|live| live.asked.load(Ordering::Relaxed))
+            .map(|live| {
+                let comes_back = live.comes_back.load(Ordering::Relaxed);
+                let asked = live.asked.load(Ordering::Relaxed);
+                (comes_back, asked, Arc::clone(live))
+            })
             .collect();
-        let going = (self.most / 20).max(1).min(asked.len());
-        if going == 0 {
-            return;
+        going.sort_unstable_by_key(|(comes_back, asked, _)| (*comes_back, *asked));
+        let most = self.most - (self.most / 20).clamp(1, self.most);
+        let heaviest = HEAVIEST - HEAVIEST / 20 - weight;
+        for (_, _, live) in going {
+            if table.by_key.len() <= most && table.weight <= heaviest {
+                break;
+            }
+            table.remove(&live);
         }
-        let (_, oldest, _) = asked.select_nth_unstable(going - 1);
-        let oldest = *oldest;
-        let mut left = going;
-        self.retain(table, |live| {
-            let goes = left > 0 && live.asked.load(Ordering::Relaxed) <= oldest;
-            left -= usize::from(goes);
-            !goes
-        });
+        if table.by_key.len() >= self.most || table.weight + weight > HEAVIEST {
+            return Err(RpcRefusal::Exhausted("too many triggers are listened to"));
+        }
+        Ok(())
     }
 
-    /// Keeps those with streams, and those that `keep` says yes to.
-    fn retain(
-        &self,
-        table: &mut HashMap<u64, Vec<Arc<LiveTrigger>>>,
-        mut keep: impl FnMut(&LiveTrigger) -> bool,
-    ) {
-        let mut left = 0;
-        table.retain(|_, alike| {
-            alike.retain(|live| live.is_listened_to() || keep(live));
-            left += alike.len();
-            !alike.is_empty()
-        });
-        self.count.store(left, Ordering::Relaxed);
-        self.metrics.set_triggers(left);
-    }
-
-    /// The same whatever the order of the map. The keys of the hash are random and ours.
-    fn hash(&self, namespace: &str, metadata: &HashMap<String, String>) -> u64 {
-        metadata
-            .iter()
-            .map(|entry| self.hasher.hash_one(entry))
-            .fold(self.hasher.hash_one(namespace), u64::wrapping_add)
+    /// The same whatever the order of the map. The keys of the hashes are random and ours.
+    fn key(&self, namespace: &str, metadata: &Metadata, proven: bool) -> u128 {
+        let half = |hasher: &RandomState| {
+            metadata
+                .iter()
+                .map(|entry| hasher.hash_one(entry))
+                .fold(hasher.hash_one((namespace, proven)), u64::wrapping_add)
+        };
+        let [first, second] = self.hashers.each_ref().map(half);
+        (u128::from(first) << 64) | u128::from(second)
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<u64, Vec<Arc<LiveTrigger>>>> {
+    fn table(&self) -> MutexGuard<'_, TriggerTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl TriggerTable {
+    /// Gives a trigger another weight, if it is still here.
+    fn weigh(&mut self, live: &LiveTrigger, weight: usize) {
+        if self.by_key.contains_key(&live.key) {
+            let before = live.weight.swap(weight, Ordering::Relaxed);
+            self.weight = (self.weight + weight).saturating_sub(before);
+        }
+    }
+
+    fn remove(&mut self, live: &LiveTrigger) {
+        self.by_key.remove(&live.key);
+        self.weight = self
+            .weight
+            .saturating_sub(live.weight.load(Ordering::Relaxed));
+    }
+}
+
+/// What a trigger will weigh if it is right.
+fn weight_of(namespace: &str, metadata: &Metadata) -> usize {
+    let texts: usize = metadata
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    READY + COPIES * (namespace.len() + texts)
+}
+
 impl Workshop {
-    async fn make(&self, live: &LiveTrigger, edition: &Edition) -> ResolvedTrigger {
+    async fn make(
+        &self,
+        live: &LiveTrigger,
+        metadata: &Metadata,
+        edition: &Edition,
+    ) -> ResolvedTrigger {
         let (mut uses_connection, mut refers) = (false, false);
         let outcome = async {
-            let asked = request::read(&live.metadata)?;
+            let asked = request::read(metadata)?;
+            let is_quotable = asked.is_quotable();
             if asked.kind.name() == "eventbridge" {
                 // It is counted from Jobs, which are watched where we have rights.
                 self.references.check_scope(&live.namespace, "source")?;
@@ -302,8 +385,9 @@ impl Workshop {
             let source = self
                 .sources
                 .connect(&trigger.source)
-                .map_err(|error| RpcRefusal::of_connect(&error))?;
-            Ok(Arc::new(Ready::new(trigger, source, self.ages)))
+                .map_err(|error| RpcRefusal::of_connect(&error, is_quotable))?;
+            let reads = Arc::clone(&self.reads);
+            Ok(Arc::new(Ready::new(trigger, source, self.ages, reads)))
         }
         .await;
         ResolvedTrigger {
@@ -316,8 +400,15 @@ impl Workshop {
 }
 
 impl LiveTrigger {
-    fn is(&self, namespace: &str, metadata: &HashMap<String, String>, proven: bool) -> bool {
-        self.proven == proven && self.namespace == namespace && self.metadata == *metadata
+    fn metadata(&self) -> MutexGuard<'_, Option<Arc<Metadata>>> {
+        self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_asked_for(&self, now: u64) {
+        let before = self.asked.swap(now, Ordering::Relaxed);
+        if Duration::from_millis(now.saturating_sub(before)) >= COMES_BACK {
+            self.comes_back.store(true, Ordering::Relaxed);
+        }
     }
 
     fn is_listened_to(&self) -> bool {

@@ -170,6 +170,11 @@ async fn callers_name_no_address_that_is_not_listed() {
         let words = ["metadata.bootstrapServers", "--allow-address"];
         check(&mut client, &kafka(servers), Code::PermissionDenied, &words).await;
     }
+    // From a variable, whose value may be a secret, it is refused without being named.
+    let mut secret = kafka("");
+    secret.push(("bootstrapServersFromEnv", "s3cret.orders.svc:9092"));
+    let words = ["metadata.bootstrapServersFromEnv", "--allow-address"];
+    check(&mut client, &secret, Code::PermissionDenied, &words).await;
     assert!(source.calls().is_empty() && port.sources.specs.lock().unwrap().is_empty());
     for servers in [
         "a.kafka.internal:9092",
