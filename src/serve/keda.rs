@@ -29,6 +29,7 @@ mod addresses;
 mod caller;
 pub mod connections;
 pub mod encode;
+mod lent;
 mod live;
 pub mod metrics;
 pub mod references;

@@ -9,11 +9,14 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 
 use super::addresses;
+use super::lent;
 use super::refusal::RpcRefusal;
 use super::triggers::Metadata;
 use crate::address::Rules;
 use crate::resource::connection::Connection;
-use crate::resource::{self, Inputs, ObjectId, PodIdentity, Trigger, TriggerEntry, TriggerKind};
+use crate::resource::{
+    self, Inputs, ObjectId, PodIdentity, Trigger, TriggerEntry, TriggerKind, secret_text,
+};
 
 /// Sources that can be asked for over gRPC.
 const KINDS: [&str; 4] = ["aws-sqs-queue", "kafka", "apache-kafka", "eventbridge"];
@@ -131,7 +134,7 @@ pub(super) fn read(metadata: &Metadata) -> Result<RequestedTrigger, RpcRefusal> 
             asked.metadata.insert(key.clone(), key.clone());
             asked
                 .environment
-                .insert(key.clone(), SecretString::from(value.as_str()));
+                .insert(key.clone(), secret_text::of(&value.as_str().into()));
         } else {
             asked.metadata.insert(key.clone(), value.clone());
         }
@@ -154,8 +157,8 @@ impl RequestedTrigger {
     ///
     /// # Errors
     ///
-    /// [`RpcRefusal::Invalid`] for everything that is wrong with its parameters, [`Refusal::Denied`] for an address that
-    /// callers may not send us to.
+    /// [`RpcRefusal::Invalid`] for everything that is wrong with its parameters, [`RpcRefusal::Denied`] for an address that
+    /// callers may not send us to, and for what only the owner of credentials may say of them.
     pub(super) fn trigger(
         self,
         owner: &ObjectId,
@@ -165,6 +168,13 @@ impl RequestedTrigger {
     ) -> Result<Trigger, RpcRefusal> {
         let is_quotable = self.is_quotable();
         let mut metadata = self.metadata;
+        if referred.is_some() {
+            let owner = match connection {
+                Some(connection) => format!("connection {:?}", connection.name),
+                None => "the TriggerAuthentication".to_owned(),
+            };
+            lent::check(&metadata, &owner)?;
+        }
         for (key, value) in connection
             .iter()
             .flat_map(|connection| &connection.metadata)
