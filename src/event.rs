@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::resource::event_job::{BindSource, Format, IdPart};
+use crate::resource::event_job::{BindSource, EventJob, Format, IdPart};
 use crate::resource::json_text;
 use crate::resource::query::Query;
 
@@ -30,6 +30,8 @@ pub struct Event {
     pub text: String,
     /// The same, parsed: what paths look at.
     pub value: Value,
+    /// Two members of it may be taken for one, so that readers may disagree what it says.
+    pub has_doubtful_names: bool,
     /// What came beside it.
     pub attributes: Attributes,
     /// Its identity by its format's rule, or why it has none.
@@ -135,10 +137,7 @@ impl Event {
     fn part(&self, part: &IdPart) -> Result<Cow<'_, str>, Refusal> {
         let (field, found) = match part {
             IdPart::Path(query) => {
-                let written = query.find_written(&self.text);
-                if written.is_some_and(|written| written.is_ambiguous) {
-                    return Err(Refusal::new(query.to_string(), REPEATED));
-                }
+                self.check_name(query)?;
                 (query.to_string(), self.at(query))
             }
             IdPart::Header(name) => (header_field(name), self.header(name)),
@@ -157,6 +156,32 @@ impl Event {
         }
     }
 
+    /// Refuses an event in which a name that the EventJob looks at is there more than once.
+    ///
+    /// A pattern is met by any of two equal names and a path leads to the last of them, so that
+    /// one value could pass for another.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] naming the path of the pattern, of a binding or of `idFrom`.
+    pub fn check_names(&self, event_job: &EventJob) -> Result<(), Refusal> {
+        if !self.has_doubtful_names {
+            return Ok(());
+        }
+        let pattern = event_job.pattern.as_ref();
+        if let Some(path) = pattern.and_then(|pattern| pattern.repeated(&self.text)) {
+            return Err(Refusal::repeated(format!("$.{path}")));
+        }
+        event_job.paths().try_for_each(|path| self.check_name(path))
+    }
+
+    fn check_name(&self, path: &Query) -> Result<(), Refusal> {
+        if self.has_doubtful_names && path.is_ambiguous_in(&self.text) {
+            return Err(Refusal::repeated(path.to_string()));
+        }
+        Ok(())
+    }
+
     /// What a binding gets: a text as it is, a number or a boolean as it was written, a list or an object as
     /// compact JSON; `None` when there is nothing, or null.
     pub fn find(&self, origin: &BindSource) -> Option<Cow<'_, str>> {
@@ -172,12 +197,10 @@ impl Event {
             Value::String(text) => Some(Cow::Borrowed(text)),
             Value::Bool(true) => Some(Cow::Borrowed("true")),
             Value::Bool(false) => Some(Cow::Borrowed("false")),
-            Value::Number(_) => query
-                .find_written(&self.text)
-                .map(|written| Cow::Borrowed(written.text)),
+            Value::Number(_) => query.find_written(&self.text).map(Cow::Borrowed),
             Value::Array(_) | Value::Object(_) => query
                 .find_written(&self.text)
-                .map(|written| Cow::Owned(json_text::compact(written.text))),
+                .map(|written| Cow::Owned(json_text::compact(written))),
         }
     }
 
@@ -205,15 +228,17 @@ impl Refusal {
             message: message.into(),
         }
     }
+
+    /// A name would mean one thing to us and another to somebody else.
+    pub fn repeated(field: impl Into<String>) -> Self {
+        Self::new(field, "is there more than once: it must be there once")
+    }
 }
 
 /// How a header is called in a [`Refusal`].
 pub fn header_field(name: &str) -> String {
     format!("header {name}")
 }
-
-/// Said of a name that would mean one thing to us and another to somebody else.
-const REPEATED: &str = "is there more than once: it must be there once";
 
 #[cfg(test)]
 mod tests;

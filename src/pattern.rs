@@ -17,6 +17,7 @@ mod matcher;
 mod operator;
 mod parse;
 mod paths;
+mod repeated;
 mod scan;
 mod walk;
 
@@ -87,6 +88,12 @@ impl Pattern {
             let mut branches = self.0.in_path_order.iter();
             branches.any(|branch| collected.meets(branch))
         })
+    }
+
+    /// A path of the pattern that the event, a JSON text, has more than once: not in two elements of an array,
+    /// but where one value should be.
+    pub fn repeated(&self, event: &str) -> Option<String> {
+        repeated::first(&self.0.paths, event)
     }
 
     /// Why the event does not match; `None` when it does.

@@ -165,7 +165,10 @@ fn test_pattern(pattern: &str, body: &[u8]) -> TestReport {
             message: error.to_string(),
         },
         Ok(pattern) => match event::open(Format::Json, &Attributes::new(), body) {
-            Ok(Opened::One(event)) => refusal(&pattern, &event).unwrap_or(TestVerdict::Match(None)),
+            Ok(Opened::One(event)) => match pattern.repeated(&event.text) {
+                Some(path) => invalid(Refusal::repeated(format!("$.{path}"))),
+                None => refusal(&pattern, &event).unwrap_or(TestVerdict::Match(None)),
+            },
             Ok(_) => TestVerdict::NoEvent("it is no event".to_owned()),
             Err(refusal) => invalid(refusal),
         },
@@ -292,6 +295,9 @@ fn test_event_job(event_job: &EventJob, attributes: &Attributes, body: &[u8]) ->
 
 /// What the door would do with one event, in its order.
 fn verdict(event_job: &EventJob, event: &Event) -> TestVerdict {
+    if let Err(refusal) = event.check_names(event_job) {
+        return invalid(refusal);
+    }
     let no = event_job
         .pattern
         .as_ref()

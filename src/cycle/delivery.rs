@@ -140,6 +140,7 @@ impl Deliveries {
         event: &Event,
         deadline: Instant,
     ) -> Result<DeliveryOutcome, Error> {
+        event.check_names(event_job)?;
         if let Some(pattern) = &event_job.pattern
             && let Some(refusal) = pattern.refusal(&event.text)
         {
@@ -162,6 +163,7 @@ impl Deliveries {
         event: &Event,
         deadline: Instant,
     ) -> Result<DeliveryOutcome, Error> {
+        event.check_names(event_job)?;
         if event_job.suspend {
             return Err(Error::Suspended);
         }

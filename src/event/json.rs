@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Attributes, Event, EventIdentity, Opened, REPEATED, Refusal, header_field, trace};
+use super::{Attributes, Event, EventIdentity, Opened, Refusal, header_field, trace};
 use crate::resource::json_text;
 
 /// Events of one list that are taken: each has its own copy of the headers, and its own launch to wait for.
@@ -48,6 +48,7 @@ impl Json {
         identity: Result<EventIdentity, Refusal>,
     ) -> Event {
         Event {
+            has_doubtful_names: has_doubtful_names(&self.text, &self.value),
             trace: trace::of(attributes),
             text: self.text,
             value: self.value,
@@ -55,6 +56,23 @@ impl Json {
             identity,
         }
     }
+}
+
+/// Whether two members of the text may be taken for one: a name that is repeated, or one with a dot, which patterns take for a path.
+fn has_doubtful_names(text: &str, value: &Value) -> bool {
+    fn count(value: &Value, has_dot: &mut bool) -> usize {
+        match value {
+            Value::Array(elements) => elements.iter().map(|value| count(value, has_dot)).sum(),
+            Value::Object(members) => {
+                *has_dot |= members.keys().any(|name| name.contains('.'));
+                let below = members.values().map(|value| count(value, has_dot));
+                members.len() + below.sum::<usize>()
+            }
+            _ => 0,
+        }
+    }
+    let mut has_dot = false;
+    count(value, &mut has_dot) != json_text::member_count(text) || has_dot
 }
 
 /// Reads a body. A byte order mark is skipped, as RFC 8259 lets readers do: some senders cannot help it.
@@ -112,7 +130,7 @@ pub(super) fn refuse_repeated(text: &str, names: &[&str]) -> Result<(), Refusal>
             continue;
         };
         if std::mem::replace(&mut seen[index], true) {
-            return Err(Refusal::new(field(names[index]), REPEATED));
+            return Err(Refusal::repeated(field(names[index])));
         }
     }
     Ok(())

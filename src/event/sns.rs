@@ -6,7 +6,14 @@ use super::json::{self, Json};
 use super::{Attributes, Event, EventIdentity, Opened, Refusal, eventbridge, header_field, trace};
 
 /// The members that decide what becomes of a body.
-const MEMBERS: [&str; 5] = ["Type", "TopicArn", "MessageId", "Message", "SubscribeURL"];
+const MEMBERS: [&str; 6] = [
+    "Type",
+    "TopicArn",
+    "MessageId",
+    "Message",
+    "MessageAttributes",
+    "SubscribeURL",
+];
 
 /// Said of a notification that lacks a part.
 const HINT: &str = ": it must be what SNS sends";

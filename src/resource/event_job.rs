@@ -260,6 +260,28 @@ pub struct RateLimit {
     pub burst: NonZeroU32,
 }
 
+impl EventJob {
+    /// Paths whose values reach the Job: those of `bind` and of `concurrency.keyFrom`.
+    pub fn paths(&self) -> impl Iterator<Item = &Query> {
+        let bind = &self.bind;
+        let metadata = bind.labels.iter().chain(&bind.annotations);
+        let key_from = match &self.concurrency {
+            Concurrency::Gated { key_from, .. } => key_from.as_ref(),
+            Concurrency::Allow => None,
+        };
+        let origins = bind.env.iter().map(|binding| &binding.origin);
+        let origins = origins.chain(metadata.map(|binding| &binding.origin));
+        let counts = bind.completions.iter().chain(&bind.parallelism);
+        origins
+            .chain(key_from)
+            .filter_map(|origin| match origin {
+                BindSource::Path(path) => Some(path),
+                BindSource::Header(_) => None,
+            })
+            .chain(counts.map(|binding| &binding.path))
+    }
+}
+
 /// Reads an EventJob.
 ///
 /// `status` is ignored. Whether the Job template is a good one is not looked at

@@ -25,6 +25,21 @@ pub fn elements(text: &str) -> Option<impl Iterator<Item = &str>> {
     Some(std::iter::from_fn(move || scanner.element()))
 }
 
+/// How many members all objects of a text have together, repeated names too.
+pub fn member_count(text: &str) -> usize {
+    let mut scanner = JsonScanner { text, at: 0 };
+    let mut count = 0;
+    while let Some(byte) = scanner.peek() {
+        if byte == b'"' {
+            scanner.skip_string();
+        } else {
+            count += usize::from(byte == b':');
+            scanner.at += 1;
+        }
+    }
+    count
+}
+
 /// The text without the blank space between its parts.
 pub fn compact(text: &str) -> String {
     let mut compact = String::with_capacity(text.len());
@@ -260,6 +275,7 @@ mod tests {
         );
         assert_eq!(members("{}").unwrap().count(), 0);
         assert!(members("[]").is_none());
+        assert_eq!(member_count(text), 5);
     }
 
     #[test]

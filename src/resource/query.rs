@@ -22,15 +22,6 @@ enum PathStep {
     Index(i64),
 }
 
-/// A value where it stands in the text it was read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WrittenValue<'a> {
-    /// The value as it was written, to the digit.
-    pub text: &'a str,
-    /// A name on the way to it is there more than once: readers may disagree which one is meant. This is the last.
-    pub is_ambiguous: bool,
-}
-
 impl Query {
     /// Reads a query such as `$.detail['order-id'].items[0]`.
     ///
@@ -56,32 +47,51 @@ impl Query {
     }
 
     /// The same value in the JSON text that `value` was read from: numbers have the digits they were written with.
-    pub fn find_written<'a>(&self, text: &'a str) -> Option<WrittenValue<'a>> {
-        let whole = WrittenValue {
-            text: text.trim_matches(json_text::is_space),
+    pub fn find_written<'a>(&self, text: &'a str) -> Option<&'a str> {
+        self.walk(text).last_found
+    }
+
+    /// Whether a name on the way to it is there more than once: readers may disagree which one is meant.
+    pub fn is_ambiguous_in(&self, text: &str) -> bool {
+        self.walk(text).is_ambiguous
+    }
+
+    /// Goes as far as the text does; of a repeated name the last one leads on, as in a parsed value.
+    fn walk<'a>(&self, text: &'a str) -> Walked<'a> {
+        let mut walked = Walked {
+            last_found: Some(text.trim_matches(json_text::is_space)),
             is_ambiguous: false,
         };
-        self.steps
-            .iter()
-            .try_fold(whole, |within, step| match step {
+        for step in &self.steps {
+            let Some(within) = walked.last_found else {
+                return walked;
+            };
+            walked.last_found = match step {
                 PathStep::Name(name) => {
-                    let mut named = json_text::members(within.text)?.filter(|(key, _)| key == name);
-                    let (_, mut text) = named.next()?;
-                    let mut is_ambiguous = within.is_ambiguous;
-                    for (_, later) in named {
-                        text = later;
-                        is_ambiguous = true;
-                    }
-                    Some(WrittenValue { text, is_ambiguous })
+                    let mut named = json_text::members(within)
+                        .into_iter()
+                        .flatten()
+                        .filter(|(key, _)| key == name)
+                        .map(|(_, text)| text);
+                    let first = named.next();
+                    let last = named.last();
+                    walked.is_ambiguous |= last.is_some();
+                    last.or(first)
                 }
-                PathStep::Index(index) => {
-                    let length = json_text::elements(within.text)?.count();
-                    let index = position(*index, length)?;
-                    let text = json_text::elements(within.text)?.nth(index)?;
-                    Some(WrittenValue { text, ..within })
-                }
-            })
+                PathStep::Index(index) => json_text::elements(within).and_then(|elements| {
+                    let index = position(*index, elements.count())?;
+                    json_text::elements(within)?.nth(index)
+                }),
+            };
+        }
+        walked
     }
+}
+
+/// How far a query went in a text.
+struct Walked<'a> {
+    last_found: Option<&'a str>,
+    is_ambiguous: bool,
 }
 
 /// Where an index points to in a list of this length.

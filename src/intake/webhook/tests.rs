@@ -257,3 +257,74 @@ async fn no_answer_repeats_a_credential_or_the_event() {
         assert!(!text.contains("canary"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_name_that_is_there_twice_where_somebody_looks_is_400_at_every_door() {
+    let world = world();
+    let spec = json!({
+        "format": "JSON", "shared": true,
+        "pattern": {"v": ["ok"], "d": {"x": [{"exists": true}]}},
+        "idFrom": [{"path": "$.id"}],
+        "bind": {"env": [{"name": "N", "path": "$.n"}, {"name": "B", "path": "$.b.c", "default": "-"}]},
+    });
+    world.event_job("gate", "first", &spec, None);
+    for (body, told) in [
+        (
+            r#"{"id":"1","n":1,"v":"ok","v":"evil","d":{"x":1}}"#,
+            Some("$.v"),
+        ),
+        (
+            r#"{"id":"2","n":1,"v":"evil","v":"no","d":{"x":1}}"#,
+            Some("$.v"),
+        ),
+        (
+            r#"{"id":"3","n":1,"v":"ok","d":{"x":1},"d":{}}"#,
+            Some("$.d"),
+        ),
+        (
+            r#"{"id":"4","n":1,"v":"ok","d.x":1,"d":{"x":2}}"#,
+            Some("$.d.x"),
+        ),
+        (
+            r#"{"id":"5","n":1,"n":2,"v":"ok","d":{"x":1}}"#,
+            Some("$.n"),
+        ),
+        (
+            r#"{"id":"6","n":1,"b":{"c":1},"b":{},"v":"ok","d":{"x":1}}"#,
+            Some("$.b.c"),
+        ),
+        (
+            r#"{"id":"7","id":"8","n":1,"v":"ok","d":{"x":1}}"#,
+            Some("$.id"),
+        ),
+        // Nobody looks there.
+        (r#"{"id":"9","n":1,"z":1,"z":2,"v":"ok","d":{"x":1}}"#, None),
+    ] {
+        let at_its_own = world.post(Some("gate"), FIRST, body).await;
+        let shared = world.post(None, FIRST, body).await;
+        match told {
+            None => assert_eq!((at_its_own.status, shared.status), (200, 200), "{body}"),
+            Some(field) => {
+                assert_eq!(at_its_own.short(), (400, "BadRequest"), "{body}");
+                assert_eq!(shared.status, 400, "{body}");
+                for text in [&at_its_own.body["message"], &shared.body["message"]] {
+                    let text = text.as_str().unwrap();
+                    assert!(text.starts_with(&format!("{field}: ")), "{text}");
+                }
+            }
+        }
+    }
+    assert_eq!(world.launched(), 1);
+    // Beside it: an envelope, and a list of them.
+    let spec = json!({"pattern": {"detail": {"subscriptionId": [{"prefix": "s-"}]}}});
+    world.event_job("bus", "first", &spec, None);
+    let twice = envelope("e-1", "billing").replace(
+        "\"subscriptionId\":\"s-1\"",
+        "\"subscriptionId\":\"s-1\",\"subscriptionId\":\"x\"",
+    );
+    for body in [twice.clone(), format!("[{twice}]")] {
+        let told = world.post(Some("bus"), FIRST, &body).await;
+        assert_eq!(told.status, 400, "{}", told.body);
+    }
+    assert_eq!(world.launched(), 1);
+}

@@ -10,7 +10,7 @@ fn check(rows: &[(&str, Option<Value>)], event: &Value) {
         let query = Query::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(query.find(event), wanted.as_ref(), "{text}");
         let written = query.find_written(&pretty);
-        let read = written.map(|written| serde_json::from_str(written.text).unwrap());
+        let read = written.map(|written| serde_json::from_str(written).unwrap());
         assert_eq!(read, *wanted, "{text}, as written");
         assert_eq!(query.to_string(), *text);
     }
@@ -154,27 +154,21 @@ fn what_is_no_singular_query_is_told_with_its_place_and_what_is_right() {
 
 #[test]
 fn a_value_as_written_keeps_its_digits_and_says_when_its_name_is_repeated() {
-    let text =
-        r#" {"a": [1.10, 12345678901234567890123], "b": {"x":1, "x": 2.0 }, "b\u0063": 1e3} "#;
-    let find = |query: &str| Query::parse(query).unwrap().find_written(text);
-    let clear = |text| {
-        Some(WrittenValue {
-            text,
-            is_ambiguous: false,
-        })
-    };
-    assert_eq!(find("$.a[0]"), clear("1.10"));
-    assert_eq!(find("$.a[-1]"), clear("12345678901234567890123"));
-    assert_eq!(find("$.bc"), clear("1e3"));
-    assert_eq!(find("$"), clear(text.trim()));
-    assert_eq!(find("$.a[2]"), None);
-    assert_eq!(
-        find("$.b.x"),
-        Some(WrittenValue {
-            text: "2.0",
-            is_ambiguous: true
-        })
-    );
+    let text = r#" {"a": [1.10, 12345678901234567890123], "b": {"x":1, "x": 2.0 }, "b\u0063": 1e3, "c": {"x": 1}, "c": {}} "#;
+    for (query, found, is_ambiguous) in [
+        ("$.a[0]", Some("1.10"), false),
+        ("$.a[-1]", Some("12345678901234567890123"), false),
+        ("$.bc", Some("1e3"), false),
+        ("$", Some(text.trim()), false),
+        ("$.a[2]", None, false),
+        ("$.b.x", Some("2.0"), true),
+        ("$.b.y", None, false),
+        ("$.c.x", None, true),
+    ] {
+        let query = Query::parse(query).unwrap();
+        assert_eq!(query.find_written(text), found, "{query}");
+        assert_eq!(query.is_ambiguous_in(text), is_ambiguous, "{query}");
+    }
 }
 
 proptest! {
