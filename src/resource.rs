@@ -355,6 +355,7 @@ pub mod aws;
 pub mod eventbridge;
 pub mod external;
 pub mod kafka;
+pub mod secret_text;
 pub mod sqs;
 
 pub use round::{ROUND_ANNOTATION, Round, RoundRecord};

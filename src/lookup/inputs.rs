@@ -17,7 +17,9 @@ use secrecy::SecretString;
 
 use crate::lookup::{Error, Lookup};
 use crate::resource::authentication::{self, AuthenticationSpec, WrittenPodIdentity};
-use crate::resource::{Api, Fault, Inputs, ObjectId, PodIdentity, ScaledJob, TriggerEntry};
+use crate::resource::{
+    Api, Fault, Inputs, ObjectId, PodIdentity, ScaledJob, TriggerEntry, secret_text,
+};
 use environment::Workload;
 use objects::{Objects, Referrer};
 
@@ -55,6 +57,9 @@ pub async fn inputs(
     if !variables.is_empty() {
         let container = scaled_job.env_source_container.as_deref();
         inputs.env = workload.variables(container, &variables).await?;
+        for value in inputs.env.values_mut() {
+            *value = secret_text::of(value);
+        }
     }
     if let Some(reference) = &trigger.authentication {
         let id = ObjectId::new(&scaled_job.id.namespace, &reference.name);
@@ -155,7 +160,7 @@ impl Found {
                         self.referrer(&format!("env[{index}]"))
                     ),
                 })?;
-            parameters.insert(reference.parameter.clone(), value);
+            parameters.insert(reference.parameter.clone(), secret_text::of(&value));
         }
         let mut objects = Objects::new(lookup, &self.namespace);
         parameters.extend(

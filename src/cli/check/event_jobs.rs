@@ -1,14 +1,12 @@
 //! What `slipway check` says of EventJobs: their template by the API server's rules, the
 //! Secrets that prove who sends, what surprises.
 
-use secrecy::ExposeSecret as _;
-
 use super::{Findings, at, reserved};
 use crate::lookup::Lookup as _;
 use crate::manifest::{FileDocument, Manifests};
 use crate::resource::event_job::{Auth, EventJob};
 use crate::resource::template::{self, Of, Opinion};
-use crate::resource::{Fault, ObjectId, traps};
+use crate::resource::{Fault, ObjectId, secret_text, traps};
 
 /// The template of a document, perhaps of one that is wrong elsewhere.
 pub(super) fn template(entry: &FileDocument) -> Opinion {
@@ -51,10 +49,7 @@ pub(super) async fn check(
         match manifests.files.secret(&id).await {
             Ok(Some(values)) => {
                 for (key, field) in keys {
-                    let message = match values
-                        .get(key)
-                        .map(|value| value.expose_secret().is_empty())
-                    {
+                    let message = match values.get(key).map(secret_text::is_blank) {
                         Some(false) => continue,
                         Some(true) => {
                             format!("key {key} of Secret {id} is empty, which proves nothing")

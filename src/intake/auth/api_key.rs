@@ -3,13 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::resource::event_job::SecretKey;
 
 use super::SenderVerdict;
 use super::compare::Comparer;
 use super::headers::{authorization, only};
-use super::secrets::{Secrets, line};
+use super::secrets::Secrets;
 
 /// `apiKey`: the header's value against every key.
 pub(super) async fn api_key(
@@ -25,7 +26,7 @@ pub(super) async fn api_key(
     let keys = secrets.keys(keys).await;
     let mut passed = false;
     for key in &keys.present {
-        passed |= comparer.equal(presented.as_bytes(), line(key).as_bytes());
+        passed |= comparer.equal(presented.as_bytes(), key.expose_secret().as_bytes());
     }
     SenderVerdict::of(passed, keys.trouble)
 }
@@ -50,8 +51,11 @@ pub(super) async fn basic(
     };
     match stored.await {
         Ok((stored_username, stored_password)) => {
-            let username = comparer.equal(username.as_bytes(), line(&stored_username).as_bytes());
-            let password = comparer.equal(password.as_bytes(), line(&stored_password).as_bytes());
+            let equal = |presented: &str, stored: &SecretString| {
+                comparer.equal(presented.as_bytes(), stored.expose_secret().as_bytes())
+            };
+            let username = equal(&username, &stored_username);
+            let password = equal(&password, &stored_password);
             SenderVerdict::of(username & password, None)
         }
         Err(why) => SenderVerdict::Unavailable(why),

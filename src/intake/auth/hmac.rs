@@ -17,7 +17,7 @@ use crate::resource::event_job::{HmacScheme, SecretKey};
 use super::SenderVerdict;
 use super::compare::tags_equal;
 use super::headers::only;
-use super::secrets::{Secrets, line};
+use super::secrets::Secrets;
 
 /// How far the sender's time may be from ours. Unit: seconds. Source: Standard Webhooks 1.0, as Stripe's.
 const TOLERANCE: i64 = 300;
@@ -118,7 +118,7 @@ fn signed(key: &[u8], claimed: &Claimed<'_>, body: &[u8]) -> bool {
 fn bytes(scheme: &HmacScheme, key: &SecretString) -> Option<Vec<u8>> {
     match scheme {
         HmacScheme::StandardWebhooks => {
-            let text = line(key);
+            let text = key.expose_secret();
             let text = text.strip_prefix("whsec_").unwrap_or(text);
             BASE64.decode(text).ok().filter(|bytes| !bytes.is_empty())
         }

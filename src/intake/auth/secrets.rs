@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
 use crate::lookup::Lookup;
 use crate::resource::ObjectId;
 use crate::resource::event_job::SecretKey;
+use crate::resource::secret_text;
 
 /// What could be read of several keys.
 pub(super) struct SecretKeys {
@@ -58,7 +59,7 @@ impl Secrets<'_> {
         }
     }
 
-    /// One value of it.
+    /// One value of it, by the rule for secret texts.
     ///
     /// # Errors
     ///
@@ -73,14 +74,9 @@ impl Secrets<'_> {
         let Some(value) = data.get(key) else {
             return Err(format!("Secret {id} has no key `{key}` that is text"));
         };
-        if value.expose_secret().trim().is_empty() {
+        if secret_text::is_blank(value) {
             return Err(format!("key `{key}` of Secret {id} is empty"));
         }
-        Ok(value.clone())
+        Ok(secret_text::of(value))
     }
-}
-
-/// A stored value without the line break that editors and `--from-file` leave at its end. Only for values in which none can be meant.
-pub(super) fn line(value: &SecretString) -> &str {
-    value.expose_secret().trim_end_matches(['\r', '\n'])
 }

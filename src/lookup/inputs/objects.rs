@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use crate::lookup::{Error, Lookup};
 use crate::resource::ObjectId;
 use crate::resource::authentication::AuthenticationSpec;
+use crate::resource::secret_text;
 
 /// The two kinds that hold values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,7 +137,16 @@ impl<'a> Objects<'a> {
                 let value = self
                     .key(kind, &reference.name, &reference.key, &referrer)
                     .await?;
-                parameters.insert(reference.parameter.clone(), value);
+                if kind == Kind::Secret && secret_text::is_blank(&value) {
+                    return Err(Error::Invalid {
+                        object: format!("{kind} {}/{}", self.namespace, reference.name),
+                        detail: format!(
+                            "the text under the key {:?} is empty; {referrer} refers to it",
+                            reference.key
+                        ),
+                    });
+                }
+                parameters.insert(reference.parameter.clone(), secret_text::of(&value));
             }
         }
         Ok(parameters)

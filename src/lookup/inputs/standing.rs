@@ -9,7 +9,7 @@ use super::Found;
 use super::objects::Objects;
 use crate::lookup::{Error, Lookup};
 use crate::resource::authentication::{AuthenticationSpec, WrittenPodIdentity};
-use crate::resource::{Api, Inputs, ObjectId, PodIdentity};
+use crate::resource::{Api, Inputs, ObjectId, PodIdentity, secret_text};
 
 /// Finds a variable of an environment.
 pub type Variables = dyn Fn(&str) -> Option<SecretString> + Send + Sync;
@@ -63,7 +63,16 @@ pub async fn standing_alone(
                 reference.name
             ),
         })?;
-        auth_params.insert(reference.parameter.clone(), value);
+        if secret_text::is_blank(&value) {
+            return Err(Error::Invalid {
+                object: standing.object.clone(),
+                detail: format!(
+                    "asks in {field} for the variable {:?}, which is empty",
+                    reference.name
+                ),
+            });
+        }
+        auth_params.insert(reference.parameter.clone(), secret_text::of(&value));
     }
     let mut objects = Objects::new(lookup, standing.namespace);
     auth_params.extend(objects.parameters(spec, "", &standing.object).await?);

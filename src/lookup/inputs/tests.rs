@@ -312,9 +312,40 @@ async fn a_cluster_authentication_reads_its_own_namespace() {
 }
 
 #[tokio::test]
+async fn a_secret_text_has_no_line_break_at_its_end_wherever_it_comes_from() {
+    let spec = json!({
+        "secretTargetRef": [{"parameter": "password", "name": "keys", "key": "k"}],
+        "configMapTargetRef": [{"parameter": "username", "name": "keys", "key": "u"}],
+        "env": [{"parameter": "token", "name": "TOKEN"}],
+    });
+    let memory = Memory::default()
+        .authenticating("team/login", "team", spec)
+        .with("Secret team/keys", &[("k", "two\nlines\r\n")])
+        .with("ConfigMap team/keys", &[("u", "me\n")]);
+    let env = json!([{"name": "TOKEN", "value": "t\n"}, {"name": "V", "value": "v\n"}]);
+    let variables = json!({"containers": [{"name": "main", "env": env}]});
+    let job = scaled_job(&variables);
+    let trigger = trigger(&[("keyFromEnv", "V")], Some(("login", false)));
+    let inputs = inputs(&job, &trigger, &memory).await.unwrap();
+    assert_eq!(
+        revealed(&inputs.auth_params),
+        [
+            ("password", "two\nlines"),
+            ("token", "t"),
+            ("username", "me")
+        ]
+    );
+    assert_eq!(revealed(&inputs.env), [("V", "v")]);
+}
+
+#[tokio::test]
 async fn what_an_authentication_refers_to_must_exist() {
     let job = scaled_job(&container());
     for (spec, wanted) in [
+        (
+            json!({"secretTargetRef": [{"parameter": "p", "name": "blank", "key": "k"}]}),
+            "Secret team/blank: the text under the key \"k\" is empty; spec.secretTargetRef[0] of TriggerAuthentication team/login refers to it",
+        ),
         (
             json!({"secretTargetRef": [{"parameter": "p", "name": "gone", "key": "k"}]}),
             "Secret team/gone does not exist; spec.secretTargetRef[0] of TriggerAuthentication team/login refers to it",
@@ -336,7 +367,9 @@ async fn what_an_authentication_refers_to_must_exist() {
             "TriggerAuthentication team/login: spec.secretTargetRefs: unknown field `secretTargetRefs`, expected one of `podIdentity`, `env`, `configMapTargetRef`, `secretTargetRef`, `filePath`, `hashiCorpVault`, `azureKeyVault`, `gcpSecretManager`, `awsSecretManager`, `boundServiceAccountToken`, `oauth2`",
         ),
     ] {
-        let memory = memory().authenticating("team/login", "team", spec);
+        let memory = memory()
+            .with("Secret team/blank", &[("k", " \n")])
+            .authenticating("team/login", "team", spec);
         let error = inputs(&job, &trigger(&[], Some(("login", false))), &memory)
             .await
             .unwrap_err();

@@ -138,6 +138,11 @@ pub(super) fn good() -> Vec<Row> {
             &ways.github,
             github(&format!("sha256={github_tag}")),
         ),
+        row(
+            "GitHub with a key from a file",
+            &hmac(HmacScheme::GitHub, &["text-from-file"]),
+            github(&format!("sha256={github_tag}")),
+        ),
         row("hexadecimal", &ways.plain, generic(&github_tag, "")),
         row(
             "hexadecimal after an algorithm",

@@ -78,6 +78,7 @@ stringData:
   signing: whsec_{signing}
   before: {before}
   text: canary-text-key
+  text-from-file: "canary-text-key\r\n"
   not-base64: "whsec_canary***"
   nothing: "whsec_"
   empty: ""
