@@ -63,14 +63,12 @@ mod tests {
         .chain(more.iter().copied())
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
-        match connection {
-            Some(connection) => {
-                metadata.insert("connection".to_owned(), connection.name.clone());
-            }
-            None => {
-                metadata.insert("authenticationRef".to_owned(), "keys".to_owned());
-                metadata.insert("bootstrapServers".to_owned(), "kafka.lab:9092".to_owned());
-            }
+        let mut insert = |key: &str, value: &str| metadata.insert(key.to_owned(), value.to_owned());
+        if let Some(connection) = connection {
+            insert("connection", &connection.name);
+        } else {
+            insert("authenticationRef", "keys");
+            insert("bootstrapServers", "kafka.lab:9092");
         }
         let parameters = [
             ("username", "u"),
