@@ -36,9 +36,8 @@ pub(super) fn check(metadata: &BTreeMap<String, String>, owner: &str) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use super::super::request;
+    use super::super::triggers::Metadata;
     use super::*;
     use crate::address::Rules;
     use crate::resource::connection::{self, Connection};
@@ -54,7 +53,7 @@ mod tests {
         more: &[(&str, &str)],
         connection: Option<&Connection>,
     ) -> Result<Trigger, RpcRefusal> {
-        let mut metadata: HashMap<String, String> = [
+        let mut metadata: Metadata = [
             ("source", "kafka"),
             ("topic", "orders"),
             ("consumerGroup", "g"),
