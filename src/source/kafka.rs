@@ -2,7 +2,7 @@
 //!
 //! Triggers on the same group and topics share a poll, which has the offsets of
 //! every partition; each applies its own rules (`lag`) and remembers its own last
-//! poll. Talking to brokers is `client`'s.
+//! poll. Talking to brokers is `client`'s. All groups of a cluster share one client.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,22 +11,25 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
+use tracing::warn;
 
-use crate::resource::kafka::{Group, LagRules, Topics};
+use crate::resource::kafka::{Group, LagRules, OffsetReset, Topics};
 use crate::scaling::Reading;
 use crate::source::metrics::Meter;
 use crate::source::shared::SharedCall;
 use crate::source::{Error, Source, Taken};
 
 pub(super) mod client;
-mod config;
+pub(super) mod config;
 mod connection;
 mod context;
+mod failure;
 pub mod lag;
+mod native;
 mod token;
 
 use client::KafkaClient;
-use lag::{Lag, Offsets, Partition, Previous};
+use lag::{Lag, Oddity, Offsets, Partition, Previous};
 
 /// The label of this kind of source in metrics: KEDA's name of the trigger.
 pub const KIND: &str = "kafka";
@@ -69,8 +72,27 @@ pub fn partitions_of<'a>(
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wanted {
     source_name: String,
+    group: String,
     topics: Topics,
     limits: Option<Vec<i32>>,
+    /// Where partitions begin that have no committed offset.
+    needs_earliest: bool,
+}
+
+impl Wanted {
+    fn of(group: &Group) -> Self {
+        Self {
+            source_name: source_name(group),
+            group: group.group.clone(),
+            topics: group.topics.clone(),
+            limits: group.partitions.clone(),
+            needs_earliest: needs_earliest(&group.rules),
+        }
+    }
+}
+
+fn needs_earliest(rules: &LagRules) -> bool {
+    rules.offset_reset == OffsetReset::Earliest && !rules.scale_to_zero_on_invalid_offset
 }
 
 /// The offsets of one group on some topics, shared by all triggers that look at them.
@@ -82,11 +104,7 @@ pub(super) struct OffsetsPoll {
 
 impl OffsetsPoll {
     pub(super) fn new(group: &Group, client: Arc<KafkaClient>, meter: Meter) -> Self {
-        let wanted = Wanted {
-            source_name: source_name(group),
-            topics: group.topics.clone(),
-            limits: group.partitions.clone(),
-        };
+        let wanted = Wanted::of(group);
         let request = wanted.clone();
         let caller = Arc::clone(&client);
         let shared = SharedCall::new(wanted.source_name.clone(), DEADLINE, meter, move || {
@@ -101,9 +119,11 @@ impl OffsetsPoll {
 
     /// Whether this is the poll of these topics of the group through that client.
     pub(super) fn is(&self, group: &Group, client: &Arc<KafkaClient>) -> bool {
-        Arc::ptr_eq(&self.client, client)
+        self.wanted.group == group.group
+            && Arc::ptr_eq(&self.client, client)
             && self.wanted.topics == group.topics
             && self.wanted.limits == group.partitions
+            && self.wanted.needs_earliest == needs_earliest(&group.rules)
     }
 }
 
@@ -118,6 +138,7 @@ pub(super) struct GroupLag {
 struct LagMemory {
     previous: Previous,
     last: Option<(Instant, Reading)>,
+    told: Option<Oddity>,
 }
 
 impl GroupLag {
@@ -150,6 +171,14 @@ impl GroupLag {
                 source_name: self.poll.wanted.source_name.clone(),
                 detail: missing.to_string(),
             })?;
+        let oddity = Oddity::of(partitions);
+        if oddity != memory.told
+            && let Some(oddity) = oddity
+        {
+            let source_name = &self.poll.wanted.source_name;
+            warn!("{source_name}: {}", oddity.advice());
+        }
+        memory.told = oddity;
         let reading = reading(lag);
         memory.last = Some((at, reading));
         Ok(Taken {

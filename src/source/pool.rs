@@ -53,7 +53,6 @@ pub struct Pool {
     logins: Interned<Login>,
     sqs_clients: Interned<sqs::client::SqsClient>,
     sqs_polls: Interned<sqs::QueuePoll>,
-    kafka_gates: Interned<kafka::client::ClusterCalls>,
     kafka_clients: Interned<kafka::client::KafkaClient>,
     kafka_polls: Interned<kafka::OffsetsPoll>,
     scaler_roots: Roots,
@@ -91,7 +90,6 @@ impl Pool {
             logins: Interned::default(),
             sqs_clients: Interned::default(),
             sqs_polls: Interned::default(),
-            kafka_gates: Interned::default(),
             kafka_clients: Interned::default(),
             kafka_polls: Interned::default(),
             scaler_roots: Roots::default(),
@@ -244,28 +242,18 @@ impl Pool {
             detail,
         })?;
         let client = self.kafka_clients.get_or_make(
-            (&group.cluster.bootstrap_servers, &group.group),
-            |client| client.is(&group.cluster, &group.group),
+            &group.cluster.bootstrap_servers,
+            |client| client.is(&group.cluster),
             || {
                 let login = match &group.cluster.sasl {
                     Sasl::MskIam { region, identity } => Some(self.login(identity, region)),
                     _ => None,
                 };
-                let gate = self.kafka_gates.get_or_make(
-                    &group.cluster.bootstrap_servers,
-                    |gate| gate.is(&group.cluster),
-                    || kafka::client::ClusterCalls::new(group.cluster.clone()),
-                );
-                kafka::client::KafkaClient::new(
-                    gate,
-                    group.group.clone(),
-                    self.rules.clone(),
-                    login,
-                )
+                kafka::client::KafkaClient::new(group.cluster.clone(), self.rules.clone(), login)
             },
         );
         let poll = self.kafka_polls.get_or_make(
-            (Arc::as_ptr(&client), &group.topics),
+            (Arc::as_ptr(&client), &group.group, &group.topics),
             |poll| poll.is(group, &client),
             || kafka::OffsetsPoll::new(group, Arc::clone(&client), self.metrics.meter(kafka::KIND)),
         );
@@ -303,12 +291,7 @@ impl Pool {
                 if !aws::is_ours(identity) {
                     return Ok(());
                 }
-                let proof = match &cluster.tls {
-                    None => HostProof::Nothing,
-                    Some(tls) if tls.skip_verification => HostProof::Nothing,
-                    Some(tls) if tls.ca.is_some() => HostProof::GivenRoots,
-                    Some(_) => HostProof::PublicRoots,
-                };
+                let proof = kafka::config::proof(cluster.tls.as_ref());
                 hosts.iter().try_for_each(|host| {
                     self.rules
                         .check_identity(host, address::is_msk_of_aws(host), proof)

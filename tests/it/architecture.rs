@@ -196,6 +196,17 @@ fn a_library_is_named_in_one_room() {
 }
 
 #[test]
+fn one_file_is_unsafe() {
+    let is_unsafe = |text: &str| {
+        text.lines()
+            .any(|line| line.trim_start().starts_with("unsafe_code"))
+    };
+    let unsafe_files = sources().into_iter().filter(|(_, text)| is_unsafe(text));
+    let unsafe_files: Vec<String> = unsafe_files.map(|(path, _)| path).collect();
+    assert_eq!(unsafe_files, ["source/kafka/native.rs"]);
+}
+
+#[test]
 fn pure_rooms_are_pure() {
     const IMPURE: &[&str] = &[
         "async fn",

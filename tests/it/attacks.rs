@@ -3,3 +3,4 @@
 mod answers;
 mod grpc;
 mod identity;
+mod kafka;

@@ -23,7 +23,7 @@ use crate::support::{await_until, servers};
 mod faults;
 mod security;
 
-const NOW: Duration = Duration::ZERO;
+pub(crate) const NOW: Duration = Duration::ZERO;
 const MINUTE: Duration = Duration::from_mins(1);
 /// How long a lag has to stay to be left out, where it may be.
 const STAYS: Duration = Duration::from_secs(4);
@@ -59,6 +59,7 @@ async fn a_group_without_commits_is_what_its_policy_says() {
     for (policy, zero, expect) in [
         (OffsetReset::Latest, false, 3.0),
         (OffsetReset::Latest, true, 0.0),
+        // What the log still has, from where it begins.
         (OffsetReset::Earliest, false, 30.0),
         (OffsetReset::Earliest, true, 0.0),
         (OffsetReset::Neither, false, 33.0),
@@ -259,23 +260,23 @@ async fn lag(spec: &SourceSpec) -> f64 {
     waiting(&local_pool().connect(spec).unwrap()).await
 }
 
-async fn waiting(source: &Arc<dyn Source>) -> f64 {
+pub(crate) async fn waiting(source: &Arc<dyn Source>) -> f64 {
     source.read(NOW).await.unwrap().reading.waiting()
 }
 
-async fn read_error(spec: &SourceSpec) -> Error {
+pub(crate) async fn read_error(spec: &SourceSpec) -> Error {
     let source = local_pool().connect(spec).unwrap();
     source.read(NOW).await.unwrap_err()
 }
 
-fn local_pool() -> Pool {
+pub(crate) fn local_pool() -> Pool {
     Pool::new(Settings {
         allow_loopback: true,
         ..Settings::default()
     })
 }
 
-fn spec(broker: &str, group: &str, topic: &str) -> SourceSpec {
+pub(crate) fn spec(broker: &str, group: &str, topic: &str) -> SourceSpec {
     SourceSpec::Kafka(Group {
         cluster: KafkaCluster {
             bootstrap_servers: broker.split(',').map(str::to_owned).collect(),
@@ -303,7 +304,7 @@ fn idle_allowed(spec: &SourceSpec) -> SourceSpec {
     with(spec, |group| group.rules.allow_idle_consumers = true)
 }
 
-fn with(spec: &SourceSpec, change: impl FnOnce(&mut Group)) -> SourceSpec {
+pub(crate) fn with(spec: &SourceSpec, change: impl FnOnce(&mut Group)) -> SourceSpec {
     let SourceSpec::Kafka(mut group) = spec.clone() else {
         unreachable!("only groups here")
     };
@@ -311,7 +312,7 @@ fn with(spec: &SourceSpec, change: impl FnOnce(&mut Group)) -> SourceSpec {
     SourceSpec::Kafka(group)
 }
 
-fn unique(name: &str) -> String {
+pub(crate) fn unique(name: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::SeqCst);
     format!("{name}-{}-{number}", std::process::id())
@@ -328,7 +329,7 @@ fn admin(broker: &str) -> AdminClient<DefaultClientContext> {
 }
 
 /// A new topic; its name.
-async fn topic(broker: &str, partitions: i32) -> String {
+pub(crate) async fn topic(broker: &str, partitions: i32) -> String {
     let name = unique("topic");
     let new = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
     let made = admin(broker)
@@ -340,7 +341,7 @@ async fn topic(broker: &str, partitions: i32) -> String {
 }
 
 /// So many messages into each partition, from 0.
-async fn produce(broker: &str, topic: &str, messages: &[i32]) {
+pub(crate) async fn produce(broker: &str, topic: &str, messages: &[i32]) {
     let producer: FutureProducer = config(broker).create().unwrap();
     for (partition, count) in (0..).zip(messages) {
         let sent = (0..*count).map(|_| {
@@ -356,7 +357,7 @@ async fn produce(broker: &str, topic: &str, messages: &[i32]) {
 }
 
 /// Commits an offset in each partition, from 0.
-fn commit(broker: &str, group: &str, topic: &str, offsets: &[i64]) {
+pub(crate) fn commit(broker: &str, group: &str, topic: &str, offsets: &[i64]) {
     let consumer: BaseConsumer = config(broker).set("group.id", group).create().unwrap();
     let mut list = TopicPartitionList::new();
     for (partition, offset) in (0..).zip(offsets.iter().copied()) {

@@ -163,6 +163,34 @@ fn kafka_lag_grid_vectors_two_polls_of_one_trigger() {
 }
 
 #[test]
+fn kafka_lag_retained_vectors_count_what_the_log_still_has() {
+    for row in rows("kafka_lag_retained", "polls") {
+        let mut rules = rules(row["policy"].as_str().unwrap(), 10);
+        rules.allow_idle_consumers = true;
+        let numbers = |name: &str| row[name].as_array().unwrap().iter().map(Value::as_i64);
+        let partitions: BTreeMap<Partition, Offsets> = numbers("committed")
+            .zip(numbers("latest"))
+            .zip(numbers("earliest"))
+            .zip(0..)
+            .map(|(((committed, latest), earliest), index)| {
+                let offsets = Offsets {
+                    earliest,
+                    ..offsets(committed.unwrap(), latest)
+                };
+                (("t".to_owned(), index), offsets)
+            })
+            .collect();
+        let expect = row["expect"].as_i64().unwrap();
+        for exclude_persistent_lag in [None, Some(INTERVAL)] {
+            rules.exclude_persistent_lag = exclude_persistent_lag;
+            let mut previous = Previous::default();
+            let lag = lag::total(&partitions, &mut previous, Instant::now(), &rules).unwrap();
+            assert_eq!((lag.scaling, lag.activation), (expect, expect), "{row}");
+        }
+    }
+}
+
+#[test]
 fn kafka_metadata_vectors_topic_partitions() {
     for row in rows("kafka_metadata", "topicPartitions") {
         let topic = row["triggerMetadata"]["topic"].as_str().unwrap().to_owned();
@@ -282,7 +310,12 @@ fn offsets(committed: i64, latest: Option<i64>) -> Offsets {
         -1 => Committed::Never,
         offset => Committed::At(offset),
     };
-    Offsets { committed, latest }
+    Offsets {
+        committed,
+        latest,
+        // The recorded rows stand for logs that begin at 0.
+        earliest: Some(0),
+    }
 }
 
 fn expected_lag(expect: &Value) -> Lag {

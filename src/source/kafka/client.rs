@@ -1,25 +1,25 @@
-//! Asking brokers: one client for each cluster and group.
+//! Asking brokers: one client for each cluster and identity, whatever number of groups is looked at.
 //!
-//! It never joins the group: it asks for offsets and nothing else. A group needs
-//! a client of its own because a committed offset can only be asked for by a
-//! client that carries the group's name (rdkafka 0.39 has no
-//! `ListConsumerGroupOffsets`). librdkafka's calls block, so they run on the
-//! blocking pool, at most one at a time for each client.
+//! It joins no group: it asks for offsets and nothing else. librdkafka's calls block, so they run on the blocking pool.
+//! A client that was refused is closed, so that nothing reconnects before the next poll.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::Wanted;
+use super::config::proof;
 use super::connection::BrokerConnection;
+use super::context::{Context, REFUSAL_HELD};
+use super::failure::BrokerFailure;
 use super::lag::{Offsets, Partition};
 use super::token::TokenIssuer;
 use crate::address::Rules;
-use crate::resource::kafka::KafkaCluster;
+use crate::resource::kafka::{KafkaCluster, Sasl};
 use crate::source::Error;
-use crate::source::aws::Login;
+use crate::source::aws::{self, Login};
 
 /// The blocking calls of one poll end within this: before the poll's own deadline, so that their error is the one reported.
 const CALLS: Duration = Duration::from_secs(9);
@@ -29,52 +29,39 @@ const CALLS: Duration = Duration::from_secs(9);
 /// A healthy cluster answers in milliseconds; one that is silent must not fill the blocking pool (512 threads), which all clusters share.
 const CALLS_AT_ONCE: usize = 8;
 
-/// A cluster's share of the blocking pool.
-pub(in crate::source) struct ClusterCalls {
-    cluster: KafkaCluster,
-    permits: Arc<Semaphore>,
-}
-
-impl ClusterCalls {
-    pub(in crate::source) fn new(cluster: KafkaCluster) -> Self {
-        let permits = Arc::new(Semaphore::new(CALLS_AT_ONCE));
-        Self { cluster, permits }
-    }
-
-    /// Whether this is that cluster's.
-    pub(in crate::source) fn is(&self, cluster: &KafkaCluster) -> bool {
-        self.cluster == *cluster
-    }
-}
-
-/// One consumer group of one cluster.
+/// One cluster, as one identity.
 pub(in crate::source) struct KafkaClient {
-    gate: Arc<ClusterCalls>,
-    group: String,
+    cluster: KafkaCluster,
     rules: Rules,
     login: Option<Arc<Login>>,
-    connection: Arc<Mutex<Option<BrokerConnection>>>,
+    permits: Arc<Semaphore>,
+    state: Mutex<ClientState>,
+}
+
+#[derive(Default)]
+struct ClientState {
+    connection: Option<Arc<BrokerConnection>>,
+    refused: Option<(Instant, BrokerFailure)>,
 }
 
 impl KafkaClient {
     pub(in crate::source) fn new(
-        gate: Arc<ClusterCalls>,
-        group: String,
+        cluster: KafkaCluster,
         rules: Rules,
         login: Option<Arc<Login>>,
     ) -> Self {
         Self {
-            gate,
-            group,
+            cluster,
             rules,
             login,
-            connection: Arc::default(),
+            permits: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
+            state: Mutex::default(),
         }
     }
 
-    /// Whether this is the client of that group of that cluster.
-    pub(in crate::source) fn is(&self, cluster: &KafkaCluster, group: &str) -> bool {
-        self.gate.is(cluster) && self.group == group
+    /// Whether this is the client of that cluster.
+    pub(in crate::source) fn is(&self, cluster: &KafkaCluster) -> bool {
+        self.cluster == *cluster
     }
 
     /// The offsets of every partition wanted, complete or not at all.
@@ -83,28 +70,15 @@ impl KafkaClient {
         wanted: Wanted,
     ) -> Result<BTreeMap<Partition, Offsets>, Error> {
         let until = Instant::now() + CALLS;
-        // Held by the blocking task, so that a poll whose askers left still keeps the next one waiting.
-        let mut connection = Arc::clone(&self.connection).lock_owned().await;
-        let permit = Arc::clone(&self.gate.permits)
+        // Held by the blocking task, so that a poll whose askers left still counts.
+        let permit = Arc::clone(&self.permits)
             .acquire_owned()
             .await
             .expect("never closed");
         let source_name = wanted.source_name.clone();
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            if connection.is_none() {
-                let issuer =
-                    TokenIssuer::new(&self.gate.cluster.sasl, self.login.clone(), &self.rules);
-                *connection = Some(BrokerConnection::open(
-                    &self.gate.cluster,
-                    &self.group,
-                    self.rules.clone(),
-                    issuer,
-                    &wanted.source_name,
-                )?);
-            }
-            let connection = connection.as_mut().expect("made just above");
-            connection.offsets(&wanted, until)
+            self.poll(&wanted, until)
         });
         match task.await {
             Ok(result) => result,
@@ -115,13 +89,58 @@ impl KafkaClient {
             }),
         }
     }
+
+    fn poll(&self, wanted: &Wanted, until: Instant) -> Result<BTreeMap<Partition, Offsets>, Error> {
+        let connection = self.connection(wanted)?;
+        let result = connection.offsets(wanted, until);
+        if result.is_err() && connection.is_spent() {
+            let mut state = self.state();
+            state.refused = connection
+                .refusal()
+                .map(|failure| (Instant::now(), failure));
+            // Another poll may have closed it, and opened a new one.
+            let same = |one: &mut Arc<BrokerConnection>| Arc::ptr_eq(one, &connection);
+            let closed = state.connection.take_if(same);
+            drop(state);
+            // Closing waits for librdkafka's threads: not under the lock.
+            drop(closed);
+        }
+        result
+    }
+
+    fn connection(&self, wanted: &Wanted) -> Result<Arc<BrokerConnection>, Error> {
+        let mut state = self.state();
+        if let Some((at, failure)) = &state.refused
+            && at.elapsed() < REFUSAL_HELD
+        {
+            return Err(failure.to_error(&wanted.source_name));
+        }
+        if let Some(connection) = &state.connection {
+            return Ok(Arc::clone(connection));
+        }
+        let issuer = TokenIssuer::new(&self.cluster.sasl, self.login.clone(), &self.rules);
+        let is_ours =
+            matches!(&self.cluster.sasl, Sasl::MskIam { identity, .. } if aws::is_ours(identity));
+        let identity_proof = is_ours.then(|| proof(self.cluster.tls.as_ref()));
+        let context = Context::new(self.rules.clone(), identity_proof, issuer);
+        let opened =
+            BrokerConnection::open(&self.cluster, &wanted.group, context, &wanted.source_name)?;
+        let connection = Arc::new(opened);
+        state.connection = Some(Arc::clone(&connection));
+        Ok(connection)
+    }
+
+    fn state(&self) -> MutexGuard<'_, ClientState> {
+        // A panic under this lock leaves it whole: each change is one assignment.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for KafkaClient {
     fn drop(&mut self) {
         // Closing waits for librdkafka's threads: not on a thread that drives others.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let connection = std::mem::take(&mut self.connection);
+            let connection = self.state().connection.take();
             runtime.spawn_blocking(move || drop(connection));
         }
     }

@@ -1,10 +1,11 @@
-//! librdkafka's settings for a cluster and a group.
+//! librdkafka's settings for a cluster.
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use secrecy::ExposeSecret as _;
 
+use crate::address::HostProof;
 use crate::resource::kafka::{Credentials, KafkaCluster, KafkaTls, Sasl};
 use crate::source::aws::one_line;
 
@@ -23,12 +24,13 @@ pub(super) fn native(cluster: &KafkaCluster, group: &str) -> ClientConfig {
         // Every poll fetches what it needs; nothing has to stay fresh in between.
         .set("topic.metadata.refresh.interval.ms", "-1")
         .set("enable.metrics.push", "false")
-        .set("log.connection.close", "false")
+        // That a broker hangs up is told in the log alone.
+        .set("log.connection.close", "true")
         .set("socket.keepalive.enable", "true")
         .set("socket.connection.setup.timeout.ms", "5000")
         .set("socket.timeout.ms", "9000")
         .set("reconnect.backoff.max.ms", "5000")
-        .set_log_level(RDKafkaLogLevel::Warning);
+        .set_log_level(RDKafkaLogLevel::Info);
     let protocol = match (&cluster.tls, &cluster.sasl) {
         (None, Sasl::None) => "plaintext",
         (Some(_), Sasl::None) => "ssl",
@@ -49,6 +51,16 @@ pub(super) fn native(cluster: &KafkaCluster, group: &str) -> ClientConfig {
         }
     }
     config
+}
+
+/// What proves that a broker is who its name says.
+pub(in crate::source) fn proof(tls: Option<&KafkaTls>) -> HostProof {
+    match tls {
+        None => HostProof::Nothing,
+        Some(tls) if tls.skip_verification => HostProof::Nothing,
+        Some(tls) if tls.ca.is_some() => HostProof::GivenRoots,
+        Some(_) => HostProof::PublicRoots,
+    }
 }
 
 fn set_tls(config: &mut ClientConfig, tls: &KafkaTls) {

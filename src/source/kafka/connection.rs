@@ -1,34 +1,30 @@
 //! One client of librdkafka, and what is asked of it in one poll.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::net::ToSocketAddrs as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::host_of;
 use super::config::{describe, native};
 use super::context::Context;
+use super::failure::BrokerFailure;
 use super::lag::{Committed, Offsets, Partition};
-use super::token::TokenIssuer;
+use super::native::OffsetsClient;
 use super::{Wanted, partitions_of};
-use crate::address::Rules;
 use crate::resource::kafka::{KafkaCluster, Topics};
 use crate::source::Error;
 
-/// After this a call without an answer is looked at: has anybody refused us meanwhile?
-const LOOK: Duration = Duration::from_secs(2);
+/// After this a call without an answer is looked at: has anybody refused us meanwhile? Each look is twice as far off as the one before.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
 
-/// librdkafka's client and what is known of its brokers.
+/// librdkafka's client, for every group of a cluster.
 pub(super) struct BrokerConnection {
-    consumer: BaseConsumer<Context>,
-    group: String,
-    rules: Rules,
-    /// Hosts whose addresses were held against the rules.
-    checked: HashSet<String>,
+    client: OffsetsClient,
+    /// Somebody answered that a group is looked after elsewhere: librdkafka does not forget where it was.
+    is_stale: AtomicBool,
 }
 
 /// How one step of a poll failed.
@@ -46,103 +42,93 @@ impl From<KafkaError> for PollFailure {
 }
 
 impl BrokerConnection {
-    /// A client for a group, with nothing sent yet.
+    /// A client for a cluster, with nothing sent yet.
+    ///
+    /// `group` is one of those it will be asked about. librdkafka crashes on a coordinator that has moved when the
+    /// client has no group of its own, so this one becomes it; it is never joined.
     pub(super) fn open(
         cluster: &KafkaCluster,
         group: &str,
-        rules: Rules,
-        issuer: Option<TokenIssuer>,
+        context: Context,
         source_name: &str,
     ) -> Result<Self, Error> {
-        let invalid = |detail| Error::Invalid {
-            source_name: source_name.to_owned(),
-            detail,
-        };
-        let mut checked = HashSet::new();
-        for server in &cluster.bootstrap_servers {
-            let host = host_of(server).unwrap_or(server);
-            check_resolved(&rules, host).map_err(invalid)?;
-            checked.insert(host.to_owned());
-        }
-        let consumer = native(cluster, group)
-            .create_with_context(Context::new(issuer))
-            .map_err(|error| invalid(describe(&error)))?;
+        let client = OffsetsClient::open(&native(cluster, group), context).map_err(|error| {
+            Error::Invalid {
+                source_name: source_name.to_owned(),
+                detail: describe(&error),
+            }
+        })?;
         Ok(Self {
-            consumer,
-            group: group.to_owned(),
-            rules,
-            checked,
+            client,
+            is_stale: AtomicBool::new(false),
         })
     }
 
     /// The offsets of every partition wanted, complete or not at all. Blocks until `until` at most.
     pub(super) fn offsets(
-        &mut self,
+        &self,
         wanted: &Wanted,
         until: Instant,
     ) -> Result<BTreeMap<Partition, Offsets>, Error> {
-        let name = || wanted.source_name.clone();
-        self.consumer.context().begin();
-        self.serve();
-        if let Some(error) = self.consumer.context().token_error(&name()) {
-            return Err(error);
-        }
-        self.ask(wanted, until).map_err(|failure| {
-            self.serve();
-            match failure {
-                PollFailure::Known(error) => error,
-                PollFailure::Kafka(error) => self.consumer.context().explain(name(), &error),
+        let began = Instant::now();
+        let context = self.client.context();
+        match self.ask(wanted, until) {
+            Ok(offsets) => {
+                context.succeeded();
+                Ok(offsets)
             }
-        })
+            Err(PollFailure::Known(error)) => Err(error),
+            Err(PollFailure::Kafka(error)) => {
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NotCoordinator) {
+                    self.is_stale.store(true, Ordering::Relaxed);
+                }
+                Err(context.explain(&wanted.source_name, &error, began))
+            }
+        }
     }
 
-    /// Hands librdkafka's events (logs, errors, a token that is due) to the context. No message can come: nothing is subscribed to.
-    fn serve(&self) {
-        let served = self.consumer.poll(Duration::from_millis(1));
-        drop(served);
+    /// Why brokers refused us, or we them.
+    pub(super) fn refusal(&self) -> Option<BrokerFailure> {
+        self.client.context().refusal()
+    }
+
+    /// Whether a new client has a better chance than this one.
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_stale.load(Ordering::Relaxed)
+            || self.client.context().lacks_token()
+            || self.refusal().is_some()
     }
 
     fn ask(
-        &mut self,
+        &self,
         wanted: &Wanted,
         until: Instant,
     ) -> Result<BTreeMap<Partition, Offsets>, PollFailure> {
         let existing = self.existing(wanted, until)?;
-        let mut committed = None;
-        let picked: Vec<Partition> = if wanted.topics == Topics::OfGroup {
-            // Asked for everywhere: where there is an answer is which topics are the group's.
-            let everywhere = self.committed(wanted, &existing, until)?;
-            let topics: BTreeSet<String> = everywhere
-                .iter()
-                .filter(|(_, committed)| matches!(committed, Committed::At(_)))
-                .map(|((topic, _), _)| topic.clone())
-                .collect();
-            committed = Some(everywhere);
-            let of_group = existing.iter().filter(|(topic, _)| topics.contains(topic));
-            of_group.cloned().collect()
+        let (picked, committed) = if wanted.topics == Topics::OfGroup {
+            let committed = self.committed(wanted, None, until)?;
+            let topics: BTreeSet<&String> = committed.keys().map(|(topic, _)| topic).collect();
+            let of_group = existing
+                .into_iter()
+                .filter(|(topic, _)| topics.contains(topic));
+            (of_group.collect(), committed)
         } else {
             let limits = wanted.limits.as_deref();
-            partitions_of(existing.iter(), &wanted.topics, limits)
+            let picked: Vec<Partition> = partitions_of(existing.iter(), &wanted.topics, limits)
                 .cloned()
-                .collect()
+                .collect();
+            if picked.is_empty() && limits.is_some() {
+                return Err(PollFailure::Known(Error::NotFound {
+                    source_name: wanted.source_name.clone(),
+                    detail: "none of the partitions in partitionLimitation is there".to_owned(),
+                }));
+            }
+            let committed = self.committed(wanted, Some(&picked), until)?;
+            (picked, committed)
         };
-        if picked.is_empty() {
-            return match &wanted.limits {
-                Some(_) if wanted.topics != Topics::OfGroup => {
-                    Err(PollFailure::Known(Error::NotFound {
-                        source_name: wanted.source_name.clone(),
-                        detail: "none of the partitions in partitionLimitation is there".to_owned(),
-                    }))
-                }
-                // The brokers answered that the group has committed nothing: that is known to be no lag.
-                _ => Ok(BTreeMap::new()),
-            };
-        }
-        let latest = self.latest(wanted, &picked, until)?;
-        let committed = match committed {
-            Some(committed) => committed,
-            None => self.committed(wanted, &picked, until)?,
-        };
+        // Asked for after the commits: a consumer that goes on meanwhile is not ahead of the log.
+        let latest = self.ends(wanted, &picked, Offset::End, until)?;
+        let earliest = self.earliest(wanted, &picked, &committed, until);
         Ok(picked
             .into_iter()
             .map(|partition| {
@@ -150,8 +136,9 @@ impl BrokerConnection {
                     committed: committed
                         .get(&partition)
                         .copied()
-                        .unwrap_or(Committed::Unanswered),
+                        .unwrap_or(Committed::Never),
                     latest: latest.get(&partition).copied(),
+                    earliest: earliest.get(&partition).copied(),
                 };
                 (partition, offsets)
             })
@@ -160,36 +147,36 @@ impl BrokerConnection {
 
     /// Metadata of one topic, or of all. The first call of a poll, and so the one that waits for a connection.
     ///
-    /// It is given up early when the connection was refused: librdkafka would try again until the time is up.
+    /// It is given up early when the connection was refused: librdkafka would wait until the time is up.
     fn metadata(&self, topic: Option<&str>, until: Instant) -> Result<Metadata, KafkaError> {
-        let first = self.consumer.fetch_metadata(topic, left(until).min(LOOK));
-        let Err(error) = first else { return first };
-        self.serve();
-        if self.consumer.context().gives_up(&error) {
-            return Err(error);
+        let mut look = FIRST_LOOK;
+        loop {
+            match self.client.metadata(topic, left(until).min(look)) {
+                Err(error) if Instant::now() < until && !self.client.context().gives_up(&error) => {
+                    look *= 2;
+                }
+                result => return result,
+            }
         }
-        self.consumer.fetch_metadata(topic, left(until))
     }
 
     /// Every partition of the topics in question.
-    fn existing(&mut self, wanted: &Wanted, until: Instant) -> Result<Vec<Partition>, PollFailure> {
+    fn existing(&self, wanted: &Wanted, until: Instant) -> Result<Vec<Partition>, PollFailure> {
         let mut partitions = Vec::new();
         match &wanted.topics {
             Topics::Named(topics) => {
                 for topic in topics {
                     let metadata = self.metadata(Some(topic), until)?;
-                    self.check_brokers(wanted, &metadata)?;
                     let found = metadata.topics().iter().find(|found| found.name() == topic);
                     let found = found.ok_or_else(|| bad_answer(wanted, "no word of the topic"))?;
                     partitions.extend(partitions_in(wanted, found)?);
                 }
             }
             Topics::OfGroup | Topics::OfCluster => {
+                let metadata = self.metadata(None, until)?;
                 if wanted.topics == Topics::OfCluster {
                     self.check_members(wanted, until)?;
                 }
-                let metadata = self.metadata(None, until)?;
-                self.check_brokers(wanted, &metadata)?;
                 for topic in metadata.topics() {
                     partitions.extend(partitions_in(wanted, topic)?);
                 }
@@ -198,31 +185,12 @@ impl BrokerConnection {
         Ok(partitions)
     }
 
-    /// Brokers say themselves where they are; what they say is held against the rules before the next request goes there.
-    fn check_brokers(&mut self, wanted: &Wanted, metadata: &Metadata) -> Result<(), PollFailure> {
-        for broker in metadata.brokers() {
-            if self.checked.contains(broker.host()) {
-                continue;
-            }
-            check_resolved(&self.rules, broker.host()).map_err(|why| {
-                PollFailure::Known(Error::Invalid {
-                    source_name: wanted.source_name.clone(),
-                    detail: format!("the cluster has a broker where {why}"),
-                })
-            })?;
-            self.checked.insert(broker.host().to_owned());
-        }
-        Ok(())
-    }
-
     fn check_members(&self, wanted: &Wanted, until: Instant) -> Result<(), PollFailure> {
-        let groups = self
-            .consumer
-            .fetch_group_list(Some(&self.group), left(until))?;
+        let groups = self.client.group(&wanted.group, left(until))?;
         let active = groups
             .groups()
             .iter()
-            .any(|group| group.name() == self.group && !group.members().is_empty());
+            .any(|group| group.name() == wanted.group && !group.members().is_empty());
         if active {
             return Ok(());
         }
@@ -232,67 +200,90 @@ impl BrokerConnection {
         ))
     }
 
-    /// The end of every partition, in one request to each leader (`Offset::End` goes out as timestamp -1).
-    fn latest(
+    /// One end of every partition, in one request to each leader: `End` and `Beginning` go out as timestamps, -1 and -2.
+    fn ends(
         &self,
         wanted: &Wanted,
         partitions: &[Partition],
+        end: Offset,
         until: Instant,
     ) -> Result<BTreeMap<Partition, i64>, PollFailure> {
-        let list = list_of(partitions, Offset::End)?;
-        let answer = self.consumer.offsets_for_times(list, left(until))?;
-        let mut latest = BTreeMap::new();
-        for element in answer.elements() {
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let list = list_of(partitions, end)?;
+        self.client.offsets_for_times(&list, left(until))?;
+        let mut ends = BTreeMap::new();
+        for element in list.elements() {
             element.error()?;
             // Unanswered partitions come back as they went.
             let Offset::Offset(offset) = element.offset() else {
                 return Err(bad_answer(wanted, "no end offset for some partition"));
             };
-            latest.insert((element.topic().to_owned(), element.partition()), offset);
+            ends.insert((element.topic().to_owned(), element.partition()), offset);
         }
-        complete(wanted, partitions.len(), latest.len())?;
-        Ok(latest)
+        complete(wanted, partitions.len(), ends.len())?;
+        Ok(ends)
     }
 
-    /// Where the group is, in one request to its coordinator.
-    fn committed(
+    /// Where the partitions begin that the group has no place in; nothing when they cannot be had, as in KEDA.
+    fn earliest(
         &self,
         wanted: &Wanted,
         partitions: &[Partition],
+        committed: &BTreeMap<Partition, Committed>,
+        until: Instant,
+    ) -> BTreeMap<Partition, i64> {
+        if !wanted.needs_earliest {
+            return BTreeMap::new();
+        }
+        let is_placed =
+            |partition: &&Partition| matches!(committed.get(*partition), Some(Committed::At(_)));
+        let placeless: Vec<Partition> = partitions
+            .iter()
+            .filter(|partition| !is_placed(partition))
+            .cloned()
+            .collect();
+        self.ends(wanted, &placeless, Offset::Beginning, until)
+            .unwrap_or_default()
+    }
+
+    /// Where the group is, in one request to its coordinator: in these partitions, or wherever it has a place.
+    fn committed(
+        &self,
+        wanted: &Wanted,
+        partitions: Option<&[Partition]>,
         until: Instant,
     ) -> Result<BTreeMap<Partition, Committed>, PollFailure> {
-        if partitions.is_empty() {
+        if partitions.is_some_and(<[Partition]>::is_empty) {
             return Ok(BTreeMap::new());
         }
-        let list = list_of(partitions, Offset::Invalid)?;
-        let answer = self.consumer.committed_offsets(list, left(until))?;
+        let list = partitions
+            .map(|partitions| list_of(partitions, Offset::Invalid))
+            .transpose()?;
+        let answer = self
+            .client
+            .committed(&wanted.group, list.as_ref(), left(until))?;
         let mut committed = BTreeMap::new();
-        for element in answer.elements() {
-            element.error()?;
-            let place = match element.offset() {
+        for (topic, partition, offset, error) in answer {
+            let error = RDKafkaErrorCode::from(error);
+            if error != RDKafkaErrorCode::NoError {
+                return Err(KafkaError::OffsetFetch(error).into());
+            }
+            let place = match Offset::from_raw(offset) {
                 Offset::Offset(offset) => Committed::At(offset),
                 Offset::Invalid => Committed::Never,
                 _ => return Err(bad_answer(wanted, "a committed offset that is none")),
             };
-            committed.insert((element.topic().to_owned(), element.partition()), place);
+            committed.insert((topic, partition), place);
         }
-        complete(wanted, partitions.len(), committed.len())?;
+        if let Some(partitions) = partitions {
+            complete(wanted, partitions.len(), committed.len())?;
+        } else {
+            committed.retain(|_, place| matches!(place, Committed::At(_)));
+        }
         Ok(committed)
     }
-}
-
-/// Holds a host and every address it has now against the rules. A name that cannot be looked up is librdkafka's to report.
-///
-/// librdkafka looks it up again for itself: a name that changes between the two, or later, is not caught.
-fn check_resolved(rules: &Rules, host: &str) -> Result<(), String> {
-    rules.check_host(host)?;
-    let Ok(addresses) = (host.trim_matches(['[', ']']), 0).to_socket_addrs() else {
-        return Ok(());
-    };
-    for address in addresses {
-        rules.check_address(host, address.ip())?;
-    }
-    Ok(())
 }
 
 fn partitions_in(wanted: &Wanted, topic: &MetadataTopic) -> Result<Vec<Partition>, PollFailure> {

@@ -1,222 +1,188 @@
-//! What librdkafka tells us beside its answers: logs, errors of connections, and
-//! that it wants a token.
+//! What librdkafka asks and tells beside its answers: whether it may connect to a broker, what went wrong there, that
+//! it wants a token.
+//!
+//! What the errors mean is in `failure`. All of this runs on librdkafka's own threads.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tracing::warn;
+use tracing::debug;
 
-use super::token::{self, TokenIssuer};
+use super::client::host_of;
+use super::failure::{self, BrokerFailure};
+use super::token::{NoToken, TokenIssuer};
+use crate::address::{self, HostProof, Rules};
 use crate::source::Error;
 use crate::source::aws::one_line;
 
-/// librdkafka repeats itself for every broker and every try; one line of it in this time is enough.
-const LOG_EVERY: Duration = Duration::from_secs(30);
+/// A refusal answers for so long: fifty groups are not fifty handshakes.
+pub(super) const REFUSAL_HELD: Duration = Duration::from_secs(5);
 
-/// One client's ear.
+/// One client's ear, and its doorman.
 pub(super) struct Context {
+    rules: Rules,
+    /// What proves that a broker is who it should be, if Slipway's own identity is shown to brokers.
+    identity_proof: Option<HostProof>,
     issuer: Option<TokenIssuer>,
-    heard: Mutex<BrokerErrors>,
+    heard: Mutex<Heard>,
 }
 
 #[derive(Default)]
-struct BrokerErrors {
-    /// The error of a connection in this poll that says most.
-    connection: Option<(RDKafkaErrorCode, String)>,
+struct Heard {
+    /// Each failure, and when it was heard last.
+    failures: HashMap<BrokerFailure, Instant>,
+    /// What was said of brokers that refused us, or that we refused, and when.
+    refused: Vec<(String, Instant)>,
     /// The last try to get a token failed.
-    token: Option<token::NoToken>,
-    logged: Option<Instant>,
-    suppressed: u64,
+    token: Option<NoToken>,
 }
 
 impl Context {
-    pub(super) fn new(issuer: Option<TokenIssuer>) -> Self {
+    pub(super) fn new(
+        rules: Rules,
+        identity_proof: Option<HostProof>,
+        issuer: Option<TokenIssuer>,
+    ) -> Self {
         Self {
+            rules,
+            identity_proof,
             issuer,
             heard: Mutex::default(),
         }
     }
 
-    /// A poll begins: what was heard of connections before is old.
-    pub(super) fn begin(&self) {
-        self.heard().connection = None;
+    /// Whether this broker may be connected to at this address. Asked before each connection, whoever named the broker.
+    pub(super) fn may_connect(&self, broker: &str, address: IpAddr) -> bool {
+        let mut heard = self.heard();
+        heard.refused.retain(|(_, at)| at.elapsed() < REFUSAL_HELD);
+        if heard.refused.iter().any(|(text, _)| names(text, broker)) {
+            return false;
+        }
+        let Err(why) = self.check(broker, address) else {
+            return true;
+        };
+        heard.note(BrokerFailure::NotAllowed(why), broker);
+        false
     }
 
-    /// Why there is no token, if that is so.
-    pub(super) fn token_error(&self, source_name: &str) -> Option<Error> {
-        let heard = self.heard();
-        let error = heard.token.as_ref()?;
-        let source_name = source_name.to_owned();
-        let detail = error.detail.clone();
-        Some(if error.refused {
-            Error::Forbidden {
-                source_name,
-                detail,
-            }
-        } else {
-            Error::Unreachable {
-                source_name,
-                detail,
-            }
-        })
+    fn check(&self, broker: &str, address: IpAddr) -> Result<(), String> {
+        let host = host_of(broker).unwrap_or(broker);
+        self.rules.check_host(host)?;
+        self.rules.check_address(host, address)?;
+        let Some(proof) = self.identity_proof else {
+            return Ok(());
+        };
+        self.rules
+            .check_identity(host, address::is_msk_of_aws(host), proof)
     }
 
-    /// Whether the same call would fail again, however long it waits: it has its answer, or the connection was refused for a reason that stays.
-    pub(super) fn gives_up(&self, error: &KafkaError) -> bool {
-        use RDKafkaErrorCode as Code;
-        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-        let heard = self.heard();
-        let refused = matches!(
-            heard.connection,
-            Some((
-                Code::Authentication | Code::SSL | Code::SaslAuthenticationFailed,
-                _
-            ))
-        );
-        !is_silence(code) || refused
-    }
-
-    /// An error of a call, with what was heard meanwhile: the call itself often only knows that time ran out.
-    pub(super) fn explain(&self, source_name: String, error: &KafkaError) -> Error {
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        let heard = self.heard();
-        match &heard.connection {
-            Some((known, text)) if is_silence(code) => to_error(source_name, *known, text),
-            _ => to_error(source_name, code, &code.to_string()),
+    /// An error of a connection.
+    pub(super) fn failed(&self, code: RDKafkaErrorCode, text: &str) {
+        if let Some(failure) = BrokerFailure::of_error(code, text) {
+            self.heard().note(failure, text);
         }
     }
 
-    fn heard(&self) -> MutexGuard<'_, BrokerErrors> {
+    /// A line of librdkafka's log. That a broker hung up is told nowhere else.
+    pub(super) fn logged(&self, facility: &str, text: &str) {
+        debug!(facility, "librdkafka: {}", one_line(text));
+        if let Some(failure) = BrokerFailure::of_log(facility, text) {
+            self.heard().note(failure, text);
+        }
+    }
+
+    /// A new token; what keeps us from one is remembered.
+    pub(super) fn token(&self) -> Option<OAuthToken> {
+        let result = self.issuer.as_ref()?.token();
+        self.heard().token = result.as_ref().err().cloned();
+        result.ok()
+    }
+
+    /// A poll succeeded: what was heard before is over.
+    pub(super) fn succeeded(&self) {
+        self.heard().failures.clear();
+    }
+
+    /// Whether there is no token to go to a broker with.
+    pub(super) fn lacks_token(&self) -> bool {
+        self.heard().token.is_some()
+    }
+
+    /// Whether the same call would fail again, however long it waits: it has its answer, or we were refused.
+    pub(super) fn gives_up(&self, error: &KafkaError) -> bool {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        !failure::is_silence(code) || self.lacks_token() || self.refusal().is_some()
+    }
+
+    /// Why brokers refused us, or we them.
+    pub(super) fn refusal(&self) -> Option<BrokerFailure> {
+        let heard = self.heard();
+        let refusals = heard.failures.keys().filter(|one| one.is_refusal());
+        refusals.max().cloned()
+    }
+
+    /// What an error of a call means, in a poll that began then: the call itself often only knows that time ran out.
+    pub(super) fn explain(&self, source_name: &str, error: &KafkaError, began: Instant) -> Error {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        if !failure::is_silence(code) {
+            return failure::answered(source_name, code);
+        }
+        let heard = self.heard();
+        if let Some(no_token) = &heard.token {
+            return no_token.to_error(source_name);
+        }
+        let now = heard.failures.iter().filter(|(_, at)| **at >= began);
+        let most = now.map(|(failure, _)| failure).max();
+        let last = || heard.failures.iter().max_by_key(|(_, at)| **at);
+        let known = most.or_else(|| last().map(|(failure, _)| failure));
+        known
+            .unwrap_or(&BrokerFailure::Silent)
+            .to_error(source_name)
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl ClientContext for Context {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let mut heard = self.heard();
-        if heard.logged.is_some_and(|at| at.elapsed() < LOG_EVERY) {
-            heard.suppressed += 1;
-            return;
+impl Heard {
+    /// Remembers a failure, and of whom it was said.
+    fn note(&mut self, failure: BrokerFailure, text: &str) {
+        if failure.is_refusal() {
+            self.refused.push((text.to_owned(), Instant::now()));
         }
-        heard.logged = Some(Instant::now());
-        let suppressed = std::mem::take(&mut heard.suppressed);
-        drop(heard);
-        let message = one_line(message);
-        warn!(?level, facility, suppressed, "librdkafka: {message}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        let Some(code) = error.rdkafka_error_code() else {
-            return;
-        };
-        let mut heard = self.heard();
-        // "All brokers down" follows what took them down, and says less.
-        if heard.connection.is_none() || code != RDKafkaErrorCode::AllBrokersDown {
-            heard.connection = Some((code, one_line(reason)));
-        }
-    }
-
-    fn generate_oauth_token(
-        &self,
-        _: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        let issuer = self
-            .issuer
-            .as_ref()
-            .expect("librdkafka asks for tokens only with OAUTHBEARER, which has an issuer");
-        let result = issuer.token();
-        self.heard().token = result.as_ref().err().cloned();
-        Ok(result?)
+        self.failures.insert(failure, Instant::now());
     }
 }
 
-impl ConsumerContext for Context {}
-
-/// Nobody answered, and the call does not know why.
-fn is_silence(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        code,
-        Code::OperationTimedOut
-            | Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::WaitingForCoordinator
-            | Code::RequestTimedOut
-            | Code::Fail
-    )
+/// Whether a text of librdkafka's is about this broker: `sasl_ssl://HOST:PORT/1: …` or `GroupCoordinator: HOST:PORT: …`.
+fn names(text: &str, broker: &str) -> bool {
+    text.split(['/', ' '])
+        .any(|word| word.trim_end_matches(':') == broker)
 }
 
-fn to_error(source_name: String, code: RDKafkaErrorCode, text: &str) -> Error {
-    use RDKafkaErrorCode as Code;
-    let detail = text.to_owned();
-    match code {
-        Code::UnknownTopicOrPartition
-        | Code::UnknownTopic
-        | Code::UnknownPartition
-        | Code::UnknownTopicId
-        | Code::UnknownGroup
-        | Code::GroupIdNotFound => Error::NotFound {
-            source_name,
-            detail,
-        },
-        Code::TopicAuthorizationFailed => Error::Forbidden {
-            source_name,
-            detail: format!("{detail}; needs DESCRIBE on the topic"),
-        },
-        Code::GroupAuthorizationFailed => Error::Forbidden {
-            source_name,
-            detail: format!("{detail}; needs DESCRIBE on the group"),
-        },
-        Code::ClusterAuthorizationFailed
-        | Code::Authentication
-        | Code::SaslAuthenticationFailed
-        | Code::UnsupportedSASLMechanism
-        | Code::IllegalSASLState => Error::Forbidden {
-            source_name,
-            detail,
-        },
-        Code::InvalidTopic | Code::InvalidGroupId => Error::Invalid {
-            source_name,
-            detail,
-        },
-        Code::ThrottlingQuotaExceeded => Error::Throttled {
-            source_name,
-            detail,
-        },
-        _ if is_silence(code) => Error::Unreachable {
-            source_name,
-            detail,
-        },
-        Code::Resolve
-        | Code::SSL
-        | Code::LeaderNotAvailable
-        | Code::NotLeaderForPartition
-        | Code::BrokerNotAvailable
-        | Code::ReplicaNotAvailable
-        | Code::NetworkException
-        | Code::CoordinatorLoadInProgress
-        | Code::CoordinatorNotAvailable
-        | Code::NotCoordinator
-        | Code::FencedLeaderEpoch
-        | Code::UnknownLeaderEpoch
-        | Code::OffsetNotAvailable
-        | Code::KafkaStorageError
-        | Code::UnknownBroker
-        | Code::BrokerDestroy
-        | Code::DestroyBroker => Error::Unreachable {
-            source_name,
-            detail,
-        },
-        _ => Error::BadAnswer {
-            source_name,
-            detail,
-        },
+/// `native` serves librdkafka's events itself; `rdkafka` hands none of them here.
+impl ClientContext for Context {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_names_one_broker() {
+        for text in [
+            "sasl_ssl://k-1:9092/bootstrap: SASL authentication error: no",
+            "k-1:9092/1: Disconnected",
+            "[thrd:GroupCoordinator]: GroupCoordinator: k-1:9092: Disconnected",
+        ] {
+            assert!(names(text, "k-1:9092"), "{text}");
+            assert!(!names(text, "-1:9092"), "{text}");
+            assert!(!names(text, "k-1:909"), "{text}");
+        }
     }
 }

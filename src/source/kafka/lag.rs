@@ -19,6 +19,8 @@ pub struct Offsets {
     pub committed: Committed,
     /// The offset that the next message will get. None: the answer lacked it.
     pub latest: Option<i64>,
+    /// The offset of the oldest message that the log still has. None: not asked for, or not to be had.
+    pub earliest: Option<i64>,
 }
 
 /// A group's place in a partition.
@@ -32,13 +34,54 @@ pub enum Committed {
     Unanswered,
 }
 
-/// A lag in messages, before it becomes a reading: may be negative when a topic was made anew.
+/// A lag in messages, 0 and up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lag {
     /// What is scaled on: without persistent lag if so asked, capped by partitions.
     pub scaling: i64,
     /// What activation looks at: the raw sum.
     pub activation: i64,
+}
+
+/// What a poll shows that its number does not say: somebody should look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Oddity {
+    /// The group has no committed offset where it is looked for.
+    NothingCommitted,
+    /// A committed offset is past the end of its partition.
+    PastTheEnd,
+}
+
+impl Oddity {
+    /// What is odd about a poll, if anything is.
+    pub fn of(partitions: &BTreeMap<Partition, Offsets>) -> Option<Self> {
+        let mut placed = partitions
+            .values()
+            .filter_map(|offsets| match offsets.committed {
+                Committed::At(committed) => Some((committed, offsets.latest)),
+                Committed::Never | Committed::Unanswered => None,
+            })
+            .peekable();
+        if placed.peek().is_none() {
+            return Some(Self::NothingCommitted);
+        }
+        let is_past = |(committed, latest): (i64, Option<i64>)| {
+            latest.is_some_and(|latest| committed > latest)
+        };
+        placed.any(is_past).then_some(Self::PastTheEnd)
+    }
+
+    /// What to do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::NothingCommitted => {
+                "the group has committed no offset there: is `consumerGroup` right?"
+            }
+            Self::PastTheEnd => {
+                "the group's committed offset is past the end of a partition, which counts as no lag: was the topic made anew?"
+            }
+        }
+    }
 }
 
 /// How long before the end of its time a commit counts as one that stood still: polls are never exactly an interval apart.
@@ -146,11 +189,13 @@ pub fn of_partition(
         return Ok(both(0));
     };
     if committed.is_none() && rules.offset_reset == OffsetReset::Earliest {
-        return Ok(both(latest));
+        let retained = latest.saturating_sub(offsets.earliest.unwrap_or(0));
+        return Ok(both(retained.max(0)));
     }
     // KEDA's number for "no commit" is -1, and with neither policy it goes through the subtraction.
     let committed = committed.unwrap_or(-1);
-    let lag = latest.saturating_sub(committed);
+    // KEDA lets a lag below 0, as a topic that was made anew has it, hide what waits in other partitions.
+    let lag = latest.saturating_sub(committed).max(0);
     let stood_still = rules
         .exclude_persistent_lag
         .is_some_and(|window| previous.stood_still(partition, committed, at, window));
@@ -235,6 +280,7 @@ mod tests {
         let offsets = Offsets {
             committed,
             latest: Some(latest),
+            earliest: None,
         };
         BTreeMap::from([(("orders".to_owned(), 0), offsets)])
     }
@@ -268,6 +314,16 @@ mod tests {
             ..RULES
         };
         assert_eq!(check(Committed::Never, 7, &neither), Some(8));
+    }
+
+    #[test]
+    fn what_a_number_does_not_say_is_told() {
+        let check = |committed, latest| Oddity::of(&one(committed, latest));
+        assert_eq!(check(Committed::At(3), 3), None);
+        assert_eq!(check(Committed::At(4), 3), Some(Oddity::PastTheEnd));
+        assert_eq!(check(Committed::Never, 3), Some(Oddity::NothingCommitted));
+        let nothing = BTreeMap::new();
+        assert_eq!(Oddity::of(&nothing), Some(Oddity::NothingCommitted));
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! Tokens for OAUTHBEARER: from an OAuth 2 server by client credentials, or
 //! presigned for MSK.
 //!
-//! librdkafka asks for them on the blocking thread that polls it.
+//! librdkafka asks for them on a thread of its own.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::client::OAuthToken;
+use tokio::runtime::Handle;
 
 use crate::address::Rules;
 use crate::resource::kafka::Sasl;
+use crate::source::Error;
 use crate::source::aws::Login;
 
 mod msk;
@@ -21,7 +23,12 @@ use oauth::OAuth;
 const FETCH: Duration = Duration::from_secs(5);
 
 /// Makes tokens for one client.
-pub(super) enum TokenIssuer {
+pub(super) struct TokenIssuer {
+    runtime: Handle,
+    grant: Grant,
+}
+
+enum Grant {
     /// OAuth 2 client credentials (RFC 6749 §4.4).
     OAuth(OAuth),
     /// A presigned `kafka-cluster:Connect`.
@@ -43,10 +50,29 @@ pub(super) struct NoToken {
     pub(super) detail: String,
 }
 
+impl NoToken {
+    /// What a poll fails with that got no token.
+    pub(super) fn to_error(&self, source_name: &str) -> Error {
+        let source_name = source_name.to_owned();
+        let detail = self.detail.clone();
+        if self.refused {
+            Error::Forbidden {
+                source_name,
+                detail,
+            }
+        } else {
+            Error::Unreachable {
+                source_name,
+                detail,
+            }
+        }
+    }
+}
+
 impl TokenIssuer {
-    /// The issuer that this kind of SASL needs, if it does.
+    /// The issuer that this kind of SASL needs, if it does. Called on a thread of the runtime that will fetch the tokens.
     pub(super) fn new(sasl: &Sasl, login: Option<Arc<Login>>, rules: &Rules) -> Option<Self> {
-        match (sasl, login) {
+        let grant = match (sasl, login) {
             (
                 Sasl::OauthBearer {
                     credentials,
@@ -55,27 +81,24 @@ impl TokenIssuer {
                     ..
                 },
                 _,
-            ) => {
-                let oauth = OAuth::new(token_endpoint, credentials, scopes, rules);
-                Some(Self::OAuth(oauth))
-            }
-            (Sasl::MskIam { region, .. }, Some(login)) => Some(Self::Msk {
+            ) => Grant::OAuth(OAuth::new(token_endpoint, credentials, scopes, rules)),
+            (Sasl::MskIam { region, .. }, Some(login)) => Grant::Msk {
                 region: region.clone(),
                 login,
-            }),
-            _ => None,
-        }
+            },
+            _ => return None,
+        };
+        let runtime = Handle::current();
+        Some(Self { runtime, grant })
     }
 
     /// A new token. Blocks for [`FETCH`] at most.
     pub(super) fn token(&self) -> Result<OAuthToken, NoToken> {
-        let runtime = tokio::runtime::Handle::try_current()
-            .map_err(|_| unreachable("the program is stopping".to_owned()))?;
-        let (token, lifetime) = runtime.block_on(async {
+        let (token, lifetime) = self.runtime.block_on(async {
             let made = async {
-                match self {
-                    Self::OAuth(oauth) => oauth.fetch().await,
-                    Self::Msk { region, login } => msk::presign(region, login).await,
+                match &self.grant {
+                    Grant::OAuth(oauth) => oauth.fetch().await,
+                    Grant::Msk { region, login } => msk::presign(region, login).await,
                 }
             };
             tokio::time::timeout(FETCH, made).await.unwrap_or_else(|_| {

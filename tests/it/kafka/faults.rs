@@ -99,6 +99,34 @@ async fn an_error_of_any_request_is_never_zero() {
     }
 }
 
+/// librdkafka remembers the coordinator for as long as it is asked, and without a group of its own it crashes here.
+#[tokio::test]
+async fn a_coordinator_that_moved_is_found_at_the_next_poll() {
+    let mock = MockCluster::new(1).unwrap();
+    mock.create_topic("orders", 1, 1).unwrap();
+    let broker = mock.bootstrap_servers();
+    produce(&broker, "orders", &[5]).await;
+    commit(&broker, "group", "orders", &[1]);
+    for moved in [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
+    ] {
+        let source = local_pool()
+            .connect(&spec(&broker, "group", "orders"))
+            .unwrap();
+        assert_eq!(waiting(&source).await, 4.0);
+        mock.request_errors(RDKafkaApiKey::OffsetFetch, &[moved]);
+        let error = source.read(NOW).await.unwrap_err();
+        assert_eq!(error.reason(), "Unreachable", "{error}");
+        await_until("it is found", Duration::from_secs(30), async || {
+            let taken = source.read(NOW).await.ok()?;
+            assert_eq!(taken.reading.waiting(), 4.0);
+            Some(())
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn a_topic_with_an_error_is_never_zero() {
     let mock = MockCluster::new(1).unwrap();

@@ -133,6 +133,15 @@ impl Slipway {
         assert!(sent.unwrap().success());
     }
 
+    /// How many threads and open descriptors it has.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let count = |what: &str| {
+            let path = format!("/proc/{}/{what}", self.child.id());
+            std::fs::read_dir(path).unwrap().count()
+        };
+        (count("task"), count("fd"))
+    }
+
     /// Everything it has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
