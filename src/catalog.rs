@@ -4,12 +4,17 @@
 //! lock is held for a look or for a copy of pointers, and never while patterns are
 //! compiled: that holds up requests to the shared door of one namespace only.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::pattern::{Matcher, Pattern};
+use serde_json::Value;
+
 use crate::resource::ObjectId;
 use crate::resource::event_job::EventJob;
+
+pub use self::shared::{SharedEntry, SharedEventJobs};
+
+mod shared;
 
 /// One EventJob as it stands.
 #[derive(Debug, Clone)]
@@ -50,30 +55,33 @@ struct Namespace {
 pub enum Listing {
     /// A valid object.
     Valid(CatalogEntry),
-    /// An object that is not valid: nothing is launched for it.
-    Invalid,
+    /// An object that is not valid: nothing is launched for it, and it lets nobody in.
+    Invalid {
+        /// Its last valid version, which an edit replaced. It only tells whether an event concerns the object.
+        last: Option<Arc<EventJob>>,
+        /// Whether the object says `shared: true` as it is written now.
+        says_shared: bool,
+    },
     /// An object that is being deleted: nothing is launched for it, and its shared door leaves it out.
     Deleting,
 }
 
 impl Listing {
-    fn shared(&self) -> Option<&CatalogEntry> {
+    fn is_shared(&self) -> bool {
         match self {
-            Self::Valid(entry) if entry.event_job.webhook.shared => Some(entry),
-            Self::Valid(_) | Self::Invalid | Self::Deleting => None,
+            Self::Valid(entry) => entry.event_job.webhook.shared,
+            Self::Invalid { last, says_shared } => {
+                *says_shared || last.as_ref().is_some_and(|last| last.webhook.shared)
+            }
+            Self::Deleting => false,
         }
     }
 }
 
-/// The `shared` EventJobs of a namespace, compiled into one matcher.
-#[derive(Debug)]
-pub struct SharedEventJobs {
-    /// Those with a pattern.
-    pub matcher: Arc<Matcher<ObjectId>>,
-    /// Those that take every event.
-    pub every: Vec<ObjectId>,
-    /// All of them.
-    pub entries: BTreeMap<ObjectId, CatalogEntry>,
+/// Whether an EventJob says that it is `shared`, whatever else is wrong with it.
+pub fn says_shared(object: &Value) -> bool {
+    let shared = &object["spec"]["source"]["webhook"]["shared"];
+    *shared == true || *shared == "true"
 }
 
 impl Catalog {
@@ -81,11 +89,23 @@ impl Catalog {
     pub fn set(&self, id: ObjectId, listed: Listing) {
         let mut state = self.lock();
         let namespace = state.namespaces.entry(id.namespace).or_default();
-        let is_shared = listed.shared().is_some();
+        let is_shared = listed.is_shared();
         let before = namespace.listed.insert(id.name, listed);
-        if is_shared || before.is_some_and(|before| before.shared().is_some()) {
+        if is_shared || before.is_some_and(|before| before.is_shared()) {
             namespace.version += 1;
         }
+    }
+
+    /// Puts in an object that is not valid. The valid version of the same object (`uid`) that was there is kept, to tell
+    /// whether an event concerns it.
+    pub fn set_invalid(&self, id: ObjectId, uid: &str, says_shared: bool) {
+        let last = match self.get(&id) {
+            Some(Listing::Valid(entry)) => Some(entry.event_job),
+            Some(Listing::Invalid { last, .. }) => last,
+            Some(Listing::Deleting) | None => None,
+        };
+        let last = last.filter(|last| last.uid == uid);
+        self.set(id, Listing::Invalid { last, says_shared });
     }
 
     /// Takes an object out.
@@ -95,7 +115,7 @@ impl Catalog {
             return;
         };
         if let Some(before) = namespace.listed.remove(&id.name)
-            && before.shared().is_some()
+            && before.is_shared()
         {
             namespace.version += 1;
         }
@@ -134,7 +154,7 @@ impl Catalog {
         let listed = state.namespaces.values().flat_map(|of| of.listed.values());
         let valid = listed.filter_map(|listed| match listed {
             Listing::Valid(entry) => Some(entry.event_job.id.clone()),
-            Listing::Invalid | Listing::Deleting => None,
+            Listing::Invalid { .. } | Listing::Deleting => None,
         });
         valid.collect()
     }
@@ -149,16 +169,17 @@ impl Catalog {
         if let Ok(shared) = self.shared_at_hand(namespace) {
             return shared;
         }
-        let (version, before, entries) = {
+        let (version, before, listed) = {
             let state = self.lock();
             let of = state.namespaces.get(namespace)?;
-            let shared = of.listed.values().filter_map(Listing::shared);
-            let entries = shared.map(|entry| (entry.event_job.id.clone(), entry.clone()));
-            let entries: BTreeMap<_, _> = entries.collect();
-            (of.version, of.shared.clone(), entries)
+            let shared = of.listed.iter().filter(|(_, listed)| listed.is_shared());
+            let shared =
+                shared.map(|(name, listed)| (ObjectId::new(namespace, name), listed.clone()));
+            let listed: Vec<_> = shared.collect();
+            (of.version, of.shared.clone(), listed)
         };
         let before = before.map(|(_, shared)| shared);
-        let shared = Arc::new(SharedEventJobs::new(entries, before.as_deref()));
+        let shared = Arc::new(SharedEventJobs::new(listed, before.as_deref()));
         if let Some(of) = self.lock().namespaces.get_mut(namespace) {
             of.shared = Some((version, Arc::clone(&shared)));
         }
@@ -185,51 +206,6 @@ impl Catalog {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl SharedEventJobs {
-    /// The matcher of `before` is kept when the patterns are the same: proving an object changes none.
-    fn new(entries: BTreeMap<ObjectId, CatalogEntry>, before: Option<&Self>) -> Self {
-        let matcher = match before {
-            Some(before) if same_patterns(&before.entries, &entries) => Arc::clone(&before.matcher),
-            _ => {
-                let pattern =
-                    |(id, entry): (&ObjectId, &CatalogEntry)| -> Option<(ObjectId, Pattern)> {
-                        Some((id.clone(), entry.event_job.pattern.clone()?))
-                    };
-                Arc::new(Matcher::new(entries.iter().filter_map(pattern)))
-            }
-        };
-        let every = entries
-            .iter()
-            .filter(|(_, entry)| entry.event_job.pattern.is_none());
-        Self {
-            matcher,
-            every: every.map(|(id, _)| id.clone()).collect(),
-            entries,
-        }
-    }
-
-    fn unless_empty(self: Arc<Self>) -> Option<Arc<Self>> {
-        (!self.entries.is_empty()).then_some(self)
-    }
-}
-
-fn same_patterns(
-    left: &BTreeMap<ObjectId, CatalogEntry>,
-    right: &BTreeMap<ObjectId, CatalogEntry>,
-) -> bool {
-    let patterns = |entries: &BTreeMap<ObjectId, CatalogEntry>| -> Vec<Arc<EventJob>> {
-        let matched = entries.values().map(|entry| &entry.event_job);
-        let matched = matched.filter(|event_job| event_job.pattern.is_some());
-        matched.cloned().collect()
-    };
-    let (left, right) = (patterns(left), patterns(right));
-    left.len() == right.len()
-        && left
-            .iter()
-            .zip(&right)
-            .all(|(left, right)| Arc::ptr_eq(left, right))
 }
 
 #[cfg(test)]

@@ -14,14 +14,30 @@ use crate::event::Attributes;
 /// SNS message, with room for what is around it. Unit: bytes.
 pub const LARGEST_BODY: usize = 2 * 1024 * 1024;
 
+/// What is known of a sender, by which it gets room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SenderKind {
+    /// Its credentials are right.
+    Proved,
+    /// Nothing is known of it, or anybody may send.
+    Stranger,
+}
+
 /// A request's body, read when somebody asks for it.
 pub trait Body: Send {
-    /// All of it.
+    /// All of it. It takes of the room for this kind of sender.
     ///
     /// # Errors
     ///
     /// [`BodyError`] when there is no whole body to be had.
-    fn read(&mut self) -> BoxFuture<'_, Result<Vec<u8>, BodyError>>;
+    fn read(&mut self, sender: SenderKind) -> BoxFuture<'_, Result<Vec<u8>, BodyError>>;
+
+    /// The request is let in: it takes a place among those that wait for their answers.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError::Busy`] when there is none for this EventJob now.
+    fn admit(&mut self, sender: SenderKind) -> Result<(), BodyError>;
 }
 
 /// Why a body could not be read.
@@ -33,9 +49,12 @@ pub enum BodyError {
     /// It took too long.
     #[error("the body did not come in time")]
     TooSlow,
-    /// The connection broke, or the body is not framed as it says.
+    /// The connection ended or failed before the body's end. That passes, so it is no fault of the request.
     #[error("the body broke off")]
-    Broken,
+    BrokeOff,
+    /// The body is not framed as it says.
+    #[error("the body's framing is not valid")]
+    Misframed,
     /// Too many bodies are being read at once.
     #[error("too many requests at once")]
     Busy,

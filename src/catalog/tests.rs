@@ -40,7 +40,7 @@ async fn proving_an_object_compiles_no_pattern_anew() {
     assert!(before.every.iter().eq([&b.id]));
     set(&catalog, &a, None);
     let proved = catalog.shared("n").await.unwrap();
-    assert!(proved.entries[&a.id].not_ready.is_none());
+    assert!(proved.entries[&a.id].entry.not_ready.is_none());
     assert!(Arc::ptr_eq(&before.matcher, &proved.matcher));
     // What is not shared is no business of the shared door.
     set(&catalog, &event_job("c", false, true), None);

@@ -1,13 +1,14 @@
 //! The task of one EventJob: its template is proved, events find it, its Jobs are looked after, its status is written.
 //!
-//! The three go on beside each other, each at its own pace (`proving`, `admission`, `telling`): a dry run that hangs
-//! holds up no Job that waits for its turn.
+//! These go on beside each other, each at its own pace (`proving`, `admission`, `telling`, `credentials`): a dry run that
+//! hangs holds up no Job that waits for its turn.
 
 use std::sync::Arc;
 
-use futures::future::join3;
+use futures::future::join4;
 use tokio::sync::Notify;
 
+use self::credentials::CredentialsWatch;
 use super::admission::Passes;
 use super::event_jobs::status::{EventJobStanding, Facts, wanted};
 use super::event_jobs::{DesiredEventJob, EventJobs};
@@ -17,6 +18,7 @@ use super::workers::ObjectTask;
 use crate::catalog::{CatalogEntry, Listing};
 use crate::resource::event_job::EventJob;
 
+mod credentials;
 mod proving;
 mod telling;
 
@@ -35,10 +37,12 @@ pub(super) async fn run(event_jobs: EventJobs, task: ObjectTask<DesiredEventJob>
         news: &news,
         objects: &task.objects,
     };
-    let work = join3(
+    let credentials = CredentialsWatch::default();
+    let work = join4(
         Box::pin(proving::run(&event_jobs, &task, &news)),
         Box::pin(passes.run()),
-        Box::pin(telling::run(&event_jobs, &task, &news)),
+        Box::pin(telling::run(&event_jobs, &task, &news, &credentials)),
+        Box::pin(credentials.run(&event_jobs, &task, &news)),
     );
     tokio::select! {
         biased;

@@ -22,9 +22,10 @@ use super::lead::Lead;
 use super::metrics::Panics;
 use super::status_writer::StatusWriter;
 use super::workers::{ObjectTask, Reconciler, Workers};
-use crate::catalog::{Catalog, Listing};
+use crate::catalog::{Catalog, Listing, says_shared};
 use crate::controller::{Change, Identity};
 use crate::launch::ports::Deliver;
+use crate::lookup::Lookup;
 use crate::resource::event_job::EventJob;
 use crate::resource::{Api, Fault, ObjectId};
 
@@ -51,6 +52,8 @@ pub struct EventJobs {
     pub writer: Arc<StatusWriter>,
     /// What is counted about EventJobs.
     pub metrics: Metrics,
+    /// Reads the Secrets that let senders in.
+    pub lookup: Arc<dyn Lookup>,
     /// Where tasks that panic are counted.
     pub panics: Panics,
     /// Whether this process writes statuses and looks after Jobs.
@@ -67,6 +70,8 @@ pub(super) struct DesiredEventJob {
     pub(super) identity: Arc<Identity>,
     /// The valid object, or what is wrong with it.
     pub(super) event_job: Result<Arc<EventJob>, Vec<Fault>>,
+    /// Whether it says `shared: true`, valid or not.
+    pub(super) says_shared: bool,
 }
 
 /// The EventJobs that were there at the start: whether each is served, or known not to be.
@@ -165,6 +170,7 @@ pub async fn run(
                 workers.apply(DesiredEventJob {
                     identity,
                     event_job: crate::resource::event_job::parse(&value).map(Arc::new),
+                    says_shared: says_shared(&value),
                 });
             }
             Change::Deleting { id, api } => workers.remove(&(id, api), true),
@@ -185,7 +191,7 @@ impl Reconciler for EventJobs {
     }
 
     fn asks_the_same(left: &DesiredEventJob, right: &DesiredEventJob) -> bool {
-        left.event_job == right.event_job
+        left.event_job == right.event_job && left.says_shared == right.says_shared
     }
 
     fn run(&self, task: ObjectTask<DesiredEventJob>) -> BoxFuture<'static, ()> {

@@ -236,6 +236,7 @@ fn has_secret(auth: &Auth) -> bool {
 
 mod api_key;
 mod compare;
+pub mod credentials;
 mod headers;
 mod hmac;
 mod jwk;

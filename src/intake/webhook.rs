@@ -14,9 +14,10 @@ use tracing::{info, warn};
 use self::answer::{DoorAnswer, EventReport, Reason};
 use self::clock::Clock;
 use self::metrics::Metrics;
-use self::senders::refused;
+use self::troubles::ToldTroubles;
+use self::unknown::Looks;
 use super::auth::{Authenticator, SenderVerdict};
-use super::{Body, BodyError, attributes};
+use super::{Body, BodyError, SenderKind, attributes};
 use crate::catalog::{Catalog, Listing};
 pub use crate::cycle::delivery::Deliveries;
 use crate::cycle::delivery::{DeliveryOutcome, Error};
@@ -30,12 +31,14 @@ mod deliver;
 pub mod metrics;
 mod senders;
 mod shared;
-
-/// Reads of names that the catalog does not know, under way at once: strangers cause them.
-const LOOKS_AT_ONCE: usize = 8;
+mod troubles;
+mod unknown;
 
 /// Looks for EventJobs where they are kept, past the catalog.
 pub trait Look: Send + Sync {
+    /// Whether EventJobs of this namespace are read at all. Tells without a call.
+    fn is_ours(&self, namespace: &str) -> bool;
+
     /// Whether there is an EventJob of this name, by a consistent read.
     ///
     /// # Errors
@@ -55,11 +58,16 @@ pub trait Look: Send + Sync {
 pub trait Record: Send + Sync {
     /// An event was answered like this. Called for each, so it must not wait.
     fn told(&self, event_job: &ObjectId, outcome: &Result<DeliveryOutcome, Error>);
+
+    /// Nobody can tell who sends to an EventJob: a Secret or a key is missing, or cannot be read. Called rarely.
+    fn cannot_tell(&self, event_job: &ObjectId);
 }
 
 /// Nobody keeps a record.
 impl Record for () {
     fn told(&self, _event_job: &ObjectId, _outcome: &Result<DeliveryOutcome, Error>) {}
+
+    fn cannot_tell(&self, _event_job: &ObjectId) {}
 }
 
 /// What a request is to the door.
@@ -79,7 +87,8 @@ pub struct Webhook {
     authenticator: Authenticator,
     deliveries: Deliveries,
     look: Arc<dyn Look>,
-    looks: tokio::sync::Semaphore,
+    looks: Looks,
+    troubles: ToldTroubles,
     metrics: Metrics,
     record: Arc<dyn Record>,
 }
@@ -99,7 +108,8 @@ impl Webhook {
             authenticator,
             deliveries,
             look,
-            looks: tokio::sync::Semaphore::new(LOOKS_AT_ONCE),
+            looks: Looks::default(),
+            troubles: ToldTroubles::default(),
             metrics,
             record,
         }
@@ -133,7 +143,7 @@ impl Webhook {
         let mut clock = Clock::start();
         let entry = match self.catalog.get(id) {
             Some(Listing::Valid(entry)) => entry,
-            Some(Listing::Invalid) => {
+            Some(Listing::Invalid { .. }) => {
                 return DoorAnswer::error(
                     Reason::NotReady,
                     format!("EventJob {id} is not valid; its status says why"),
@@ -145,17 +155,18 @@ impl Webhook {
                     format!("EventJob {id} is being deleted"),
                 );
             }
-            None => return self.unknown(self.look.exists(id), &clock).await,
+            None => return self.unknown(id, &clock).await,
         };
         let webhook = &entry.event_job.webhook;
         let verdict =
             self.authenticator
                 .with_headers(&id.namespace, &webhook.auth, request.headers);
         let verdict = clock.verdict(verdict).await;
-        if let Some(refused) = refused(id, &verdict) {
+        if let Some(refused) = self.refused(id, &verdict) {
             return refused;
         }
-        let bytes = match read(body, request.headers, &mut clock).await {
+        let sender = sender_kind(webhook.auth != [Auth::None] && verdict == SenderVerdict::Passed);
+        let bytes = match read(body, sender, request.headers, &mut clock).await {
             Ok(bytes) => bytes,
             Err(answer) => return answer,
         };
@@ -163,9 +174,13 @@ impl Webhook {
             let verdict =
                 self.authenticator
                     .with_body(&id.namespace, &webhook.auth, request.headers, &bytes);
-            if let Some(refused) = refused(id, &clock.verdict(verdict).await) {
+            if let Some(refused) = self.refused(id, &clock.verdict(verdict).await) {
                 return refused;
             }
+        }
+        // What is not open to anyone has let this sender in by now.
+        if let Err(error) = body.admit(sender_kind(webhook.auth != [Auth::None])) {
+            return no_body(error);
         }
         let attributes = attributes(request.headers);
         match event::open(webhook.format, &attributes, &bytes) {
@@ -215,36 +230,9 @@ impl Webhook {
                 info!("subscription of EventJob {id} to its SNS topic confirmed");
                 DoorAnswer::noted("Confirmed")
             }
-            verdict => refused(id, &verdict).unwrap_or_else(DoorAnswer::unauthorized),
-        }
-    }
-
-    /// A name that the catalog does not know: nowhere, or not read yet.
-    async fn unknown(
-        &self,
-        exists: BoxFuture<'_, Result<bool, String>>,
-        clock: &Clock,
-    ) -> DoorAnswer {
-        let Ok(_turn) = self.looks.try_acquire() else {
-            return not_synced();
-        };
-        match tokio::time::timeout(clock.left(), exists).await {
-            Ok(Ok(false)) => DoorAnswer::error(
-                Reason::NotFound,
-                "there is no EventJob at this path: POST /events/{namespace}/{name}, or /events/{namespace} for shared ones",
-            ),
-            Ok(Ok(true)) => not_synced(),
-            Ok(Err(why)) => {
-                warn!("an EventJob that was asked for cannot be looked up: {why}");
-                DoorAnswer::error(
-                    Reason::Unavailable,
-                    "it cannot be told now whether there is an EventJob at this path",
-                )
-            }
-            Err(_) => DoorAnswer::error(
-                Reason::Unavailable,
-                "it cannot be told now whether there is an EventJob at this path",
-            ),
+            verdict => self
+                .refused(id, &verdict)
+                .unwrap_or_else(DoorAnswer::unauthorized),
         }
     }
 }
@@ -256,8 +244,17 @@ fn not_synced() -> DoorAnswer {
     )
 }
 
+fn sender_kind(is_proved: bool) -> SenderKind {
+    if is_proved {
+        SenderKind::Proved
+    } else {
+        SenderKind::Stranger
+    }
+}
+
 async fn read(
     body: &mut dyn Body,
+    sender: SenderKind,
     headers: &HeaderMap,
     clock: &mut Clock,
 ) -> Result<Vec<u8>, DoorAnswer> {
@@ -269,17 +266,21 @@ async fn read(
         ));
     }
     let started = Instant::now();
-    let read = body.read().await;
+    let read = body.read(sender).await;
     clock.body_came(started.elapsed());
-    read.map_err(|error| {
-        let reason = match error {
-            BodyError::TooLarge => Reason::TooLarge,
-            BodyError::TooSlow => Reason::TooSlow,
-            BodyError::Broken => Reason::BadRequest,
-            BodyError::Busy => Reason::Busy,
-        };
-        DoorAnswer::error(reason, error.to_string())
-    })
+    read.map_err(no_body)
+}
+
+/// What is said when there is no whole body, or no room for it.
+fn no_body(error: BodyError) -> DoorAnswer {
+    let reason = match error {
+        BodyError::TooLarge => Reason::TooLarge,
+        BodyError::TooSlow => Reason::TooSlow,
+        BodyError::BrokeOff => Reason::Unavailable,
+        BodyError::Misframed => Reason::BadRequest,
+        BodyError::Busy => Reason::Busy,
+    };
+    DoorAnswer::error(reason, error.to_string())
 }
 
 #[cfg(test)]

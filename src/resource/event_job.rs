@@ -79,7 +79,7 @@ pub enum Format {
 }
 
 /// One way to prove who sends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Auth {
     /// A header with a key.
     ApiKey {
@@ -119,7 +119,7 @@ pub enum Auth {
 }
 
 /// A key of a Secret in the object's namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SecretKey {
     /// The Secret's name.
     pub name: String,
@@ -128,7 +128,7 @@ pub struct SecretKey {
 }
 
 /// How an HMAC is made and where it stands. Always SHA-256.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum HmacScheme {
     /// Headers `webhook-id`, `webhook-timestamp`, `webhook-signature`.
     StandardWebhooks,

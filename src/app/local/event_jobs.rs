@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::listen;
-use crate::catalog::{Catalog, CatalogEntry, Listing};
+use crate::catalog::{Catalog, CatalogEntry, Listing, says_shared};
 use crate::intake::webhook::Look;
 use crate::launch;
 use crate::launch::ports::{Deliver as _, DeliveredJob, DeliveredJobs as _};
@@ -26,9 +26,9 @@ pub(super) struct AppliedEventJobs {
     pub(super) catalog: Arc<Catalog>,
     pub(super) reports: Arc<Reports>,
     pub(super) door: Opening,
-    /// Those that are in the catalog and valid.
+    /// Those that are or were valid, as they last were.
     pub(super) applied: HashMap<ObjectId, Arc<EventJob>>,
-    /// Those that never were.
+    /// Those that are not valid now.
     pub(super) invalid: HashSet<ObjectId>,
 }
 
@@ -45,7 +45,8 @@ pub(super) struct Opening {
 /// What files say about EventJobs.
 pub(super) struct EventJobsInFiles {
     valid: Vec<(Finding, EventJob)>,
-    invalid: Vec<ObjectId>,
+    /// Each, and whether it says that it is shared.
+    invalid: Vec<(ObjectId, bool)>,
     /// Of some file nobody knows what it says.
     is_unreadable: bool,
 }
@@ -69,7 +70,9 @@ impl EventJobsInFiles {
                 && !known.contains(&document.id)
         });
         Self {
-            invalid: faulty.map(|document| document.id.clone()).collect(),
+            invalid: faulty
+                .map(|document| (document.id.clone(), says_shared(&document.value)))
+                .collect(),
             valid,
             is_unreadable,
         }
@@ -77,7 +80,8 @@ impl EventJobsInFiles {
 }
 
 impl AppliedEventJobs {
-    /// Brings the catalog in line with the files. What is wrong, if something is: such an object goes on as it last was right.
+    /// Brings the catalog in line with the files. What is wrong, if something is: such an object takes no events, and its
+    /// last right version tells which ones concern it.
     ///
     /// # Errors
     ///
@@ -91,16 +95,16 @@ impl AppliedEventJobs {
             .valid
             .iter()
             .map(|(_, event_job)| event_job.id.clone())
-            .chain(written.invalid.iter().cloned())
+            .chain(written.invalid.iter().map(|(id, _)| id.clone()))
             .collect();
         if !written.is_unreadable {
             self.drop_others(&named);
         }
-        for id in written.invalid {
-            if !self.applied.contains_key(&id) {
-                self.catalog.set(id.clone(), Listing::Invalid);
-                self.invalid.insert(id);
-            }
+        for (id, says_shared) in written.invalid {
+            let before = self.applied.get(&id);
+            let uid = before.map_or("", |before| &before.uid);
+            self.catalog.set_invalid(id.clone(), uid, says_shared);
+            self.invalid.insert(id);
         }
         for (place, event_job) in written.valid {
             faults.extend(self.apply(place, event_job).await);
@@ -169,9 +173,12 @@ impl AppliedEventJobs {
             return;
         };
         for id in self.applied.keys() {
-            if let Some(Listing::Valid(entry)) = self.catalog.get(id) {
-                self.reports.set_event_job(id, standing(&entry, address));
-            }
+            let standing = match self.catalog.get(id) {
+                Some(Listing::Valid(entry)) => standing(&entry, address),
+                Some(Listing::Invalid { .. }) => "takes no events: it is not valid".to_owned(),
+                Some(Listing::Deleting) | None => continue,
+            };
+            self.reports.set_event_job(id, standing);
         }
     }
 }
@@ -220,6 +227,10 @@ fn standing(entry: &CatalogEntry, address: SocketAddr) -> String {
 pub(super) struct OnlyFiles(pub(super) Arc<Catalog>);
 
 impl Look for OnlyFiles {
+    fn is_ours(&self, _namespace: &str) -> bool {
+        true
+    }
+
     fn exists<'a>(&'a self, id: &'a ObjectId) -> BoxFuture<'a, Result<bool, String>> {
         Box::pin(std::future::ready(Ok(!self.0.is_complete(&id.namespace))))
     }

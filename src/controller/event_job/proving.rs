@@ -44,7 +44,9 @@ pub(super) async fn run(
         match &desired.event_job {
             Err(faults) => {
                 warn!("EventJob {id} is not valid: {}", Fault::list(faults));
-                event_jobs.catalog.set(id.clone(), Listing::Invalid);
+                let uid = &desired.identity.uid;
+                let catalog = &event_jobs.catalog;
+                catalog.set_invalid(id.clone(), uid, desired.says_shared);
                 event_jobs.startup.known(id);
                 news.notify_one();
             }

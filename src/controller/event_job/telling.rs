@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use super::credentials::{CredentialsSeen, CredentialsWatch};
 use crate::catalog::Listing;
 use crate::controller::announce::Note;
 use crate::controller::event_jobs::status::{self, EventJobStanding, Facts};
@@ -26,10 +27,12 @@ pub(super) async fn run(
     event_jobs: &EventJobs,
     task: &ObjectTask<DesiredEventJob>,
     news: &Arc<Notify>,
+    credentials: &CredentialsWatch,
 ) {
     let mut telling = Telling {
         event_jobs,
         task,
+        credentials,
         dropped: None,
     };
     let mut requeue = Requeue::default();
@@ -57,6 +60,7 @@ pub(super) async fn run(
 struct Telling<'a> {
     event_jobs: &'a EventJobs,
     task: &'a ObjectTask<DesiredEventJob>,
+    credentials: &'a CredentialsWatch,
     /// Dropped Jobs that were told of, by name; `None` before the first look.
     dropped: Option<BTreeSet<String>>,
 }
@@ -100,10 +104,19 @@ impl Telling<'_> {
         let id = &desired.identity.id;
         let (standing, proof) = match (&desired.event_job, self.event_jobs.catalog.get(id)) {
             (Err(faults), _) => (EventJobStanding::Invalid(faults.clone()), None),
-            (Ok(_), Some(Listing::Valid(entry))) => match entry.not_ready {
-                Some(why) => (EventJobStanding::NotReady(why), None),
-                None => (EventJobStanding::Ready, Some(entry.event_job.generation)),
-            },
+            (Ok(_), Some(Listing::Valid(entry))) => {
+                match (entry.not_ready, self.credentials.seen()) {
+                    (Some(why), _) => (EventJobStanding::NotReady(why), None),
+                    (None, CredentialsSeen::Nothing) => return None,
+                    (None, CredentialsSeen::Well) => {
+                        (EventJobStanding::Ready, Some(entry.event_job.generation))
+                    }
+                    (None, CredentialsSeen::Missing(trouble)) => {
+                        let proof = Some(entry.event_job.generation);
+                        (EventJobStanding::Closed(trouble), proof)
+                    }
+                }
+            }
             (Ok(_), _) => return None,
         };
         Some(Facts {

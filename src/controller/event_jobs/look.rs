@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
+use crate::catalog::says_shared;
 use crate::cluster::{Answer, Budget, Call, Cluster, Scope};
 use crate::intake::webhook::Look;
 use crate::resource::ObjectId;
@@ -28,13 +29,6 @@ impl Looker {
         }
     }
 
-    fn is_ours(&self, namespace: &str) -> bool {
-        match &self.scope {
-            Scope::All => true,
-            Scope::Namespaces(names) => names.iter().any(|name| name == namespace),
-        }
-    }
-
     /// `None` for 404.
     async fn get(&self, path: String) -> Result<Option<Answer>, String> {
         let call = Call::get(path).within(DEADLINE);
@@ -52,6 +46,13 @@ impl Looker {
 }
 
 impl Look for Looker {
+    fn is_ours(&self, namespace: &str) -> bool {
+        match &self.scope {
+            Scope::All => true,
+            Scope::Namespaces(names) => names.iter().any(|name| name == namespace),
+        }
+    }
+
     fn exists<'a>(&'a self, id: &'a ObjectId) -> BoxFuture<'a, Result<bool, String>> {
         Box::pin(async move {
             if !self.is_ours(&id.namespace) || !is_name(&id.name) {
@@ -73,8 +74,7 @@ impl Look for Looker {
             let list: Value = answer.json().map_err(|error| error.detail)?;
             let mut items = list["items"].as_array().into_iter().flatten();
             Ok(items.any(|item| {
-                item["spec"]["source"]["webhook"]["shared"] == true
-                    && item["metadata"].get("deletionTimestamp").is_none()
+                says_shared(item) && item["metadata"].get("deletionTimestamp").is_none()
             }))
         })
     }

@@ -34,6 +34,8 @@ struct Line {
     news: Arc<Notify>,
     /// Told when the API server refused the template of one that takes events.
     doubted: Arc<Notify>,
+    /// Told when nobody could tell who sends to it.
+    credentials: Arc<Notify>,
     latest: Option<Latest>,
     /// Why the last launch did not come about; none since one did.
     trouble: Option<Trouble>,
@@ -90,6 +92,13 @@ impl Outcomes {
         let mut lines = self.lock();
         let line = lines.entry(event_job.clone()).or_default();
         Arc::clone(&line.doubted)
+    }
+
+    /// Told when nobody could tell who sends to an EventJob: a Secret may be missing.
+    pub(in crate::controller) fn credentials(&self, event_job: &ObjectId) -> Arc<Notify> {
+        let mut lines = self.lock();
+        let line = lines.entry(event_job.clone()).or_default();
+        Arc::clone(&line.credentials)
     }
 
     /// What became of an EventJob's last event here.
@@ -236,6 +245,12 @@ impl Record for Outcomes {
             if matches!(outcome, Err(Error::TemplateRefused { .. })) {
                 line.doubted.notify_one();
             }
+        }
+    }
+
+    fn cannot_tell(&self, event_job: &ObjectId) {
+        if let Some(line) = self.lock().get(event_job) {
+            line.credentials.notify_one();
         }
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::outcomes::Latest;
+use crate::intake::auth::credentials::CredentialsTrouble;
 use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
 use crate::launch::ports::DeliveredJob;
@@ -40,6 +41,8 @@ pub enum EventJobStanding {
     Invalid(Vec<Fault>),
     /// Not now, and why.
     NotReady(String),
+    /// Nobody can tell who sends to it, or not everybody who may.
+    Closed(CredentialsTrouble),
     /// A bug ended the work on it.
     Broken(&'static str),
 }
@@ -154,6 +157,14 @@ fn conditions(before: &Value, facts: &Facts) -> Value {
         EventJobStanding::Ready => (true, "Ready", "it takes events".to_owned()),
         EventJobStanding::Invalid(faults) => (false, "Invalid", Fault::list(faults)),
         EventJobStanding::NotReady(why) => (false, "NotReady", why.clone()),
+        EventJobStanding::Closed(trouble) => (
+            false,
+            trouble.reason,
+            format!(
+                "{}; a request that no other key proves is answered 503",
+                trouble.text
+            ),
+        ),
         EventJobStanding::Broken(why) => (false, "InternalError", (*why).to_owned()),
     };
     let trouble = facts

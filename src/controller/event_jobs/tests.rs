@@ -130,6 +130,7 @@ impl World {
             outcomes: Arc::new(Outcomes::new(clock)),
             writer: Arc::new(StatusWriter::event_jobs(cluster, "us")),
             metrics: Metrics::default(),
+            lookup: Arc::new(crate::lookup::files::Files::default()),
             panics: Panics::default(),
             lead: Arc::new(Always),
             startup: Arc::clone(&startup),
@@ -176,7 +177,7 @@ impl World {
                 entry.not_ready.map_or(Ok(generation), Err)
             }
             Some(Listing::Deleting) => Err("deleting".to_owned()),
-            Some(Listing::Invalid) => Err("invalid".to_owned()),
+            Some(Listing::Invalid { .. }) => Err("invalid".to_owned()),
             None => Err("nowhere".to_owned()),
         }
     }
@@ -314,4 +315,34 @@ async fn one_that_is_being_deleted_is_known_as_such_until_it_is_gone() {
     world.apply("good", 1, &json!({})).await;
     pass(SECOND).await;
     assert_eq!(world.served("good"), Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_that_makes_it_invalid_leaves_its_last_version_to_tell_what_concerns_it() {
+    let world = World::start();
+    world.apply("good", 1, &json!({})).await;
+    pass(SECOND).await;
+    for pattern in [
+        json!({"detail": {"v": [{"prefx": "o"}]}}),
+        json!("no pattern"),
+    ] {
+        world
+            .tell(Change::Applied(json!({
+                "apiVersion": "slipway.dev/v1alpha1", "kind": "EventJob",
+                "metadata": {"namespace": "n", "name": "good", "uid": "good", "generation": 2},
+                "spec": {"source": {"webhook": {"shared": true}}, "pattern": pattern},
+            })))
+            .await;
+        pass(SECOND).await;
+        match world.catalog.get(&ObjectId::new("n", "good")) {
+            Some(Listing::Invalid { last, says_shared }) => {
+                assert_eq!(last.unwrap().generation, 1);
+                assert!(says_shared);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    world.apply("good", 3, &json!({})).await;
+    pass(SECOND).await;
+    assert_eq!(world.served("good"), Ok(3));
 }

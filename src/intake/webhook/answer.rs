@@ -35,7 +35,7 @@ pub enum Reason {
     NotFound,
     /// 405.
     MethodNotAllowed,
-    /// 408.
+    /// 503: a head or a body that stalls. A lost packet does it, so it must be sent again.
     TooSlow,
     /// 413.
     TooLarge,
@@ -75,7 +75,6 @@ impl Reason {
             Self::Unauthorized => (401, None),
             Self::NotFound => (404, None),
             Self::MethodNotAllowed => (405, None),
-            Self::TooSlow => (408, None),
             Self::TooLarge => (413, None),
             Self::HeadTooLarge => (431, None),
             Self::Rejected => (422, None),
@@ -85,7 +84,7 @@ impl Reason {
                 (503, Some(30))
             }
             Self::NotSynced | Self::Unavailable => (503, Some(2)),
-            Self::Busy | Self::ShuttingDown => (503, Some(1)),
+            Self::TooSlow | Self::Busy | Self::ShuttingDown => (503, Some(1)),
         }
     }
 

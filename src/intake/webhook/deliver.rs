@@ -47,45 +47,50 @@ impl Webhook {
                 self.metrics.payload_differs();
             }
         }
-        log(id, &result);
+        self.log(id, &result);
         EventReport::of_delivery(result).of(id)
     }
-}
 
-/// Nothing of the event but its Job's name.
-fn log(id: &ObjectId, result: &Result<DeliveryOutcome, Error>) {
-    match result {
-        Ok(DeliveryOutcome::Job(job)) => {
-            let name = &job.name;
-            match job.launched {
-                Launched::Created => info!("event of EventJob {id}: job {name} created"),
-                Launched::AlreadyThere {
-                    payload_differs: true,
-                } => {
-                    warn!(
-                        "an event of EventJob {id} came again with another payload; job {name} has the first"
-                    );
-                }
-                Launched::AlreadyThere { .. } | Launched::Remembered => {
-                    debug!("event of EventJob {id}: it had its Job before");
+    /// Nothing of the event but its Job's name. A trouble is told when it is new, and once a minute.
+    fn log(&self, id: &ObjectId, result: &Result<DeliveryOutcome, Error>) {
+        match result {
+            Ok(DeliveryOutcome::Job(job)) => {
+                let name = &job.name;
+                match job.launched {
+                    Launched::Created => info!("event of EventJob {id}: job {name} created"),
+                    Launched::AlreadyThere {
+                        payload_differs: true,
+                    } if self.troubles.is_news(id, "payload differs") => {
+                        warn!(
+                            "an event of EventJob {id} came again with another payload; job {name} has the first"
+                        );
+                    }
+                    Launched::AlreadyThere { .. } | Launched::Remembered => {
+                        debug!("event of EventJob {id}: it had its Job before");
+                    }
                 }
             }
+            Ok(DeliveryOutcome::Filtered { field, .. }) => {
+                debug!("event of EventJob {id}: filtered by {field}");
+            }
+            Err(Error::Launch(error)) if !self.troubles.is_news(id, error.reason()) => {
+                debug!("event of EventJob {id}: {}", error.reason());
+            }
+            // The server's words about a Job that it refuses may quote the event.
+            Err(Error::Launch(error @ launch::Error::Rejected { .. })) => warn!(
+                reason = error.reason(),
+                "the API server refuses the Job of an event of EventJob {id}; its sender is told why"
+            ),
+            Err(Error::Launch(error)) => warn!(
+                error = error as &dyn std::error::Error,
+                "an event of EventJob {id} has no Job that is known of; its sender is told to try again"
+            ),
+            Err(error @ Error::TemplateRefused { .. })
+                if self.troubles.is_news(id, "template refused") =>
+            {
+                warn!("EventJob {id} takes no events now: {error}");
+            }
+            Err(error) => debug!("event of EventJob {id}: {error}"),
         }
-        Ok(DeliveryOutcome::Filtered { field, .. }) => {
-            debug!("event of EventJob {id}: filtered by {field}");
-        }
-        // The server's words about a Job that it refuses may quote the event.
-        Err(Error::Launch(error @ launch::Error::Rejected { .. })) => warn!(
-            reason = error.reason(),
-            "the API server refuses the Job of an event of EventJob {id}; its sender is told why"
-        ),
-        Err(Error::Launch(error)) => warn!(
-            error = error as &dyn std::error::Error,
-            "an event of EventJob {id} has no Job that is known of; its sender is told to try again"
-        ),
-        Err(error @ Error::TemplateRefused { .. }) => {
-            warn!("EventJob {id} takes no events now: {error}");
-        }
-        Err(error) => debug!("event of EventJob {id}: {error}"),
     }
 }

@@ -1,69 +1,133 @@
 //! What is said to a sender, by what is known of it.
 
-use tracing::warn;
+use std::sync::Arc;
 
-use super::answer::{DoorAnswer, Reason};
-use crate::catalog::SharedEventJobs;
+use super::answer::{DoorAnswer, EventReport, Reason};
+use super::{Webhook, sender_kind};
+use crate::catalog::{SharedEntry, SharedEventJobs};
+use crate::intake::SenderKind;
 use crate::intake::auth::SenderVerdict;
 use crate::resource::ObjectId;
-use crate::resource::event_job::Auth;
+use crate::resource::event_job::{Auth, EventJob};
 
-/// Each way in of the shared EventJobs, asked once.
+/// What each way in of the shared EventJobs says of a sender.
 pub(super) struct Senders<'a> {
-    pub(super) verdicts: Vec<(&'a [Auth], SenderVerdict)>,
+    shared: &'a SharedEventJobs,
+    /// One for each of [`SharedEventJobs::auths`].
+    pub(super) verdicts: Vec<SenderVerdict>,
+}
+
+/// What an EventJob that an event concerns does with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hearing {
+    /// It lets the sender in.
+    Delivers,
+    /// Nobody can tell whether it would let the sender in: the sender is told to come again.
+    CannotTell(&'static str),
 }
 
 impl<'a> Senders<'a> {
-    pub(super) fn of(shared: &'a SharedEventJobs) -> Self {
-        let mut verdicts: Vec<(&[Auth], SenderVerdict)> = Vec::new();
-        for entry in shared.entries.values() {
-            let auth = entry.event_job.webhook.auth.as_slice();
-            if verdicts.iter().all(|(known, _)| *known != auth) {
-                verdicts.push((auth, SenderVerdict::Refused));
+    /// Nobody is let in yet.
+    pub(super) fn new(shared: &'a SharedEventJobs) -> Self {
+        Self {
+            shared,
+            verdicts: vec![SenderVerdict::Refused; shared.auths.len()],
+        }
+    }
+
+    /// Whether some EventJob, or the last valid version of one, lets the sender in.
+    fn is_let_in(&self) -> bool {
+        self.verdicts.contains(&SenderVerdict::Passed)
+    }
+
+    /// What is known of the sender: who is let in where anyone may send has proved nothing.
+    pub(super) fn kind(&self) -> SenderKind {
+        let is_proved = |(verdict, event_job): (&SenderVerdict, &Arc<EventJob>)| {
+            *verdict == SenderVerdict::Passed && event_job.webhook.auth != [Auth::None]
+        };
+        sender_kind(self.verdicts.iter().zip(&self.shared.auths).any(is_proved))
+    }
+
+    /// What an EventJob does with an event that concerns it; `None` when the sender is a stranger to it.
+    pub(super) fn hearing(&self, of: &SharedEntry) -> Option<Hearing> {
+        match &self.verdicts[of.auth] {
+            _ if of.is_invalid => self.is_let_in().then_some(Hearing::Delivers),
+            SenderVerdict::Passed => Some(Hearing::Delivers),
+            SenderVerdict::Unavailable(_) => self
+                .is_let_in()
+                .then_some(Hearing::CannotTell(CANNOT_BE_CHECKED)),
+            SenderVerdict::Refused | SenderVerdict::NeedsBody => None,
+        }
+    }
+
+    /// What is said for the invalid EventJobs whose pattern and senders nobody knows: the event may concern each.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = EventReport> {
+        let not_valid = |id: &ObjectId| {
+            let why = format!("EventJob {id} is not valid; its status says why");
+            EventReport::error(Reason::NotReady, why).of(id)
+        };
+        self.shared.unknown.iter().map(not_valid)
+    }
+
+    /// The answer when nobody lets the request in, whatever its body is; `None` when it goes on.
+    ///
+    /// Where one of them cannot tell, these may be its sender's credentials: then it is 503, and not 401.
+    pub(super) fn refused(&self, webhook: &Webhook, namespace: &str) -> Option<DoorAnswer> {
+        let goes_on = |verdict: &SenderVerdict| {
+            matches!(verdict, SenderVerdict::Passed | SenderVerdict::NeedsBody)
+        };
+        if self.verdicts.iter().any(goes_on) {
+            return None;
+        }
+        let is_trouble = |verdict: &SenderVerdict| matches!(verdict, SenderVerdict::Unavailable(_));
+        if self.verdicts.iter().any(is_trouble) {
+            self.note_troubles(webhook);
+            return Some(cannot_be_checked());
+        }
+        let answer = match self.shared.unknown.first() {
+            Some(_) => DoorAnswer::error(
+                Reason::NotReady,
+                format!("a shared EventJob of {namespace} is not valid; its status says why"),
+            ),
+            None => DoorAnswer::unauthorized(),
+        };
+        Some(answer)
+    }
+
+    /// Lets operators know which EventJobs cannot tell who sends.
+    pub(super) fn note_troubles(&self, webhook: &Webhook) {
+        for (verdict, event_job) in self.verdicts.iter().zip(&self.shared.auths) {
+            if let SenderVerdict::Unavailable(why) = verdict {
+                webhook.cannot_tell(&event_job.id, why);
             }
         }
-        Self { verdicts }
-    }
-
-    pub(super) fn has_passed(&self, auth: &[Auth]) -> bool {
-        self.verdicts
-            .iter()
-            .any(|(known, verdict)| *known == auth && *verdict == SenderVerdict::Passed)
-    }
-
-    /// The answer when nobody lets the request in. When somebody could not tell, a sender that
-    /// others let in would miss an EventJob for good: it is told to come again.
-    pub(super) fn refused(&self, namespace: &str) -> Option<DoorAnswer> {
-        let unavailable = self.verdicts.iter().find_map(|(_, verdict)| match verdict {
-            SenderVerdict::Unavailable(why) => Some(why),
-            _ => None,
-        });
-        if let Some(why) = unavailable {
-            warn!("who posts to /events/{namespace} cannot be told: {why}");
-            return Some(DoorAnswer::error(
-                Reason::Unavailable,
-                "credentials cannot be checked now",
-            ));
-        }
-        let refused = |(_, verdict): &(&[Auth], SenderVerdict)| *verdict == SenderVerdict::Refused;
-        self.verdicts
-            .iter()
-            .all(refused)
-            .then(DoorAnswer::unauthorized)
     }
 }
 
-/// The answer to a request that is not let in; `None` when it may go on.
-pub(super) fn refused(id: &ObjectId, verdict: &SenderVerdict) -> Option<DoorAnswer> {
-    match verdict {
-        SenderVerdict::Passed | SenderVerdict::NeedsBody => None,
-        SenderVerdict::Refused => Some(DoorAnswer::unauthorized()),
-        SenderVerdict::Unavailable(why) => {
-            warn!("who sends to EventJob {id} cannot be told: {why}");
-            Some(DoorAnswer::error(
-                Reason::Unavailable,
-                "credentials cannot be checked now",
-            ))
+const CANNOT_BE_CHECKED: &str = "credentials cannot be checked now";
+
+fn cannot_be_checked() -> DoorAnswer {
+    DoorAnswer::error(Reason::Unavailable, CANNOT_BE_CHECKED)
+}
+
+impl Webhook {
+    /// The answer to a request that is not let in; `None` when it may go on.
+    pub(super) fn refused(&self, id: &ObjectId, verdict: &SenderVerdict) -> Option<DoorAnswer> {
+        match verdict {
+            SenderVerdict::Passed | SenderVerdict::NeedsBody => None,
+            SenderVerdict::Refused => Some(DoorAnswer::unauthorized()),
+            SenderVerdict::Unavailable(why) => {
+                self.cannot_tell(id, why);
+                Some(cannot_be_checked())
+            }
+        }
+    }
+
+    /// Who sends to an EventJob cannot be told. Strangers cause it, so it is told when it is new and once a minute.
+    fn cannot_tell(&self, id: &ObjectId, why: &str) {
+        if self.troubles.is_news(id, why) {
+            tracing::warn!("who sends to EventJob {id} cannot be told: {why}");
+            self.record.cannot_tell(id);
         }
     }
 }

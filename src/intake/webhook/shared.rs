@@ -1,20 +1,27 @@
 //! One request for every `shared` EventJob of a namespace: each that lets its sender in and matches hears it.
 
 use futures::StreamExt as _;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 
-use super::answer::{DoorAnswer, EventReport};
+use super::answer::{DoorAnswer, EventReport, Reason};
 use super::clock::Clock;
-use super::senders::Senders;
-use super::{Request, Webhook, not_synced, read};
-use crate::catalog::{CatalogEntry, SharedEventJobs};
-use crate::event::{self, Attributes, Opened, Refusal};
+use super::senders::{Hearing, Senders};
+use super::{Request, Webhook, no_body, not_synced, read};
+use crate::catalog::{SharedEntry, SharedEventJobs};
+use crate::event::{self, Attributes, Opened};
 use crate::intake::auth::SenderVerdict;
 use crate::intake::{Body, attributes};
+use crate::resource::ObjectId;
 use crate::resource::event_job::Format;
 
 /// EventJobs of one event that are launched at once.
 const AT_ONCE: usize = 16;
+
+/// What was posted.
+struct Posted<'a> {
+    attributes: Attributes,
+    bytes: &'a [u8],
+}
 
 impl Webhook {
     /// 2xx only when every EventJob that matches has its Job.
@@ -26,38 +33,47 @@ impl Webhook {
         let mut clock = Clock::start();
         let namespace = request.namespace;
         let Some(shared) = self.catalog.shared(namespace).await else {
-            return self.unknown(self.look.any_shared(namespace), &clock).await;
+            return self.unknown(&ObjectId::new(namespace, ""), &clock).await;
         };
         // One that was not read yet may match too, and a 2xx says that every Job exists.
         if !self.catalog.is_complete(namespace) {
             return not_synced();
         }
-        let mut senders = Senders::of(&shared);
-        for (auth, verdict) in &mut senders.verdicts {
+        let mut senders = Senders::new(&shared);
+        for (event_job, verdict) in shared.auths.iter().zip(&mut senders.verdicts) {
+            let auth = &event_job.webhook.auth;
             let asked = self
                 .authenticator
                 .with_headers(namespace, auth, request.headers);
             *verdict = clock.verdict(asked).await;
         }
-        if let Some(answer) = senders.refused(namespace) {
+        if let Some(answer) = senders.refused(self, namespace) {
             return answer;
         }
-        let bytes = match read(body, request.headers, &mut clock).await {
+        let bytes = match read(body, senders.kind(), request.headers, &mut clock).await {
             Ok(bytes) => bytes,
             Err(answer) => return answer,
         };
-        for (auth, verdict) in &mut senders.verdicts {
+        for (event_job, verdict) in shared.auths.iter().zip(&mut senders.verdicts) {
             if *verdict == SenderVerdict::NeedsBody {
+                let auth = &event_job.webhook.auth;
                 let asked = self
                     .authenticator
                     .with_body(namespace, auth, request.headers, &bytes);
                 *verdict = clock.verdict(asked).await;
             }
         }
-        if let Some(answer) = senders.refused(namespace) {
+        if let Some(answer) = senders.refused(self, namespace) {
             return answer;
         }
-        let attributes = attributes(request.headers);
+        if let Err(error) = body.admit(senders.kind()) {
+            return no_body(error);
+        }
+        senders.note_troubles(self);
+        let posted = Posted {
+            attributes: attributes(request.headers),
+            bytes: &bytes,
+        };
         let mut reports = Vec::new();
         for format in [
             Format::EventBridge,
@@ -65,46 +81,46 @@ impl Webhook {
             Format::CloudEvents,
             Format::Json,
         ] {
-            let heard = |entry: &CatalogEntry| {
-                entry.event_job.webhook.format == format
-                    && senders.has_passed(&entry.event_job.webhook.auth)
-            };
-            if !shared.entries.values().any(heard) {
-                continue;
-            }
-            let told = self
-                .tell(&shared, format, &attributes, &bytes, &heard, &clock)
-                .await;
-            match told {
-                Ok(told) => reports.extend(told),
-                Err(refusal) => reports.push(EventReport::refused(&refusal)),
-            }
+            reports.extend(self.tell(&senders, &shared, format, &posted, &clock).await);
         }
+        reports.extend(senders.unknown());
         DoorAnswer::many(reports)
     }
 
-    /// Delivers a body to every EventJob that hears it and matches.
+    /// Delivers a body, read in one format, to every EventJob of that format that it concerns.
     async fn tell(
         &self,
+        senders: &Senders<'_>,
         shared: &SharedEventJobs,
         format: Format,
-        attributes: &Attributes,
-        bytes: &[u8],
-        heard: &(dyn Fn(&CatalogEntry) -> bool + Sync),
+        posted: &Posted<'_>,
         clock: &Clock,
-    ) -> Result<Vec<EventReport>, Refusal> {
-        let events = match event::open(format, attributes, bytes)? {
-            Opened::One(event) => vec![Ok(*event)],
-            Opened::Many(events) => events,
+    ) -> Vec<EventReport> {
+        let hearing = |of: &SharedEntry| {
+            let is_spoken = of.entry.event_job.webhook.format == format;
+            is_spoken.then(|| senders.hearing(of)).flatten()
+        };
+        let heard = |of: &SharedEntry| hearing(of).is_some();
+        if !shared.entries.values().any(heard) {
+            return Vec::new();
+        }
+        // What is no event of this format concerns nobody who could not take it anyway.
+        let is_taken = |of: &SharedEntry| !of.is_invalid && hearing(of) == Some(Hearing::Delivers);
+        let is_taken = shared.entries.values().any(is_taken);
+        let told = |report: EventReport| is_taken.then_some(report);
+        let events = match event::open(format, &posted.attributes, posted.bytes) {
+            Ok(Opened::One(event)) => vec![Ok(*event)],
+            Ok(Opened::Many(events)) => events,
             // Subscriptions are confirmed where they are made: at the EventJob's own address.
-            Opened::Confirmation { .. } | Opened::Unsubscribed => Vec::new(),
+            Ok(Opened::Confirmation { .. } | Opened::Unsubscribed) => Vec::new(),
+            Err(refusal) => vec![Err(refusal)],
         };
         let mut reports = Vec::new();
         for event in events {
             let event = match event {
                 Ok(event) => event,
                 Err(refusal) => {
-                    reports.push(EventReport::refused(&refusal));
+                    reports.extend(told(EventReport::refused(&refusal)));
                     continue;
                 }
             };
@@ -112,30 +128,34 @@ impl Webhook {
             matching.extend(shared.every.iter().cloned());
             if event.has_doubtful_names {
                 // Whether it matches may depend on who reads it: those refuse it.
-                let others = shared.entries.iter().filter(|(id, entry)| {
-                    !matching.contains(id) && event.check_names(&entry.event_job).is_err()
+                let others = shared.entries.iter().filter(|(id, of)| {
+                    !matching.contains(id) && event.check_names(&of.entry.event_job).is_err()
                 });
                 let others: Vec<_> = others.map(|(id, _)| id.clone()).collect();
                 matching.extend(others);
             }
-            let entries: Vec<&CatalogEntry> = matching
-                .iter()
-                .filter_map(|id| shared.entries.get(id))
-                .filter(|entry| heard(entry))
-                .collect();
+            let entries = matching.iter().filter_map(|id| shared.entries.get(id));
+            let entries: Vec<(&SharedEntry, Hearing)> =
+                entries.filter_map(|of| Some((of, hearing(of)?))).collect();
             if entries.is_empty() {
-                reports.push(EventReport::unmatched());
+                reports.extend(told(EventReport::unmatched()));
                 continue;
             }
             let mut deliveries: Vec<BoxFuture<'_, EventReport>> = Vec::with_capacity(entries.len());
-            for entry in entries {
-                deliveries.push(Box::pin(self.deliver(entry, &event, true, clock)));
+            for (of, hearing) in entries {
+                deliveries.push(match hearing {
+                    Hearing::Delivers => Box::pin(self.deliver(&of.entry, &event, true, clock)),
+                    Hearing::CannotTell(why) => {
+                        let report = EventReport::error(Reason::Unavailable, why);
+                        Box::pin(ready(report.of(&of.entry.event_job.id)))
+                    }
+                });
             }
             let mut told = futures::stream::iter(deliveries).buffered(AT_ONCE);
             while let Some(report) = told.next().await {
                 reports.push(report);
             }
         }
-        Ok(reports)
+        reports
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use self::world::{Kept, World, envelope};
 use super::*;
 
+mod shared_door;
 mod world;
 
 const FIRST: &str = "first-canary-key";
@@ -69,19 +70,15 @@ async fn strangers_cause_few_reads_at_once_and_none_for_ever() {
     });
     let asked = (0..50).map(|_| world.post(Some("nowhere"), "", ""));
     let answers = futures::future::join_all(asked).await;
-    assert_eq!(world.kept.looks.load(Ordering::SeqCst), LOOKS_AT_ONCE);
+    assert_eq!(world.kept.looks.load(Ordering::SeqCst), 8);
     let count = |told| {
         answers
             .iter()
             .filter(|answer| answer.short() == told)
             .count()
     };
-    assert_eq!(
-        count((503, "Unavailable")),
-        LOOKS_AT_ONCE,
-        "those that read"
-    );
-    assert_eq!(count((503, "NotSynced")), 50 - LOOKS_AT_ONCE);
+    assert_eq!(count((503, "Unavailable")), 8, "those that read");
+    assert_eq!(count((503, "NotSynced")), 42);
 }
 
 #[tokio::test]
@@ -96,7 +93,7 @@ async fn credentials_come_before_the_body_and_objects_before_both() {
     );
     world.event_job("keyless", "missing", &json!({}), None);
     let invalid = ObjectId::new("production", "invalid");
-    world.catalog.set(invalid, Listing::Invalid);
+    world.catalog.set_invalid(invalid, "invalid", false);
     let body = envelope("e-1", "billing");
     let rows = [
         ("invalid", FIRST, (503, "NotReady"), 0),
@@ -129,8 +126,9 @@ async fn bodies_that_are_none_are_refused_and_packed_ones_unread() {
     }
     let rows = [
         (BodyError::TooLarge, (413, "TooLarge")),
-        (BodyError::TooSlow, (408, "TooSlow")),
-        (BodyError::Broken, (400, "BadRequest")),
+        (BodyError::TooSlow, (503, "TooSlow")),
+        (BodyError::BrokeOff, (503, "Unavailable")),
+        (BodyError::Misframed, (400, "BadRequest")),
         (BodyError::Busy, (503, "Busy")),
     ];
     for (error, told) in rows {
@@ -327,4 +325,29 @@ async fn a_name_that_is_there_twice_where_somebody_looks_is_400_at_every_door() 
         assert_eq!(told.status, 400, "{}", told.body);
     }
     assert_eq!(world.launched(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_nobody_knows_cost_a_few_reads_a_second_and_one_each() {
+    let world = world();
+    for _ in 0..100 {
+        let answer = world.post(Some("nowhere"), "", "").await;
+        assert_eq!(answer.short(), (404, "NotFound"));
+        let answer = world.post(None, "", "").await;
+        assert_eq!(answer.short(), (404, "NotFound"), "the shared door too");
+    }
+    assert_eq!(world.kept.looks.load(Ordering::SeqCst), 2);
+    let mut told = std::collections::BTreeMap::new();
+    for number in 0..100 {
+        let name = format!("nowhere-{number}");
+        let answer = world.post(Some(&name), "", "").await;
+        *told.entry(answer.status).or_insert(0) += 1;
+    }
+    assert_eq!(world.kept.looks.load(Ordering::SeqCst), 10);
+    assert_eq!(told, [(404, 8), (503, 92)].into());
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    // A name that came into being meanwhile is seen a second later.
+    let answer = world.post(Some("nowhere"), "", "").await;
+    assert_eq!(answer.short(), (404, "NotFound"));
+    assert_eq!(world.kept.looks.load(Ordering::SeqCst), 11);
 }

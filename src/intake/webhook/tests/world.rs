@@ -33,6 +33,8 @@ struct NoRecord;
 
 impl Record for NoRecord {
     fn told(&self, _event_job: &ObjectId, _outcome: &std::result::Result<DeliveryOutcome, Error>) {}
+
+    fn cannot_tell(&self, _event_job: &ObjectId) {}
 }
 
 /// What is kept past the catalog.
@@ -58,6 +60,10 @@ impl Kept {
 }
 
 impl Look for Kept {
+    fn is_ours(&self, _namespace: &str) -> bool {
+        true
+    }
+
     fn exists<'a>(&'a self, id: &'a ObjectId) -> BoxFuture<'a, std::result::Result<bool, String>> {
         Box::pin(self.look(self.names.contains(id)))
     }
@@ -135,12 +141,21 @@ impl DeliveredJobs for Once {
 pub(super) struct Sent {
     pub(super) bytes: std::result::Result<Vec<u8>, BodyError>,
     pub(super) reads: usize,
+    pub(super) admitted: Option<SenderKind>,
 }
 
 impl Body for Sent {
-    fn read(&mut self) -> BoxFuture<'_, std::result::Result<Vec<u8>, BodyError>> {
+    fn read(
+        &mut self,
+        _sender: SenderKind,
+    ) -> BoxFuture<'_, std::result::Result<Vec<u8>, BodyError>> {
         self.reads += 1;
         Box::pin(std::future::ready(self.bytes.clone()))
+    }
+
+    fn admit(&mut self, sender: SenderKind) -> std::result::Result<(), BodyError> {
+        self.admitted = Some(sender);
+        Ok(())
     }
 }
 
@@ -157,6 +172,8 @@ pub(super) struct Told {
     pub(super) status: u16,
     pub(super) body: Value,
     pub(super) reads: usize,
+    /// As whom it was let in.
+    pub(super) admitted: Option<SenderKind>,
 }
 
 impl Told {
@@ -222,7 +239,9 @@ impl World {
         });
         for (field, value) in spec.as_object().unwrap() {
             match field.as_str() {
-                "shared" | "format" => object["spec"]["source"]["webhook"][field] = value.clone(),
+                "shared" | "format" | "auth" => {
+                    object["spec"]["source"]["webhook"][field] = value.clone();
+                }
                 _ => object["spec"][field] = value.clone(),
             }
         }
@@ -252,7 +271,11 @@ impl World {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        let mut body = Sent { bytes, reads: 0 };
+        let mut body = Sent {
+            bytes,
+            reads: 0,
+            admitted: None,
+        };
         let request = Request {
             namespace: "production",
             name,
@@ -263,6 +286,7 @@ impl World {
             status: answer.status(),
             body: serde_json::from_str(&answer.body()).unwrap(),
             reads: body.reads,
+            admitted: body.admitted,
         }
     }
 
