@@ -4,6 +4,9 @@
 //! task belongs to one `Tasks`; one that ends before it is told to ends the
 //! process with its name. The first SIGTERM asks for a clean stop, the second ends
 //! at once.
+//!
+//! A clean stop has two steps. First it is announced: the process is not ready, leads no more, and serves as before, so
+//! that those who send find another replica. After `--shutdown-delay` its ports close, and what is under way ends.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -28,7 +31,8 @@ use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{self, Change, TurnPorts, WAITING_CHANGES};
 use crate::launch::kubernetes::Kubernetes;
 use crate::lookup;
-use crate::serve::health::{self, Health};
+use crate::serve::health::{self, Health, Readiness};
+use crate::serve::{Stops, raise_descriptor_limit};
 use crate::source::pool::{self, Pool};
 use crate::telemetry;
 
@@ -51,6 +55,7 @@ pub struct WrongSettings(pub(crate) String);
 pub async fn run(config: Config) -> anyhow::Result<()> {
     // First of all: a SIGTERM in the first second is a clean stop too.
     let mut signals = Signals::new()?;
+    raise_descriptor_limit();
     let (cluster, own_namespace) = connect(&config).await?;
     let scope = match (config.all_namespaces, config.namespaces.is_empty()) {
         (true, _) => Scope::All,
@@ -105,45 +110,43 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let port = listen("--grpc", config.grpc).await?;
     info!(scope = ?scope, health = %listener.local_addr()?, http = %door.local_addr()?, grpc = %port.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
 
-    let stop = CancellationToken::new();
-    let mut tasks = Tasks::new(stop.clone());
+    let stops = Stops::default();
+    let (leaving, stop) = (stops.announced.clone(), stops.closing.clone());
+    let mut tasks = Tasks::new(stops.clone());
     let (sender, changes) = mpsc::channel(WAITING_CHANGES);
     let (synced, startup) = (metrics.clone(), events.startup());
-    let ready = move || {
+    let is_ready = move || {
         is_synced(&synced)?;
         startup.is_done()
     };
-    tasks.spawn(
-        "health",
-        serve_health(listener, registry, ready, stop.clone()),
-    );
-    events.spawn(&mut tasks, door, &stop);
+    let ready = until_the_end(is_ready, &stops);
+    tasks.spawn_beside("health", serve_health(listener, registry, ready.clone()));
+    events.spawn(&mut tasks, door, ready, &stops);
     keda.spawn(&mut tasks, port, &stop);
-    tasks.spawn("jobs", {
-        let (launcher, stop) = (launcher.clone(), stop.clone());
-        async move {
-            launcher.run(stop.cancelled()).await;
-            Ok(())
-        }
-    });
+    tasks.spawn("jobs", run_jobs(launcher.clone(), stop));
+    // Another replica takes these turns once the end is announced.
     tasks.spawn("objects", {
         let watch = Watch::new(Kinds::ScaledJobs, cluster, scope, sender.clone());
-        let stop = stop.clone();
+        let leaving = leaving.clone();
         async move {
-            watch.run(stop.cancelled()).await;
+            watch.run(leaving.cancelled()).await;
             Ok(())
         }
     });
-    tasks.spawn("ended jobs", forward_ended(launcher, sender, stop.clone()));
+    let ended = forward_ended(launcher, sender, leaving.clone());
+    tasks.spawn("ended jobs", ended);
     let done = candidate.done();
     candidate.spawn(&mut tasks);
     tasks.spawn("turns", async move {
-        let ended = run_turns(shared, changes, stop).await;
+        let ended = run_turns(shared, changes, leaving).await;
         // Turns under way when the stop came are over: another may lead.
         done.cancel();
         ended
     });
-    tasks.finish(&mut signals, config.drain_timeout).await
+    let delay = config.shutdown_delay;
+    tasks
+        .finish(&mut signals, delay, config.drain_timeout)
+        .await
 }
 
 fn sources(config: &Config, registry: &mut Registry) -> Pool {
@@ -173,25 +176,30 @@ fn is_synced(metrics: &Metrics) -> Result<(), &'static str> {
         .ok_or("the objects have not been read yet")
 }
 
-/// The health door: ready while `is_ready` says so, and until the stop.
-async fn serve_health(
-    listener: TcpListener,
-    registry: Registry,
+/// Ready while `is_ready` says so, and until the end is announced.
+fn until_the_end(
     is_ready: impl Fn() -> Result<(), &'static str> + Send + Sync + 'static,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let stopping = stop.clone();
-    let ready = move || {
-        if stopping.is_cancelled() {
+    stops: &Stops,
+) -> Readiness {
+    let stops = stops.clone();
+    Arc::new(move || {
+        if stops.is_ending() {
             return Err("stopping");
         }
         is_ready()
-    };
-    let health = Health {
-        registry: Arc::new(registry),
-        ready: Arc::new(ready),
-    };
-    Ok(health::serve(listener, health, stop).await?)
+    })
+}
+
+/// The health port, until the process is gone: nobody waits for its end.
+async fn serve_health(
+    listener: TcpListener,
+    registry: Registry,
+    ready: Readiness,
+) -> anyhow::Result<()> {
+    let registry = Arc::new(registry);
+    let health = Health { registry, ready };
+    health::serve(listener, health, CancellationToken::new()).await;
+    Ok(())
 }
 
 /// The loop, as a task.
@@ -201,6 +209,12 @@ async fn run_turns(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     controller::run(shared, changes, stop).await;
+    Ok(())
+}
+
+/// The watch of Jobs, as a task.
+async fn run_jobs(launcher: Arc<Kubernetes>, stop: CancellationToken) -> anyhow::Result<()> {
+    launcher.run(stop.cancelled()).await;
     Ok(())
 }
 
@@ -296,15 +310,18 @@ impl Signals {
 /// Every task of the process.
 pub(crate) struct Tasks {
     set: JoinSet<(&'static str, anyhow::Result<()>)>,
-    stop: CancellationToken,
+    /// Those whose end nobody waits for.
+    beside: JoinSet<(&'static str, anyhow::Result<()>)>,
+    stops: Stops,
 }
 
 impl Tasks {
-    /// None yet; `stop` is what they stop on.
-    pub(crate) fn new(stop: CancellationToken) -> Self {
+    /// None yet; `stops` is what they stop on.
+    pub(crate) fn new(stops: Stops) -> Self {
         Self {
             set: JoinSet::new(),
-            stop,
+            beside: JoinSet::new(),
+            stops,
         }
     }
 
@@ -317,7 +334,16 @@ impl Tasks {
         self.set.spawn(async move { (name, task.await) });
     }
 
-    /// Waits for a signal, stops every task, and waits for their end.
+    /// Starts a task under a name that goes on until all others have ended, and is dropped then.
+    pub(crate) fn spawn_beside(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        self.beside.spawn(async move { (name, task.await) });
+    }
+
+    /// Waits for a signal, announces the end, stops every task after `delay`, and waits for their end.
     ///
     /// # Errors
     ///
@@ -325,26 +351,56 @@ impl Tasks {
     pub(crate) async fn finish(
         mut self,
         signals: &mut Signals,
+        delay: Duration,
         drain_timeout: Duration,
     ) -> anyhow::Result<()> {
+        let closing = self.stops.closing.clone();
         tokio::select! {
             () = signals.next() => info!("stopping; a second signal ends at once"),
-            () = self.stop.cancelled() => {}
-            Some(ended) = self.set.join_next() => {
-                let (name, result) = ended.context("a task panicked")?;
-                result.with_context(|| format!("the task {name:?} failed"))?;
-                if !self.stop.is_cancelled() {
+            () = closing.cancelled() => {}
+            ended = self.next_end() => {
+                let name = ended?;
+                if !closing.is_cancelled() {
                     bail!("the task {name:?} ended before it was told to");
                 }
             }
         }
-        self.stop.cancel();
+        self.stops.announced.cancel();
+        let served = async {
+            // Those that lead end now, the others later.
+            let end = tokio::time::Instant::now() + delay;
+            while let Ok(ended) = tokio::time::timeout_at(end, self.next_end()).await {
+                ended?;
+            }
+            anyhow::Ok(())
+        };
+        tokio::select! {
+            () = signals.next() => {
+                warn!("stopped by a second signal; turns under way were cut off");
+                return Ok(());
+            }
+            () = closing.cancelled() => {}
+            served = served => served?,
+        }
+        closing.cancel();
         tokio::select! {
             () = signals.next() => warn!("stopped by a second signal; turns under way were cut off"),
             () = tokio::time::sleep(drain_timeout) => warn!("turns under way took longer than --drain-timeout"),
             drained = self.drain() => drained?,
         }
         Ok(())
+    }
+
+    /// The next task that ends, by its name; for ever when none is left.
+    async fn next_end(&mut self) -> anyhow::Result<&'static str> {
+        let ended = tokio::select! {
+            Some(ended) = self.set.join_next() => ended,
+            Some(ended) = self.beside.join_next() => ended,
+            else => std::future::pending().await,
+        };
+        let (name, result) = ended.context("a task panicked")?;
+        result.with_context(|| format!("the task {name:?} failed"))?;
+        Ok(name)
     }
 
     async fn drain(&mut self) -> anyhow::Result<()> {

@@ -115,7 +115,12 @@ pub struct Config {
     #[arg(long, env = "SLIPWAY_LEAD", hide = true)]
     pub lead: bool,
 
-    /// How long to wait for turns and events under way after the first SIGTERM
+    /// How long events and KEDA are served as before after the first SIGTERM, while /readyz says no: load balancers and
+    /// Services need that time to send elsewhere. Then the ports close
+    #[arg(long, env = "SLIPWAY_SHUTDOWN_DELAY", value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub shutdown_delay: Duration,
+
+    /// How long to wait after that for turns and events under way
     #[arg(long, env = "SLIPWAY_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = duration)]
     pub drain_timeout: Duration,
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::address::Rules;
 use crate::app::occurrences::SeenOccurrences;
@@ -28,7 +27,9 @@ use crate::intake::fetch::trust::Trust;
 use crate::intake::webhook::{self, Deliveries, Webhook};
 use crate::launch::kubernetes::delivered::Delivered;
 use crate::lookup::Lookup;
+use crate::serve::Stops;
 use crate::serve::events::{self, DoorLimits};
+use crate::serve::health::Readiness;
 use crate::source::eventbridge::Occurrences;
 
 /// All of it, built and not started.
@@ -65,7 +66,7 @@ impl Events {
         let rules = Rules::new(config.allow_address.clone(), false);
         let trust = Trust::native();
         let fetch = Arc::new(Https::new(rules, trust.clone()));
-        let authenticator = Authenticator::trusting(lookup, fetch, clock, trust);
+        let authenticator = Authenticator::trusting(lookup.clone(), fetch, clock, trust);
         let deliveries = Deliveries::new(
             launcher.clone(),
             launcher.clone(),
@@ -100,6 +101,7 @@ impl Events {
                     config::instance(),
                 )),
                 metrics: event_jobs_metrics,
+                lookup,
                 panics,
                 lead,
                 startup: Arc::default(),
@@ -126,10 +128,18 @@ impl Events {
     }
 
     /// Starts its tasks.
-    pub(super) fn spawn(self, tasks: &mut Tasks, door: TcpListener, stop: &CancellationToken) {
+    pub(super) fn spawn(
+        self,
+        tasks: &mut Tasks,
+        door: TcpListener,
+        ready: Readiness,
+        stops: &Stops,
+    ) {
+        let stop = &stops.closing;
         tasks.spawn("events", {
-            let (webhook, stop) = (self.webhook.clone(), stop.clone());
-            async move { Ok(events::serve(door, webhook, DoorLimits::of_this_process(), stop).await?) }
+            let (webhook, stops) = (self.webhook.clone(), stops.clone());
+            let limits = DoorLimits::of_this_process();
+            async move { Ok(events::serve(door, webhook, limits, ready, stops).await?) }
         });
         tasks.spawn("jobs of events", {
             let (launcher, stop) = (self.launcher, stop.clone());

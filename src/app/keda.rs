@@ -20,6 +20,7 @@ use crate::serve::keda::references::References;
 use crate::serve::keda::server::tls::{self, ServerTls, TlsFiles};
 use crate::serve::keda::server::{self, RpcLimits};
 use crate::serve::keda::{self, Ages, Parts};
+use crate::serve::within_descriptors;
 use crate::source::Connect;
 
 /// Files are looked at again this often: a mounted Secret itself takes a minute to change.
@@ -108,8 +109,10 @@ impl KedaServer {
         });
         tasks.spawn("keda", {
             let (tls, stop) = (self.tls, stop.clone());
+            let mut limits = RpcLimits::default();
+            limits.connections = within_descriptors(limits.connections, 8);
             async move {
-                server::serve(port, self.service, tls, RpcLimits::default(), stop).await?;
+                server::serve(port, self.service, tls, limits, stop).await?;
                 Ok(())
             }
         });

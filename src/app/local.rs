@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address::Rules;
 use crate::app::occurrences::SeenOccurrences;
-use crate::app::{Signals, Tasks, clock, is_synced, listen, run_turns, serve_health};
+use crate::app::{
+    Signals, Tasks, clock, is_synced, listen, run_turns, serve_health, until_the_end,
+};
 use crate::catalog::Catalog;
 use crate::controller::lead::Always;
 use crate::controller::metrics::Metrics;
@@ -29,6 +31,8 @@ use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
 use crate::local::{Fact, JobPhase, JobView, Local};
 use crate::lookup::files::Files;
+use crate::serve::Stops;
+use crate::serve::health::Readiness;
 use crate::source::pool::{self, Pool};
 use crate::telemetry;
 
@@ -125,7 +129,8 @@ where
     let rules = Rules::new(settings.allow_address.iter().cloned(), true);
     let catalog = Arc::new(Catalog::default());
     let pool = sources(&settings, &mut registry).counting(seen(&local, &catalog));
-    let stop = CancellationToken::new();
+    let stops = Stops::default();
+    let stop = stops.closing.clone();
     let reports = Arc::new(Reports::new(stop.clone()));
     let (changes, received) = mpsc::channel(WAITING_CHANGES);
     let tally = Arc::new(Tally::of(&local));
@@ -175,13 +180,9 @@ where
         latest_create: Duration::ZERO,
     };
 
-    let mut tasks = Tasks::new(stop.clone());
-    if let Some(address) = settings.health {
-        let listener = listen("--health", address).await?;
-        let is_ready = move || is_synced(&metrics);
-        let health = serve_health(listener, registry, is_ready, stop.clone());
-        tasks.spawn("health", health);
-    }
+    let mut tasks = Tasks::new(stops.clone());
+    let ready = until_the_end(move || is_synced(&metrics), &stops);
+    spawn_health(&mut tasks, settings.health, registry, ready.clone()).await?;
     let facts = local.facts();
     tasks.spawn(
         "show",
@@ -200,7 +201,7 @@ where
         forward_finished(facts, changes, tally.clone(), stop.clone()),
     );
     tasks.spawn("turns", run_turns(shared, received, stop.clone()));
-    tasks.spawn("events", door::serve(to_be_served, door, stop.clone()));
+    tasks.spawn("events", door::serve(to_be_served, door, ready, stops));
     tasks.spawn("files", async move {
         tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -211,13 +212,29 @@ where
             }
         }
     });
-    let finished = tasks.finish(&mut signals, DRAIN_TIMEOUT).await;
+    let finished = tasks
+        .finish(&mut signals, Duration::ZERO, DRAIN_TIMEOUT)
+        .await;
     local.terminate().await;
     finished?;
     Ok(RunSummary {
         signal: signals.first(),
         ..tally.ended(&local, &reports)
     })
+}
+
+/// Opens the health port, if there is to be one.
+async fn spawn_health(
+    tasks: &mut Tasks,
+    address: Option<SocketAddr>,
+    registry: Registry,
+    ready: Readiness,
+) -> anyhow::Result<()> {
+    if let Some(address) = address {
+        let listener = listen("--health", address).await?;
+        tasks.spawn_beside("health", serve_health(listener, registry, ready));
+    }
+    Ok(())
 }
 
 /// Runs Jobs, and looks after those of events.

@@ -4,15 +4,44 @@ use std::io;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+/// Descriptors are raised to this, where the system allows it: more than all ports, calls and sources take together.
+const DESCRIPTORS: u64 = 65_536;
 /// How long nothing is accepted when the process has no file descriptor or memory for it.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Such a trouble is told this often.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// Lets the process have as many file descriptors as it is allowed to, [`DESCRIPTORS`] at most. Where that fails, it goes
+/// on with those that it has: every port takes a part of them only.
+pub fn raise_descriptor_limit() {
+    let limits = getrlimit(Resource::Nofile);
+    let allowed = limits
+        .maximum
+        .map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
+    if limits.current.is_some_and(|current| current < allowed) {
+        let raised = Rlimit {
+            current: Some(allowed),
+            maximum: limits.maximum,
+        };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            warn!("the limit of file descriptors cannot be raised: {error}");
+        }
+    }
+}
+
+/// So many connections, and no more than one of `parts` parts of the process's file descriptors: the rest of the program
+/// keeps enough for its calls, sources and files.
+pub fn within_descriptors(connections: usize, parts: usize) -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current;
+    let descriptors = descriptors.and_then(|most| usize::try_from(most).ok());
+    descriptors.map_or(connections, |most| connections.min((most / parts).max(1)))
+}
 
 /// A listener, and what was said of its troubles.
 pub(super) struct Accepting {

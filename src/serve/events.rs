@@ -1,9 +1,7 @@
 //! The door for events: HTTP/1.1, made for strangers.
 //!
-//! This room owns the wire: sockets, times, sizes, framing, what is said before and
-//! after `intake` is asked. Whoever is slow, huge, silent or malformed costs little
-//! and harms nobody else; `axum::serve` has no limit on the time that a request's
-//! head may take, so the connections are driven here, over hyper.
+//! This room owns the wire of the door: what is said before and after `intake` is asked, and room for bodies and
+//! requests. The connections are driven by `http1`. Senders that proved themselves have room that strangers cannot take.
 
 use std::io;
 use std::sync::Arc;
@@ -11,29 +9,25 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use http::Response;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use tokio::net::TcpListener;
 
-use self::waiting::WaitingQueue;
+use self::room::DoorRoom;
+use crate::intake::Body;
 use crate::intake::webhook::answer::DoorAnswer;
 use crate::intake::webhook::{Request, Webhook};
-use crate::intake::{Body, LARGEST_BODY};
-use crate::places::Room;
-use crate::serve::accept::{self, Accepting};
+use crate::serve::health::Readiness;
+use crate::serve::http1::{self, ConnectionLimits, HeadFault, Progress, Respond};
+use crate::serve::{Stops, accept};
 
 mod body;
-mod connection;
-mod progress;
 mod request;
-mod waiting;
-mod wire;
+mod room;
 
 /// What it is called in the log.
 const NAME: &str = "the door for events";
-/// File descriptors that the rest of the program keeps: calls to the API server, sources, files.
-const OTHER_DESCRIPTORS: usize = 768;
 
 /// Who answers what the wire has found to be a request.
 pub trait Door: Send + Sync + 'static {
@@ -65,13 +59,14 @@ impl Door for Webhook {
 /// What strangers may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DoorLimits {
-    /// Connections at once. One above it takes the place of the one that has waited longest without sending a
-    /// whole head. There is no limit for each peer: behind a load balancer all peers are one.
+    /// Connections at once. One above it takes the place of one that waits for its peer: for a head, a body, or the end.
+    /// There is no limit for each peer: behind a load balancer all peers are one.
     pub connections: usize,
-    /// Bodies in memory, all together. Unit: bytes.
+    /// Bodies in memory, all together; a quarter of it for senders who have not proved themselves. Unit: bytes.
     pub body_bytes: usize,
     /// Requests of one namespace whose body has come and that have no answer yet. More of them would only wait in line for
-    /// the API server until their senders have hung up. All namespaces together have five times as many.
+    /// the API server until their senders have hung up. All namespaces together have five times as many. Senders who have
+    /// not proved themselves have as many again, of their own.
     pub requests: u32,
     /// From the first byte of a head to its last; also from the connection to its first byte.
     pub head: Duration,
@@ -105,15 +100,24 @@ impl Default for DoorLimits {
 }
 
 impl DoorLimits {
-    /// The defaults, with no more connections than the process has file descriptors for.
+    /// The defaults, with no more than a quarter of the process's file descriptors for connections.
     pub fn of_this_process() -> Self {
-        let mut limits = Self::default();
-        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        if let Some(descriptors) = descriptors.and_then(|most| usize::try_from(most).ok()) {
-            let ours = descriptors.saturating_sub(OTHER_DESCRIPTORS);
-            limits.connections = limits.connections.min(ours.max(descriptors / 2));
+        let defaults = Self::default();
+        Self {
+            connections: accept::within_descriptors(defaults.connections, 4),
+            ..defaults
         }
-        limits
+    }
+
+    fn of_connections(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            connections: self.connections,
+            head: self.head,
+            whole: self.whole,
+            write: self.write,
+            idle: self.idle,
+            linger: self.linger,
+        }
     }
 }
 
@@ -121,19 +125,29 @@ impl DoorLimits {
 struct DoorState<D> {
     door: Arc<D>,
     limits: DoorLimits,
-    room: DoorPermits,
-    waiting: WaitingQueue,
-    stop: CancellationToken,
+    room: DoorRoom,
+    ready: Readiness,
+    stops: Stops,
 }
 
-/// What is left of [`DoorLimits`].
-struct DoorPermits {
-    /// In KiB.
-    body: Arc<Semaphore>,
-    requests: Arc<Room>,
+impl<D: Door> Respond for DoorState<D> {
+    fn respond<'a>(
+        &'a self,
+        request: http::Request<Incoming>,
+        progress: &'a Progress,
+    ) -> BoxFuture<'a, Response<Full<Bytes>>> {
+        Box::pin(request::answer(self, progress, request))
+    }
+
+    fn no_request(&self, fault: HeadFault) -> Response<Full<Bytes>> {
+        let answer = request::no_request(fault);
+        self.door.turned_away(answer.status());
+        request::respond(&answer)
+    }
 }
 
-/// Serves the door until `stop`: then requests under way get their answers, and everything is closed.
+/// Serves the door until it closes: then requests under way get their answers, and everything is closed. `ready` is what
+/// `/readyz` says.
 ///
 /// # Errors
 ///
@@ -142,49 +156,18 @@ pub async fn serve<D: Door>(
     listener: TcpListener,
     door: Arc<D>,
     limits: DoorLimits,
-    stop: CancellationToken,
+    ready: Readiness,
+    stops: Stops,
 ) -> io::Result<()> {
-    let shared = Arc::new(DoorState {
+    let closing = stops.closing.clone();
+    let state = Arc::new(DoorState {
         door,
         limits,
-        room: DoorPermits {
-            body: Arc::new(Semaphore::new(
-                (limits.body_bytes.max(LARGEST_BODY) / body::UNIT).min(Semaphore::MAX_PERMITS),
-            )),
-            requests: Room::new(limits.requests.saturating_mul(5)),
-        },
-        waiting: WaitingQueue::default(),
-        stop: stop.clone(),
+        room: DoorRoom::new(limits.body_bytes, limits.requests),
+        ready,
+        stops,
     });
-    let mut connections = JoinSet::new();
-    let mut accepting = Accepting::new(listener, NAME);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(ended) = connections.join_next() => accept::note(NAME, ended),
-            stream = accepting.next() => {
-                // Where nobody waits, all of them are being answered.
-                let has_room =
-                    connections.len() < limits.connections || shared.waiting.turn_out_the_oldest();
-                if has_room {
-                    open(&mut connections, stream, &shared);
-                }
-            }
-        }
-    }
-    // Those that the kernel has accepted for us hear that we stop, not a reset.
-    while connections.len() < limits.connections
-        && let Some(stream) = accepting.at_hand()
-    {
-        open(&mut connections, stream, &shared);
-    }
-    drop(accepting);
-    while let Some(ended) = connections.join_next().await {
-        accept::note(NAME, ended);
-    }
+    let limits = limits.of_connections();
+    http1::serve(NAME, listener, state, limits, closing).await;
     Ok(())
-}
-
-fn open<D: Door>(connections: &mut JoinSet<()>, stream: TcpStream, shared: &Arc<DoorState<D>>) {
-    connections.spawn(connection::serve(stream, Arc::clone(shared)));
 }

@@ -60,7 +60,6 @@ const BELOW: &[(&str, &[&str])] = &[
             "externalscaler",
             "intake",
             "lookup",
-            "places",
             "resource",
             "scaling",
             "source",
@@ -106,7 +105,6 @@ const BELOW: &[(&str, &[&str])] = &[
 
 /// Library → the only places that may name it.
 const LIBRARIES: &[(&str, &[&str])] = &[
-    ("axum", &["serve"]),
     (
         "hyper",
         &["bounded", "serve", "intake/fetch", "cluster/guard"],

@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use slipway::cycle::delivery::{DeliveryOutcome, JobOfEvent};
 use slipway::intake::webhook::Request;
 use slipway::intake::webhook::answer::{DoorAnswer, EventReport, Reason};
-use slipway::intake::{Body, BodyError};
+use slipway::intake::{Body, BodyError, SenderKind};
 use slipway::launch::Launched;
+use slipway::serve::Stops;
 use slipway::serve::events::{self, DoorLimits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +39,8 @@ pub(super) struct Door {
     pub(super) address: SocketAddr,
     pub(super) behind: Arc<Behind>,
     pub(super) stop: CancellationToken,
+    /// The end is announced.
+    pub(super) leaving: CancellationToken,
     pub(super) server: JoinSet<io::Result<()>>,
 }
 
@@ -82,13 +85,15 @@ impl Behind {
         {
             return DoorAnswer::unauthorized();
         }
-        let bytes = match body.read().await {
+        let read = body.read(SenderKind::Proved).await;
+        let bytes = match read.and_then(|bytes| body.admit(SenderKind::Proved).map(|()| bytes)) {
             Ok(bytes) => bytes,
             Err(error) => {
                 let reason = match error {
                     BodyError::TooLarge => Reason::TooLarge,
                     BodyError::TooSlow => Reason::TooSlow,
-                    BodyError::Broken => Reason::BadRequest,
+                    BodyError::BrokeOff => Reason::Unavailable,
+                    BodyError::Misframed => Reason::BadRequest,
                     BodyError::Busy => Reason::Busy,
                 };
                 return DoorAnswer::error(reason, error.to_string());
@@ -146,18 +151,27 @@ impl Door {
             read: AtomicUsize::new(0),
             turns: Semaphore::new(MANY as usize),
         });
-        let stop = CancellationToken::new();
+        let stops = Stops::default();
+        let (leaving, stop) = (stops.announced.clone(), stops.closing.clone());
         let mut server = JoinSet::new();
+        let is_ending = stops.clone();
         server.spawn(events::serve(
             listener,
             Arc::clone(&behind),
             limits,
-            stop.clone(),
+            Arc::new(move || {
+                if is_ending.is_ending() {
+                    return Err("stopping, says the canary");
+                }
+                Ok(())
+            }),
+            stops,
         ));
         Self {
             address,
             behind,
             stop,
+            leaving,
             server,
         }
     }
@@ -182,6 +196,18 @@ impl Door {
         let mut replies = self.say(bytes).await;
         assert_eq!(replies.len(), 1, "{replies:?}");
         replies.remove(0)
+    }
+
+    /// Status and body of an answer that is plain text, on a connection that ends with it.
+    pub(super) async fn plain(&self, request: String) -> (u16, String) {
+        let mut peer = self.connect().await;
+        peer.send(request).await;
+        let mut text = String::new();
+        let read = peer.stream.read_to_string(&mut text);
+        timeout(PATIENCE, read).await.expect("an end").unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).expect("a status");
+        (status.parse().unwrap(), body.to_owned())
     }
 
     /// Waits until the server has ended.

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::intake::Body;
 use crate::intake::webhook::answer::DoorAnswer;
 use crate::intake::webhook::{Request, Webhook};
+use crate::serve::Stops;
 use crate::serve::events::{self, Door, DoorLimits};
+use crate::serve::health::Readiness;
 
 /// A door that remembers when it was last used.
 pub(super) struct Knocked {
@@ -72,14 +73,17 @@ impl Door for Knocked {
 pub(super) async fn serve(
     mut listeners: mpsc::Receiver<TcpListener>,
     door: Arc<Knocked>,
-    stop: CancellationToken,
+    ready: Readiness,
+    stops: Stops,
 ) -> anyhow::Result<()> {
+    let stop = stops.closing.clone();
     let listener = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         listener = listeners.recv() => listener,
     };
     if let Some(listener) = listener {
-        events::serve(listener, door, DoorLimits::of_this_process(), stop.clone()).await?;
+        let limits = DoorLimits::of_this_process();
+        events::serve(listener, door, limits, ready, stops).await?;
     }
     // There may be no door to open any more, and still work.
     stop.cancelled().await;

@@ -1,20 +1,19 @@
 //! A request's body as it comes in: its length is looked at first, then it is
 //! counted, by size, by speed and against what all bodies together may take.
 
-use std::sync::Arc;
+use std::error::Error as _;
+use std::io;
 
 use futures::future::BoxFuture;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::{DoorLimits, DoorPermits};
-use crate::intake::{Body, BodyError, LARGEST_BODY};
-use crate::places::{Caller, Place};
+use super::DoorLimits;
+use super::room::{DoorRoom, RoomOwner, RoomPermit, UNIT};
+use crate::intake::{Body, BodyError, LARGEST_BODY, SenderKind};
+use crate::serve::http1::Progress;
 
-/// What room for bodies is counted in. Unit: bytes.
-pub(super) const UNIT: usize = 1024;
 /// Room for the first bytes: most events fit.
 const FIRST: usize = 8 * UNIT;
 /// What a body must bring in each window, or it is too slow. EventBridge brings its largest event in a fraction of one.
@@ -24,12 +23,14 @@ const LEAST: usize = 8 * 1024;
 pub(super) struct RequestBody<'a> {
     incoming: Incoming,
     limits: &'a DoorLimits,
-    room: &'a DoorPermits,
+    room: &'a DoorRoom,
+    progress: &'a Progress,
     deadline: Instant,
-    namespace: Arc<str>,
+    owner: RoomOwner,
+    read_as: SenderKind,
     /// Until the answer is given.
-    held: Option<OwnedSemaphorePermit>,
-    turn: Option<Place>,
+    bytes: Option<RoomPermit>,
+    place: Option<RoomPermit>,
 }
 
 impl<'a> RequestBody<'a> {
@@ -37,18 +38,21 @@ impl<'a> RequestBody<'a> {
     pub(super) fn new(
         incoming: Incoming,
         limits: &'a DoorLimits,
-        room: &'a DoorPermits,
+        room: &'a DoorRoom,
+        progress: &'a Progress,
         deadline: Instant,
-        namespace: &str,
+        owner: RoomOwner,
     ) -> Self {
         Self {
             incoming,
             limits,
             room,
+            progress,
             deadline,
-            namespace: namespace.into(),
-            held: None,
-            turn: None,
+            owner,
+            read_as: SenderKind::Stranger,
+            bytes: None,
+            place: None,
         }
     }
 
@@ -57,7 +61,15 @@ impl<'a> RequestBody<'a> {
         self.incoming.is_end_stream()
     }
 
-    async fn collect(&mut self) -> Result<Vec<u8>, BodyError> {
+    async fn read_whole(&mut self, sender: SenderKind) -> Result<Vec<u8>, BodyError> {
+        self.read_as = sender;
+        self.progress.waits_for_body();
+        let whole = self.collect(sender).await;
+        self.progress.has_body();
+        whole
+    }
+
+    async fn collect(&mut self, sender: SenderKind) -> Result<Vec<u8>, BodyError> {
         let declared = self.incoming.size_hint().lower();
         if declared > LARGEST_BODY as u64 {
             return Err(BodyError::TooLarge);
@@ -79,7 +91,7 @@ impl<'a> RequestBody<'a> {
                 break;
             };
             // Trailers say nothing to us.
-            let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
+            let Ok(data) = frame.map_err(|error| why(&error))?.into_data() else {
                 continue;
             };
             in_window += data.len();
@@ -87,20 +99,19 @@ impl<'a> RequestBody<'a> {
             if wanted > LARGEST_BODY {
                 return Err(BodyError::TooLarge);
             }
-            self.grow(&mut bytes, wanted)?;
+            self.grow(&mut bytes, wanted, sender)?;
             bytes.extend_from_slice(&data);
         }
-        let caller = Caller {
-            namespace: self.namespace.clone(),
-            kind: 0,
-        };
-        let turn = self.room.requests.try_place(caller);
-        self.turn = Some(turn.ok_or(BodyError::Busy)?);
         Ok(bytes)
     }
 
     /// Room for `wanted` bytes, doubled as needed; counted before it is taken.
-    fn grow(&mut self, bytes: &mut Vec<u8>, wanted: usize) -> Result<(), BodyError> {
+    fn grow(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        wanted: usize,
+        sender: SenderKind,
+    ) -> Result<(), BodyError> {
         if wanted <= bytes.capacity() {
             return Ok(());
         }
@@ -110,11 +121,13 @@ impl<'a> RequestBody<'a> {
             .next_multiple_of(UNIT);
         let more = (capacity - bytes.capacity()) / UNIT;
         let more = u32::try_from(more).map_err(|_| BodyError::TooLarge)?;
-        let permit = Semaphore::try_acquire_many_owned(Arc::clone(&self.room.body), more);
-        let permit = permit.map_err(|_| BodyError::Busy)?;
-        match &mut self.held {
-            Some(held) => held.merge(permit),
-            None => self.held = Some(permit),
+        if let Some(held) = &mut self.bytes {
+            if !held.grow(more) {
+                return Err(BodyError::Busy);
+            }
+        } else {
+            let taken = self.room.of(sender).bytes.take(&self.owner, more);
+            self.bytes = Some(taken.ok_or(BodyError::Busy)?);
         }
         bytes.reserve_exact(capacity - bytes.len());
         Ok(())
@@ -122,7 +135,31 @@ impl<'a> RequestBody<'a> {
 }
 
 impl Body for RequestBody<'_> {
-    fn read(&mut self) -> BoxFuture<'_, Result<Vec<u8>, BodyError>> {
-        Box::pin(self.collect())
+    fn read(&mut self, sender: SenderKind) -> BoxFuture<'_, Result<Vec<u8>, BodyError>> {
+        Box::pin(self.read_whole(sender))
+    }
+
+    fn admit(&mut self, sender: SenderKind) -> Result<(), BodyError> {
+        let rooms = self.room.of(sender);
+        let place = rooms.requests.take(&self.owner, 1);
+        self.place = Some(place.ok_or(BodyError::Busy)?);
+        // Who has just been proved by its body leaves the strangers' room. Where there is no other, it stays.
+        if sender != self.read_as
+            && let Some(held) = &self.bytes
+            && let Some(own) = rooms.bytes.take(&self.owner, held.units())
+        {
+            self.bytes = Some(own);
+        }
+        Ok(())
+    }
+}
+
+/// Whose fault it is that a body cannot be read: the sender's when its framing is not valid, the connection's otherwise.
+fn why(error: &hyper::Error) -> BodyError {
+    let cause = error.source();
+    let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => BodyError::Misframed,
+        _ => BodyError::BrokeOff,
     }
 }

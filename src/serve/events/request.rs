@@ -10,10 +10,12 @@ use hyper::body::{Bytes, Incoming};
 use tracing::error;
 
 use super::body::RequestBody;
-use super::progress::Progress;
+use super::room::RoomOwner;
 use super::{Door, DoorState};
 use crate::intake::webhook;
 use crate::intake::webhook::answer::{DoorAnswer, Reason};
+use crate::serve::health;
+use crate::serve::http1::{HeadFault, LARGEST_HEAD, MOST_HEADERS, Progress};
 
 /// The longest name of a namespace, RFC 1123 label. Unit: bytes.
 const LONGEST_NAMESPACE: usize = 63;
@@ -36,17 +38,42 @@ pub(super) async fn answer<D: Door>(
 ) -> Response<Full<Bytes>> {
     let deadline = progress.requested();
     let (head, incoming) = request.into_parts();
+    let probed = health::probed(&head, &shared.ready);
     let target = admit(shared, &head);
-    let namespace = target.as_ref().map_or("", |target| &target.namespace);
-    let mut body = RequestBody::new(incoming, &shared.limits, &shared.room, deadline, namespace);
-    let answer = match target {
+    let owner = match &target {
+        Ok(target) => RoomOwner::new(&target.namespace, target.name.as_deref()),
+        Err(_) => RoomOwner::new("", None),
+    };
+    let (limits, room) = (&shared.limits, &shared.room);
+    let mut body = RequestBody::new(incoming, limits, room, progress, deadline, owner);
+    let mut response = match probed {
+        Some(response) => response,
+        None => respond(&ask(shared, target, &head, &mut body).await),
+    };
+    // What is left of a body cannot be told from a next request for as long as it keeps coming. And who hears that this
+    // process will end connects to another one.
+    if !body.is_read() || shared.stops.is_ending() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}
+
+/// The answer of who is behind the door, or why nobody is asked.
+async fn ask<D: Door>(
+    shared: &DoorState<D>,
+    target: Result<Target, DoorAnswer>,
+    head: &http::request::Parts,
+    body: &mut RequestBody<'_>,
+) -> DoorAnswer {
+    match target {
         Ok(target) => {
             let request = webhook::Request {
                 namespace: &target.namespace,
                 name: target.name.as_deref(),
                 headers: &head.headers,
             };
-            let answer = AssertUnwindSafe(shared.door.answer(request, &mut body));
+            let answer = AssertUnwindSafe(shared.door.answer(request, body));
             answer.catch_unwind().await.unwrap_or_else(|_| {
                 // What it panicked with stands in the log. Nothing of the request does.
                 error!("a bug ended a request to /events/{}", target.namespace);
@@ -58,19 +85,11 @@ pub(super) async fn answer<D: Door>(
             shared.door.turned_away(answer.status());
             answer
         }
-    };
-    let mut response = respond(&answer);
-    // What is left of a body cannot be told from a next request for as long as it keeps coming.
-    if !body.is_read() || shared.stop.is_cancelled() {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
     }
-    progress.answered();
-    response
 }
 
 fn admit<D>(shared: &DoorState<D>, head: &http::request::Parts) -> Result<Target, DoorAnswer> {
-    if shared.stop.is_cancelled() {
+    if shared.stops.closing.is_cancelled() {
         return Err(DoorAnswer::error(
             Reason::ShuttingDown,
             "this process ends; another one takes its place",
@@ -92,7 +111,7 @@ fn admit<D>(shared: &DoorState<D>, head: &http::request::Parts) -> Result<Target
 }
 
 /// The answer as a response.
-fn respond(answer: &DoorAnswer) -> Response<Full<Bytes>> {
+pub(super) fn respond(answer: &DoorAnswer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(answer.body()));
     *response.status_mut() =
         StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -116,18 +135,23 @@ fn respond(answer: &DoorAnswer) -> Response<Full<Bytes>> {
     response
 }
 
-/// The text of an answer to what was no request; the connection ends with it.
-pub(super) fn last_words(answer: &DoorAnswer) -> String {
-    let reason = StatusCode::from_u16(answer.status())
-        .ok()
-        .and_then(|status| status.canonical_reason())
-        .unwrap_or_default();
-    let body = answer.body();
-    format!(
-        "HTTP/1.1 {} {reason}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        answer.status(),
-        body.len(),
-    )
+/// What is said to a peer that sent no request. A head that stalls may be a packet that was lost: no 4xx.
+pub(super) fn no_request(fault: HeadFault) -> DoorAnswer {
+    match fault {
+        HeadFault::TooSlow => {
+            DoorAnswer::error(Reason::TooSlow, "the request's head did not come in time")
+        }
+        HeadFault::TooLarge => DoorAnswer::error(
+            Reason::HeadTooLarge,
+            format!(
+                "more than {MOST_HEADERS} headers, or more than {LARGEST_HEAD} bytes before the body"
+            ),
+        ),
+        HeadFault::Malformed => DoorAnswer::error(
+            Reason::BadRequest,
+            "this is no HTTP/1.1 request: its request line, its headers or its framing are not valid",
+        ),
+    }
 }
 
 /// What a path means; `None` when nothing in Kubernetes can have these names, so that nobody need be asked.

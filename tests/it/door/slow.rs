@@ -41,15 +41,15 @@ async fn a_head_that_dribbles_is_told_when_its_time_is_up() {
     let door = Door::with(quick()).await;
     let head = "POST /events/production/invoice HTTP/1.1\r\nx-a: ";
     let (reply, took) = dribble(door.connect().await, head, Duration::from_millis(20)).await;
-    assert_eq!(reply.unwrap().short(), (408, "TooSlow"));
+    assert_eq!(reply.unwrap().short(), (503, "TooSlow"));
     assert!(took >= Duration::from_millis(400) && took < super::PATIENCE);
     // The same on a connection that was good before.
     let mut peer = door.connect().await;
     peer.send(post("a")).await;
     assert_eq!(peer.reply().await.unwrap().status, 200);
     let (reply, _) = dribble(peer, head, Duration::from_millis(20)).await;
-    assert_eq!(reply.unwrap().short(), (408, "TooSlow"));
-    assert_eq!(door.behind.turned_away(), [408, 408]);
+    assert_eq!(reply.unwrap().short(), (503, "TooSlow"));
+    assert_eq!(door.behind.turned_away(), [503, 503]);
 }
 
 #[tokio::test]
@@ -78,12 +78,12 @@ async fn a_body_that_dribbles_or_stalls_is_told_so() {
     let mut peer = door.connect().await;
     peer.send(format!("{head}\r\n\r\n")).await;
     let (reply, took) = dribble(peer, " ", Duration::from_millis(20)).await;
-    assert_eq!(reply.unwrap().short(), (408, "TooSlow"));
+    assert_eq!(reply.unwrap().short(), (503, "TooSlow"));
     assert!(took < Duration::from_millis(1_100), "by its rate: {took:?}");
     // Nothing at all.
     let mut peer = door.connect().await;
     peer.send(format!("{head}\r\n\r\n")).await;
-    assert_eq!(peer.reply().await.unwrap().short(), (408, "TooSlow"));
+    assert_eq!(peer.reply().await.unwrap().short(), (503, "TooSlow"));
     // Fast enough to go on, not fast enough to end.
     let mut peer = door.connect().await;
     let head = head.split_once("content-length").unwrap().0;
@@ -100,7 +100,7 @@ async fn a_body_that_dribbles_or_stalls_is_told_so() {
             () = sleep(Duration::from_millis(10)) => {}
         }
     };
-    assert_eq!(reply.unwrap().short(), (408, "TooSlow"));
+    assert_eq!(reply.unwrap().short(), (503, "TooSlow"));
     assert!(
         started.elapsed() >= Duration::from_secs(1),
         "by the whole time"
@@ -128,6 +128,67 @@ async fn where_there_is_no_room_the_silent_make_it() {
     }
     // The oldest are gone.
     assert!(silent[0].reply().await.is_none());
+}
+
+#[tokio::test]
+async fn the_bodiless_and_the_lingering_make_room_and_the_cap_is_one() {
+    let most = 20;
+    let door = Door::with(DoorLimits {
+        connections: most,
+        ..DoorLimits::default()
+    })
+    .await;
+    // Its sender had a good answer: it is turned out last.
+    let mut rests = door.connect().await;
+    rests.send(post("first")).await;
+    assert_eq!(rests.reply().await.unwrap().status, 200);
+    let bodiless = "POST /events/production/invoice HTTP/1.1\r\nx-api-key: right\r\ncontent-length: 100000\r\n\r\n";
+    let refused = bodiless.replace("right", "wrong");
+    let mut strangers = Vec::new();
+    for round in 0..100 {
+        // One that owes a body, and one that has its answer and goes on owing one.
+        for request in [bodiless, &refused] {
+            let mut peer = door.connect().await;
+            peer.send(request).await;
+            strangers.push(peer);
+        }
+        let request = post_with(&format!("r{round}"), "connection: close\r\n");
+        assert_eq!(door.ask(request).await.short(), (200, "Created"));
+        let open = strangers.iter().filter(|peer| is_open(peer)).count();
+        assert!(open < most, "{open} of {most}");
+    }
+    rests.send(post("last")).await;
+    assert_eq!(rests.reply().await.unwrap().short(), (200, "Created"));
+}
+
+/// Whether the door has not closed this connection. What it said before that is thrown away.
+fn is_open(peer: &Peer) -> bool {
+    let mut scrap = [0; 4096];
+    loop {
+        match peer.stream.try_read(&mut scrap) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_no_fault_of_the_request() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    let request = post("a");
+    peer.send(&request[..request.len() - 4]).await;
+    peer.stream.shutdown().await.unwrap();
+    assert_eq!(peer.reply().await.unwrap().short(), (503, "Unavailable"));
+    let mut peer = door.connect().await;
+    let head = request.split_once("content-length").unwrap().0;
+    peer.send(format!(
+        "{head}transfer-encoding: chunked\r\n\r\n4\r\n{{\"id"
+    ))
+    .await;
+    peer.stream.shutdown().await.unwrap();
+    assert_eq!(peer.reply().await.unwrap().short(), (503, "Unavailable"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,7 +233,7 @@ async fn two_thousand_slow_connections_harm_no_honest_sender() {
         honest += 1;
         while let Some(one) = slow.try_join_next() {
             let (kind, status, took) = one.unwrap();
-            assert_eq!(status, (kind > 0).then_some(408), "{kind}");
+            assert_eq!(status, (kind > 0).then_some(503), "{kind}");
             assert!(took < Duration::from_secs(15), "{kind}: {took:?}");
             ended += 1;
         }

@@ -52,6 +52,36 @@ async fn requests_under_way_are_answered_and_the_rest_is_closed() {
     assert_eq!(door.behind.launched(), 3);
 }
 
+#[tokio::test]
+async fn once_the_end_is_announced_everything_is_served_and_each_answer_sends_its_peer_elsewhere() {
+    let door = Door::open().await;
+    let probe =
+        |path: &str| format!("GET {path} HTTP/1.1\r\nhost: door\r\nconnection: close\r\n\r\n");
+    for (path, status, body) in [("/readyz", 200, "ok\n"), ("/livez", 200, "ok\n")] {
+        assert_eq!(door.plain(probe(path)).await, (status, body.to_owned()));
+    }
+    let mut rests = door.connect().await;
+    rests.send(post("a")).await;
+    assert!(!rests.reply().await.unwrap().closes());
+    door.leaving.cancel();
+    // Why is for those who may ask at --health.
+    assert_eq!(
+        door.plain(probe("/readyz")).await,
+        (503, "not ready\n".to_owned())
+    );
+    assert_eq!(door.plain(probe("/livez")).await.0, 200);
+    rests.send(post("b")).await;
+    let reply = rests.reply().await.unwrap();
+    assert_eq!(reply.short(), (200, "Created"));
+    assert!(reply.closes());
+    assert!(rests.reply().await.is_none());
+    let mut newcomer = door.connect().await;
+    newcomer.send(post("c")).await;
+    let reply = newcomer.reply().await.unwrap();
+    assert_eq!(reply.short(), (200, "Created"));
+    assert!(reply.closes());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_load_every_sender_hears_yes_or_come_again() {
     let mut door = Door::open().await;

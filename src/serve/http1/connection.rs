@@ -15,26 +15,25 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep_until, timeout, timeout_at};
 use tracing::debug;
 
 use super::progress::{ConnectionStage, Progress};
-use super::request;
 use super::wire::Wire;
-use super::{Door, DoorState};
-use crate::intake::webhook::answer::{DoorAnswer, Reason};
+use super::{HeadFault, Port, Respond};
 
 /// The largest head: request line and headers. Unit: bytes.
-const LARGEST_HEAD: usize = 16 * 1024;
+pub(in crate::serve) const LARGEST_HEAD: usize = 16 * 1024;
 /// Headers of one request.
-const MOST_HEADERS: usize = 64;
+pub(in crate::serve) const MOST_HEADERS: usize = 64;
 /// How long the last words may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Thrown away at a time. Unit: bytes.
@@ -50,94 +49,108 @@ enum ConnectionEnd {
     TurnedOut,
 }
 
-/// Serves a connection to its end.
-pub(super) async fn serve<D: Door>(stream: TcpStream, shared: Arc<DoorState<D>>) {
-    let progress = Arc::new(Progress::new(shared.limits, &shared.waiting));
+/// Serves a connection to its end. The room for it is given back after its socket is closed.
+pub(super) async fn serve<R: Respond>(
+    _room: OwnedSemaphorePermit,
+    stream: TcpStream,
+    port: Arc<Port<R>>,
+) {
+    let progress = Arc::new(Progress::new(port.limits, &port.waiting));
     let (_, deadline) = progress.now();
     let mut first = [0];
     let has_spoken = tokio::select! {
         peeked = timeout_at(deadline, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1..))),
         () = progress.turned_out() => false,
         // Who has sent something is told that we stop.
-        () = shared.stop.cancelled() => has_spoken(&stream),
+        () = port.stop.cancelled() => has_spoken(&stream),
     };
     if !has_spoken {
         return;
     }
     // A future of its own: a silent connection does not pay for it.
-    Box::pin(converse(stream, shared, progress)).await;
+    Box::pin(converse(stream, port, progress)).await;
 }
 
 fn has_spoken(stream: &TcpStream) -> bool {
     matches!(stream.peek(&mut [0]).now_or_never(), Some(Ok(1..)))
 }
 
-async fn converse<D: Door>(stream: TcpStream, shared: Arc<DoorState<D>>, progress: Arc<Progress>) {
+async fn converse<R: Respond>(stream: TcpStream, port: Arc<Port<R>>, progress: Arc<Progress>) {
     // An answer is one small write: nothing to wait for.
     if let Err(error) = stream.set_nodelay(true) {
         debug!("a connection cannot be made to send at once: {error}");
     }
-    let (ended, wire) = exchange(stream, &shared, &progress).await;
+    let (ended, wire) = exchange(stream, &port, &progress).await;
     let Wire {
         mut stream,
         kept_back,
         ..
     } = wire;
-    let last = match &ended {
+    let fault = match &ended {
         ConnectionEnd::TurnedOut => return,
-        ConnectionEnd::Late(ConnectionStage::Head) => Some(DoorAnswer::error(
-            Reason::TooSlow,
-            "the request's head did not come in time",
-        )),
-        ConnectionEnd::Late(
-            ConnectionStage::Request | ConnectionStage::Answer | ConnectionStage::Idle,
-        )
-        | ConnectionEnd::Http(Ok(())) => None,
-        ConnectionEnd::Http(Err(error)) => words(kept_back, error),
+        ConnectionEnd::Late(ConnectionStage::Head) => Some(HeadFault::TooSlow),
+        ConnectionEnd::Late(_) | ConnectionEnd::Http(Ok(())) => None,
+        ConnectionEnd::Http(Err(error)) => fault(kept_back, error),
     };
-    if let Some(answer) = last {
-        shared.door.turned_away(answer.status());
-        let text = request::last_words(&answer);
+    progress.lingers();
+    if let Some(fault) = fault {
+        let text = last_words(port.respond.no_request(fault)).await;
         if !matches!(
-            timeout(LAST_WORDS, stream.write_all(text.as_bytes())).await,
+            timeout(LAST_WORDS, stream.write_all(&text)).await,
             Ok(Ok(()))
         ) {
             return;
         }
     }
-    linger(stream, shared.limits.linger).await;
-}
-
-/// What is said to a peer that sent what is no request.
-fn words(kept_back: Option<u16>, error: &hyper::Error) -> Option<DoorAnswer> {
-    match kept_back {
-        Some(414 | 431) => Some(DoorAnswer::error(
-            Reason::HeadTooLarge,
-            format!(
-                "more than {MOST_HEADERS} headers, or more than {LARGEST_HEAD} bytes before the body"
-            ),
-        )),
-        Some(_) => Some(DoorAnswer::error(
-            Reason::BadRequest,
-            "this is no HTTP/1.1 request: its request line, its headers or its framing are not valid",
-        )),
-        None if error.is_parse() => Some(DoorAnswer::error(
-            Reason::BadRequest,
-            "this is no HTTP/1.1 request",
-        )),
-        None => None,
+    tokio::select! {
+        () = linger(&mut stream, port.limits.linger) => {}
+        () = progress.turned_out() => {}
     }
 }
 
-async fn exchange<D: Door>(
+/// What is wrong with what hyper could not read, if something is.
+fn fault(kept_back: Option<u16>, error: &hyper::Error) -> Option<HeadFault> {
+    match kept_back {
+        Some(414 | 431) => Some(HeadFault::TooLarge),
+        Some(_) => Some(HeadFault::Malformed),
+        None => error.is_parse().then_some(HeadFault::Malformed),
+    }
+}
+
+/// The bytes of an answer to what was no request.
+async fn last_words(answer: Response<Full<Bytes>>) -> Vec<u8> {
+    let (head, body) = answer.into_parts();
+    let Ok(body) = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes);
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    let mut text = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_str()).into_bytes();
+    for (name, value) in &head.headers {
+        text.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    let end = format!(
+        "connection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    text.extend(end.as_bytes());
+    text.extend(&body);
+    text
+}
+
+async fn exchange<R: Respond>(
     stream: TcpStream,
-    shared: &Arc<DoorState<D>>,
+    port: &Arc<Port<R>>,
     progress: &Arc<Progress>,
 ) -> (ConnectionEnd, Wire) {
     let service = service_fn(
         |request: Request<Incoming>| -> BoxFuture<'static, Result<Response<Full<Bytes>>, Infallible>> {
-            let (shared, progress) = (Arc::clone(shared), Arc::clone(progress));
-            Box::pin(async move { Ok(request::answer(&shared, &progress, request).await) })
+            let (port, progress) = (Arc::clone(port), Arc::clone(progress));
+            Box::pin(async move {
+                let response = port.respond.respond(request, &progress).await;
+                progress.answered(response.status().is_success());
+                Ok(response)
+            })
         },
     );
     let io = TokioIo::new(Wire::new(stream, Arc::clone(progress)));
@@ -150,10 +163,9 @@ async fn exchange<D: Door>(
         // A sender that shuts its side down still gets its answer; and what was begun is not dropped halfway.
         .half_close(true)
         .serve_connection(io, service);
-    let mut stopped = pin!(shared.stop.cancelled());
+    let mut stopped = pin!(port.stop.cancelled());
     let mut is_stopping = false;
     let mut turned_out = pin!(progress.turned_out());
-    let mut is_turned_out = false;
     let mut patience = pin!(sleep_until(progress.now().1));
     let ended = poll_fn(|context| {
         if !is_stopping && stopped.as_mut().poll(context).is_ready() {
@@ -164,12 +176,12 @@ async fn exchange<D: Door>(
             return Poll::Ready(ConnectionEnd::Http(result));
         }
         let (stage, deadline) = progress.now();
-        // Whose request came in the meantime stays.
-        if !is_turned_out && turned_out.as_mut().poll(context).is_ready() {
-            is_turned_out = true;
-            if matches!(stage, ConnectionStage::Head | ConnectionStage::Idle) {
+        while turned_out.as_mut().poll(context).is_ready() {
+            if stage.is_the_peers() {
                 return Poll::Ready(ConnectionEnd::TurnedOut);
             }
+            // Whose request came in the meantime stays.
+            turned_out.set(progress.turned_out());
         }
         if patience.deadline() != deadline {
             patience.as_mut().reset(deadline);
@@ -182,7 +194,7 @@ async fn exchange<D: Door>(
 }
 
 /// Ends our side and throws away what the peer still sends, until it ends its own or the time is up.
-async fn linger(mut stream: TcpStream, linger: Duration) {
+async fn linger(stream: &mut TcpStream, linger: Duration) {
     let end = async {
         stream.shutdown().await?;
         loop {

@@ -1,4 +1,4 @@
-//! How far a connection has come, and when the door's patience with it ends.
+//! How far a connection has come, and when our patience with it ends.
 //!
 //! The wire, the requests and the driver of one connection run in one task; what
 //! they tell each other stands here.
@@ -7,15 +7,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::DoorLimits;
-use super::waiting::{QueuePlace, WaitingQueue};
+use super::ConnectionLimits;
+use super::waiting::{Patience, QueuePlace, WaitingQueue};
 
 /// What a connection is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConnectionStage {
     /// The rest of a head.
     Head,
-    /// A body, and an answer to it.
+    /// The rest of a body.
+    Body,
+    /// An answer.
     Request,
     /// The peer to take the answer.
     Answer,
@@ -23,10 +25,17 @@ pub(super) enum ConnectionStage {
     Idle,
 }
 
+impl ConnectionStage {
+    /// Whether the peer is waited for: then the connection makes room when room is needed.
+    pub(super) fn is_the_peers(self) -> bool {
+        self != Self::Request
+    }
+}
+
 /// The progress of one connection.
 #[derive(Debug)]
-pub(super) struct Progress {
-    limits: DoorLimits,
+pub(in crate::serve) struct Progress {
+    limits: ConnectionLimits,
     /// Held while the peer has to speak.
     place: QueuePlace,
     state: Mutex<ProgressState>,
@@ -35,15 +44,18 @@ pub(super) struct Progress {
 #[derive(Debug, Clone, Copy)]
 struct ProgressState {
     stage: ConnectionStage,
+    /// Whether some request had a good answer.
+    is_good: bool,
     head_began: Instant,
     deadline: Instant,
 }
 
 impl ProgressState {
-    fn head(limits: &DoorLimits) -> Self {
+    fn head(limits: &ConnectionLimits, is_good: bool) -> Self {
         let now = Instant::now();
         Self {
             stage: ConnectionStage::Head,
+            is_good,
             head_began: now,
             deadline: now + limits.head,
         }
@@ -52,11 +64,11 @@ impl ProgressState {
 
 impl Progress {
     /// A new connection, waiting for a head.
-    pub(super) fn new(limits: DoorLimits, waiting: &WaitingQueue) -> Self {
+    pub(super) fn new(limits: ConnectionLimits, waiting: &WaitingQueue) -> Self {
         Self {
             limits,
             place: waiting.place(),
-            state: Mutex::new(ProgressState::head(&limits)),
+            state: Mutex::new(ProgressState::head(&limits, false)),
         }
     }
 
@@ -64,12 +76,14 @@ impl Progress {
     pub(super) fn heard(&self) {
         let mut state = self.lock();
         if state.stage == ConnectionStage::Idle {
-            *state = ProgressState::head(&self.limits);
+            *state = ProgressState::head(&self.limits, state.is_good);
+            drop(state);
+            self.place.enter(Patience::Owed);
         }
     }
 
     /// A head is complete. Gives the latest moment for its body.
-    pub(super) fn requested(&self) -> Instant {
+    pub(in crate::serve) fn requested(&self) -> Instant {
         self.place.leave();
         let mut state = self.lock();
         if state.stage != ConnectionStage::Head {
@@ -83,11 +97,27 @@ impl Progress {
         body
     }
 
+    /// The peer owes a body.
+    pub(in crate::serve) fn waits_for_body(&self) {
+        self.lock().stage = ConnectionStage::Body;
+        self.place.enter(Patience::Owed);
+    }
+
+    /// The body has come, or is waited for no more.
+    pub(in crate::serve) fn has_body(&self) {
+        self.place.leave();
+        self.lock().stage = ConnectionStage::Request;
+    }
+
     /// The answer is known.
-    pub(super) fn answered(&self) {
-        let mut state = self.lock();
-        state.stage = ConnectionStage::Answer;
-        state.deadline = Instant::now() + self.limits.write;
+    pub(super) fn answered(&self, is_good: bool) {
+        {
+            let mut state = self.lock();
+            state.stage = ConnectionStage::Answer;
+            state.is_good |= is_good;
+            state.deadline = Instant::now() + self.limits.write;
+        }
+        self.place.enter(Patience::Owed);
     }
 
     /// The peer, or the kernel for it, has taken all that was written.
@@ -96,9 +126,19 @@ impl Progress {
         if state.stage == ConnectionStage::Answer {
             state.stage = ConnectionStage::Idle;
             state.deadline = Instant::now() + self.limits.idle;
+            let patience = if state.is_good {
+                Patience::Rests
+            } else {
+                Patience::Owed
+            };
             drop(state);
-            self.place.enter();
+            self.place.enter(patience);
         }
+    }
+
+    /// The last answer is given.
+    pub(super) fn lingers(&self) {
+        self.place.enter(Patience::Lingers);
     }
 
     /// What is waited for, and until when.
