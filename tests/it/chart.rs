@@ -110,6 +110,7 @@ fn value_sets() -> Vec<(&'static str, Value)> {
         "allowAddress": ["*.kafka.svc", "10.0.0.7"],
         "allowIdentity": ["*.api.aws"],
         "ledgerGrace": "1h30m",
+        "shutdownDelaySeconds": 15,
         "drainSeconds": 45,
         "logFormat": "text",
         "log": "info,slipway=debug",

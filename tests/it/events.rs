@@ -96,7 +96,7 @@ pub(super) async fn slipway(cluster: &Cluster, arguments: &[&str]) -> Slipway {
 }
 
 /// Posts an event with the right key.
-pub(super) async fn send(
+pub(crate) async fn send(
     slipway: &Slipway,
     cluster: &Cluster,
     name: &str,
@@ -140,7 +140,7 @@ pub(crate) fn event_jobs(cluster: &Cluster) -> Api<DynamicObject> {
     Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &resource)
 }
 
-pub(super) async fn patch(cluster: &Cluster, name: &str, change: Value) {
+pub(crate) async fn patch(cluster: &Cluster, name: &str, change: Value) {
     event_jobs(cluster)
         .patch(name, &PatchParams::default(), &Patch::Merge(change))
         .await
@@ -161,7 +161,7 @@ pub(crate) async fn await_status(
     .await
 }
 
-pub(super) fn condition(status: &Value, kind: &str) -> (String, String) {
+pub(crate) fn condition(status: &Value, kind: &str) -> (String, String) {
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
     let found = conditions
         .into_iter()

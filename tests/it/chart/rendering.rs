@@ -122,14 +122,16 @@ fn pods_drain_for_as_long_as_the_program_takes_and_have_no_rights_on_their_node(
         let spec = &deployment["spec"];
         let pod = &spec["template"]["spec"];
         let said = arguments(deployment);
-        let drain = said.iter().find(|said| flag(said) == "--drain-timeout");
-        let drain = drain.unwrap().trim_start_matches("--drain-timeout=");
-        let drain: u64 = drain.trim_end_matches('s').parse().unwrap();
+        let seconds = |wanted: &str| -> u64 {
+            let said = said.iter().find(|said| flag(said) == wanted).unwrap();
+            let (_, value) = said.split_once('=').unwrap();
+            value.trim_end_matches('s').parse().unwrap()
+        };
+        let (delay, drain) = (seconds("--shutdown-delay"), seconds("--drain-timeout"));
         let grace = pod["terminationGracePeriodSeconds"].as_u64().unwrap();
-        assert!(
-            grace >= drain + 5,
-            "{name}: {grace} s for a drain of {drain} s"
-        );
+        assert_eq!(grace, delay + drain + 10, "{name}");
+        let container = &pod["containers"][0];
+        assert!(container["lifecycle"].is_null(), "the program waits itself");
         assert_eq!(spec["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
 
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::await_until;
 
+/// A variable with the limit of file descriptors of the process.
+const DESCRIPTORS: &str = "TEST_DESCRIPTORS";
+
 /// `slipway run` as a process; killed when dropped.
 pub(crate) struct Slipway {
     child: Child,
@@ -47,10 +50,25 @@ impl Slipway {
         all.extend(["--allow-identity", "127.0.0.1,localhost"]);
         all.extend(["--log-format", "text"]);
         all.extend(arguments);
-        let mut settings = vec![("SLIPWAY_LOG", "info,slipway=debug")];
+        // Nobody sends to a replica that goes, but in the tests that say so.
+        let mut settings = vec![
+            ("SLIPWAY_LOG", "info,slipway=debug"),
+            ("SLIPWAY_SHUTDOWN_DELAY", "0s"),
+        ];
         settings.extend(environment);
         let mut slipway = Self::exactly(&all, health.clone(), http.clone(), &settings);
         slipway.grpc = grpc;
+        slipway
+    }
+
+    /// Starts `slipway run` with no more than so many file descriptors, and waits until it is ready.
+    pub(crate) async fn with_descriptors(most: u32, kubeconfig: &str, namespace: &str) -> Self {
+        let limit = most.to_string();
+        let slipway = Self::start(kubeconfig, namespace, &[], &[(DESCRIPTORS, &limit)]);
+        await_until("slipway is ready", Duration::from_secs(30), async || {
+            (slipway.get("/readyz").await?.starts_with("ok")).then_some(())
+        })
+        .await;
         slipway
     }
 
@@ -63,8 +81,12 @@ impl Slipway {
     ) -> Self {
         let log = std::env::temp_dir().join(format!("slipway-{}.log", super::cluster::unique()));
         let file = std::fs::File::create(&log).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+        let mut command = Command::new("sh");
+        // A limit that is not set stays as it is.
+        let limited =
+            format!("[ -z \"${DESCRIPTORS}\" ] || ulimit -n \"${DESCRIPTORS}\"; exec \"$@\"");
         command
+            .args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_slipway")])
             .args(arguments)
             .env_remove("KUBECONFIG")
             .env("AWS_EC2_METADATA_DISABLED", "true")
@@ -92,16 +114,16 @@ impl Slipway {
         self.child.try_wait().unwrap().is_some()
     }
 
+    /// Sends a signal, such as `-TERM`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// SIGTERM, and its exit code.
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("-TERM");
         let child = &mut self.child;
         let ended = await_until("slipway stops", Duration::from_secs(30), async || {
             child.try_wait().unwrap()
@@ -113,6 +135,11 @@ impl Slipway {
     /// The body behind a path of `--health`, if it answers.
     pub(crate) async fn get(&self, path: &str) -> Option<String> {
         get(&self.health, path).await
+    }
+
+    /// Where it answers probes.
+    pub(crate) fn health(&self) -> &str {
+        &self.health
     }
 
     /// Where it takes events.
@@ -127,10 +154,7 @@ impl Slipway {
 
     /// Stops the process where it is (SIGSTOP), or lets it go on (SIGCONT).
     pub(crate) fn freeze(&self, frozen: bool) {
-        let signal = if frozen { "-STOP" } else { "-CONT" };
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args([signal, &id]).status();
-        assert!(sent.unwrap().success());
+        self.signal(if frozen { "-STOP" } else { "-CONT" });
     }
 
     /// How many threads and open descriptors it has.
