@@ -192,7 +192,8 @@ async fn a_stop_that_is_announced_refuses_nobody_and_another_leads_meanwhile() {
     let address = first.http().to_owned();
     let namespace = cluster.namespace.clone();
     // The first sender that is refused ends it: the ports close at some time.
-    let sender = tokio::spawn(async move {
+    let mut sender = JoinSet::new();
+    sender.spawn(async move {
         let path = format!("/events/{namespace}/eb");
         for number in 0.. {
             let event = renewed(&format!("e-{number}"), "sub").to_string();
@@ -215,7 +216,7 @@ async fn a_stop_that_is_announced_refuses_nobody_and_another_leads_meanwhile() {
         Some("not ready\n")
     );
     await_until("another one leads", SOON, async || leads(&second).await).await;
-    let refused = sender.await.unwrap();
+    let refused = sender.join_next().await.unwrap().unwrap();
     let served = refused.duration_since(told);
     assert!(served >= Duration::from_millis(2_900), "{served:?}");
     await_until("it ends", SOON, async || first.has_ended().then_some(())).await;
