@@ -25,7 +25,7 @@ mod refusals;
 /// The key that every EventJob here wants.
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// The invoice generator of the README, with changes merged into its spec.
+/// The invoice generator of `docs/events.md`, with changes merged into its spec.
 pub(crate) fn event_job(name: &str, changes: &Value) -> Value {
     let mut spec = json!({
         "source": {"webhook": {"auth": [{"apiKey": {"secretKeyRefs": [{"name": "hook", "key": "current"}]}}]}},

@@ -16,6 +16,7 @@ mod chart;
 mod check;
 mod controller;
 mod cycle;
+mod docs;
 mod door;
 mod eventbridge_rule;
 mod events;

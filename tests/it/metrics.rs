@@ -1,4 +1,4 @@
-//! What `/metrics` serves is what the README says it does.
+//! What `/metrics` serves is what `docs/reference.md` says it does.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::events::{KEY, deliver, event_job, event_jobs, renewed};
 use crate::support::await_until;
 use crate::support::queue::Queue;
 
-const README: &str = include_str!("../../README.md");
+const REFERENCE: &str = include_str!("../../docs/reference.md");
 
 /// Names and labels in the table under `## Metrics`.
 fn table() -> BTreeMap<String, String> {
-    let section = README
+    let section = REFERENCE
         .split("\n## ")
         .find_map(|section| section.strip_prefix("Metrics\n"))
         .expect("a section ## Metrics");
@@ -64,7 +64,7 @@ fn served(text: &str) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn the_metrics_in_the_readme_are_those_of_the_binary() {
+async fn the_metrics_of_the_reference_are_those_of_the_binary() {
     let cluster = cluster("metrics").await;
     let queue = Queue::new("metrics").await;
     queue.send(20).await;

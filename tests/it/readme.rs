@@ -1,4 +1,4 @@
-//! What the README shows is what the program takes, and what it answers.
+//! What the README and `docs/events.md` show is what the program takes, and what it answers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,42 +13,51 @@ use crate::support::http::post;
 use crate::support::local::SlipwayLocal;
 
 const README: &str = include_str!("../../README.md");
+const EVENTS: &str = include_str!("../../docs/events.md");
 
 /// The fenced blocks of a language.
-fn blocks(language: &str) -> Vec<&'static str> {
+fn blocks(text: &'static str, language: &str) -> Vec<&'static str> {
     let opening = format!("```{language}\n");
     let mut found = Vec::new();
-    let mut rest = README;
+    let mut rest = text;
     while let Some(start) = rest.find(&opening) {
         let block = &rest[start + opening.len()..];
         let end = block.find("```").expect("a fence that closes");
         found.push(&block[..end]);
         rest = &block[end + 3..];
     }
-    assert!(!found.is_empty(), "README.md has no block of {language}");
+    assert!(!found.is_empty(), "there is no block of {language}");
     found
 }
 
 #[test]
-fn every_yaml_block_is_a_valid_set_of_files() {
-    for block in blocks("yaml") {
+fn every_manifest_that_is_shown_is_valid() {
+    let shown = blocks(README, "yaml")
+        .into_iter()
+        .chain(blocks(EVENTS, "yaml"));
+    let mut launching = 0;
+    for block in shown.filter(|block| block.contains("kind:")) {
         let manifests = Manifests::from_texts([("README.md", block)]);
         assert_eq!(manifests.faults, [], "{block}");
-        let kinds = manifests.entries.iter().map(|entry| &entry.document.kind);
-        let launching = kinds.filter(|kind| ["ScaledJob", "EventJob"].contains(&kind.as_str()));
-        assert_eq!(launching.count(), 1, "{block}");
+        launching += manifests.scaled_jobs.len() + manifests.event_jobs.len();
     }
+    assert_eq!(launching, 3);
+}
+
+#[test]
+fn it_is_short() {
+    assert!(README.lines().count() <= 150, "{}", README.lines().count());
 }
 
 #[test]
 fn the_commands_that_it_promises_are_targets_of_the_makefile() {
     let makefile = include_str!("../../Makefile");
-    let commands = blocks("sh").join("\n");
+    let commands = blocks(README, "sh").join("\n");
     for target in ["demo", "test"] {
         assert!(
             commands
                 .lines()
-                .any(|line| line == format!("make {target}"))
+                .any(|line| line.split('#').next().unwrap().trim() == format!("make {target}"))
         );
         assert!(
             makefile
@@ -58,32 +67,11 @@ fn the_commands_that_it_promises_are_targets_of_the_makefile() {
     }
 }
 
-#[test]
-fn every_flag_of_run_is_in_the_table_or_named_as_optional() {
-    let help = Command::new(env!("CARGO_BIN_EXE_slipway"))
-        .args(["run", "--help"])
-        .output()
-        .unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    let flags = help
-        .lines()
-        .filter_map(|line| line.trim_start().strip_prefix("--"));
-    for flag in flags.map(|line| line.split([' ', ',']).next().unwrap()) {
-        // `--cluster-namespace` has a default that fits everybody; `--help` explains it.
-        if flag != "cluster-namespace" {
-            assert!(
-                README.contains(&format!("`--{flag}")),
-                "--{flag} is not in the README"
-            );
-        }
-    }
-}
-
-/// The README's EventJob in a folder of this test's own, under the name that the README has for it.
+/// The invoice generator of `docs/events.md` in a folder of this test's own.
 fn invoice_generator(test: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("slipway-readme-{test}-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
-    let mut blocks = blocks("yaml").into_iter();
+    let mut blocks = blocks(EVENTS, "yaml").into_iter();
     let manifest = blocks.find(|block| block.contains("kind: EventJob"));
     fs::write(folder.join("invoice-generator.yaml"), manifest.unwrap()).unwrap();
     folder
@@ -123,8 +111,8 @@ fn what_check_and_test_event_say_of_its_event_job_is_what_they_say() {
     lines.push(first_line(&folder, &["check", manifest]));
     for (line, word) in lines.iter().zip([": match", ": no match", "warning"]) {
         assert!(line.contains(word), "{line}");
-        let is_shown = README.lines().any(|shown| shown == line);
-        assert!(is_shown, "the README does not have the line\n{line}");
+        let is_shown = EVENTS.lines().any(|shown| shown == line);
+        assert!(is_shown, "docs/events.md does not have the line\n{line}");
     }
     fs::remove_dir_all(folder).unwrap();
 }
@@ -151,7 +139,42 @@ async fn the_answer_to_its_event_is_the_one_it_shows() {
         (heard.status == 200).then_some(heard)
     })
     .await;
-    let shown: Value = serde_json::from_str(blocks("json")[0]).unwrap();
+    let shown: Value = serde_json::from_str(blocks(EVENTS, "json")[0]).unwrap();
     assert_eq!(heard.body, shown);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// `hello.yaml`, with the commands and the answers that the README has for it.
+#[tokio::test]
+async fn the_first_job_is_as_it_is_told() {
+    let folder = std::env::temp_dir().join(format!("slipway-hello-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("hello.yaml");
+    fs::write(&file, blocks(README, "yaml")[0]).unwrap();
+    let slipway = SlipwayLocal::start("hello-run", std::slice::from_ref(&file));
+    let body = "{\"order\":\"A-17\"}";
+    // As curl sends it with `-d`.
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    let mut results = Vec::new();
+    for _ in 0..2 {
+        let heard = await_until("an answer", Duration::from_secs(30), async || {
+            let heard = post(slipway.http(), "/events/demo/hello", &headers, body).await?;
+            (heard.status == 200).then_some(heard)
+        })
+        .await;
+        results.push(heard.text("result").to_owned());
+        let name = format!("\"jobName\":\"{}\"", heard.text("jobName"));
+        assert!(README.contains(&name), "{name}");
+    }
+    assert_eq!(results, ["Created", "Duplicate"]);
+    for result in results {
+        assert!(README.contains(&format!("\"result\":\"{result}\"")));
+    }
+    await_until("its log", Duration::from_secs(30), async || {
+        let log = slipway.logs("demo", slipway.jobs("demo").first()?).concat();
+        (log == "invoice for order A-17\n").then_some(())
+    })
+    .await;
+    assert!(README.contains("`invoice for order A-17`"));
     fs::remove_dir_all(folder).unwrap();
 }

@@ -1,4 +1,4 @@
-{{/* The rights in a namespace: the README's list, and what tests hold it against. Secrets are read by name and never listed. */}}
+{{/* The rights in a namespace: the list of docs/operating.md, and what tests hold it against. Secrets are read by name and never listed. */}}
 {{- define "slipway.rules" -}}
 - apiGroups: [batch]
   resources: [jobs]

@@ -1,4 +1,4 @@
-//! The rights that the chart gives are those of the README: no more, no less, nowhere else.
+//! The rights that the chart gives are those of `docs/operating.md`: no more, no less, nowhere else.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ fn rights(role: &Value) -> BTreeSet<Right> {
     rights
 }
 
-/// The README's list, without what stands apart: the Lease.
+/// The list of `docs/operating.md`, without what stands apart: the Lease.
 fn allowed<'a>(list: impl IntoIterator<Item = &'a (&'a str, &'a str, &'a str)>) -> BTreeSet<Right> {
     let mut allowed = BTreeSet::new();
     for (group, resource, verbs) in list {
@@ -218,7 +218,7 @@ fn rights_for_files_and_for_objects_of_keda_are_asked_for_apart() {
     assert_eq!(rights(only(&objects, "Role", "slipway")), expected);
 }
 
-/// What no set of values gives: whoever adds it to the README's list too is still stopped here.
+/// What no set of values gives: whoever adds it to the list of docs/operating.md too is still stopped here.
 #[test]
 fn nothing_is_given_that_is_too_much_for_anybody() {
     for (name, values) in super::value_sets() {

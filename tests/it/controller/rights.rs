@@ -1,4 +1,4 @@
-//! The rights that the README lists are enough, and a missing one is named.
+//! The rights that `docs/operating.md` lists are enough, and a missing one is named.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::support::servers;
 /// For what takes several looks at a busy server.
 const SOON: Duration = Duration::from_mins(1);
 
-/// Group, resource, verbs: the README's list. The chart is held against it too.
+/// Group, resource, verbs: the list of `docs/operating.md`. The chart is held against it too.
 pub(crate) const RIGHTS: [(&str, &str, &str); 12] = [
     ("batch", "jobs", "get list watch create patch delete"),
     ("", "pods", "list watch"),
@@ -37,7 +37,7 @@ pub(crate) const RIGHTS: [(&str, &str, &str); 12] = [
     ("events.k8s.io", "events", "create"),
 ];
 
-/// What the README says of objects that KEDA's own API has, and that are managed in place.
+/// What it says of objects that KEDA's own API has, and that are managed in place.
 pub(crate) const KEDA_RIGHTS: [(&str, &str, &str); 3] = [
     ("keda.sh", "scaledjobs", "get list watch patch"),
     ("keda.sh", "scaledjobs/status", "patch"),
@@ -87,9 +87,9 @@ pub(crate) fn demanding() -> Value {
 }
 
 #[tokio::test]
-async fn the_rights_of_the_readme_are_enough() {
-    let readme = include_str!("../../../README.md");
-    let (_, list) = readme.split_once("Rights it needs").unwrap();
+async fn the_rights_of_the_documentation_are_enough() {
+    let operating = include_str!("../../../docs/operating.md");
+    let (_, list) = operating.split_once("Rights it needs").unwrap();
     for (_, resource, _) in RIGHTS {
         assert!(list.contains(&format!("`{resource}`")), "{resource}");
     }
@@ -134,7 +134,7 @@ pub(crate) fn demanding_events() -> Value {
 }
 
 #[tokio::test]
-async fn the_rights_of_the_readme_are_enough_for_events() {
+async fn the_rights_of_the_documentation_are_enough_for_events() {
     let cluster = cluster("event-rights").await;
     grant(&cluster, None).await;
     cluster.secret("hook", &[("current", KEY)]).await;
