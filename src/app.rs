@@ -81,7 +81,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         candidate.lead(),
         &config,
         lookup.clone(),
-        metrics.panics(),
+        &metrics,
         &mut registry,
     );
     let pool = sources(&config, &mut registry).counting(events.occurrences());

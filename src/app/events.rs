@@ -13,11 +13,10 @@ use crate::catalog::Catalog;
 use crate::cluster::{Cluster, Scope};
 use crate::config::{self, Config};
 use crate::controller::event_jobs::look::Looker;
-use crate::controller::event_jobs::metrics::Metrics;
 use crate::controller::event_jobs::outcomes::Outcomes;
 use crate::controller::event_jobs::{self, EventJobs, Startup};
 use crate::controller::lead::Lead;
-use crate::controller::metrics::Panics;
+use crate::controller::metrics::Metrics;
 use crate::controller::status_writer::StatusWriter;
 use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{WAITING_CHANGES, admission};
@@ -49,7 +48,7 @@ impl Events {
         lead: Arc<dyn Lead>,
         config: &Config,
         lookup: Arc<dyn Lookup>,
-        panics: Panics,
+        controller: &Metrics,
         registry: &mut Registry,
     ) -> Self {
         let launcher = Arc::new(Delivered::new(
@@ -59,8 +58,6 @@ impl Events {
         ));
         let catalog = Arc::new(Catalog::default());
         let outcomes = Arc::new(Outcomes::new(clock));
-        let event_jobs_metrics = Metrics::default();
-        event_jobs_metrics.register(registry.sub_registry_with_prefix("event_jobs"));
         let metrics = webhook::metrics::Metrics::default();
         metrics.register(registry.sub_registry_with_prefix("webhook"));
         let rules = Rules::new(config.allow_address.clone(), false);
@@ -100,9 +97,9 @@ impl Events {
                     cluster.clone(),
                     config::instance(),
                 )),
-                metrics: event_jobs_metrics,
+                series: controller.jobs(),
                 lookup,
-                panics,
+                panics: controller.panics(),
                 lead,
                 startup: Arc::default(),
                 clock,

@@ -14,12 +14,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::metrics::Metrics;
 use self::outcomes::Outcomes;
 use super::admission::Ports;
 use super::event_job;
 use super::lead::Lead;
-use super::metrics::Panics;
+use super::metrics::{JobSeries, OfObject, Panics};
 use super::status_writer::StatusWriter;
 use super::workers::{ObjectTask, Reconciler, Workers};
 use crate::catalog::{Catalog, Listing, says_shared};
@@ -30,7 +29,6 @@ use crate::resource::event_job::EventJob;
 use crate::resource::{Api, Fault, ObjectId};
 
 pub mod look;
-pub mod metrics;
 pub mod outcomes;
 pub mod status;
 
@@ -51,7 +49,7 @@ pub struct EventJobs {
     /// Writes statuses and Events.
     pub writer: Arc<StatusWriter>,
     /// What is counted about EventJobs.
-    pub metrics: Metrics,
+    pub series: JobSeries,
     /// Reads the Secrets that let senders in.
     pub lookup: Arc<dyn Lookup>,
     /// Where tasks that panic are counted.
@@ -205,7 +203,7 @@ impl Reconciler for EventJobs {
     fn forget(&self, desired: &DesiredEventJob) {
         let id = &desired.identity.id;
         self.outcomes.forget(id);
-        self.metrics.forget(id);
+        self.series.forget(&OfObject::event_job(id));
         self.writer.forget(&desired.identity.uid);
     }
 

@@ -1,6 +1,6 @@
 //! What is counted about turns.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::cycle::TurnOutcome;
-use crate::launch::{self, JobState};
+use crate::launch::JobState;
 use crate::resource::{Api, ObjectId, ScaledJob};
 
 /// Counters and gauges of the loop. Cheap to clone; clones count together.
@@ -26,12 +26,10 @@ pub struct Metrics {
     launches: Family<ByResult, Counter>,
     decisions: Family<ByOutcome, Counter>,
     backlog: Family<OfTrigger, Gauge<f64, AtomicU64>>,
-    running: Family<OfObject, Gauge>,
-    pending: Family<OfObject, Gauge>,
-    finished: Family<Ended, Counter>,
-    job_seconds: Family<Ended, Histogram>,
+    jobs: JobSeries,
     panics: Panics,
-    known: Arc<Mutex<HashMap<OfObject, Known>>>,
+    /// The triggers of each object, so that their series go when it goes.
+    triggers: Arc<Mutex<HashMap<OfObject, Vec<OfTrigger>>>>,
     is_synced: Arc<AtomicBool>,
     started: Instant,
 }
@@ -58,58 +56,10 @@ struct ByResult {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfObject {
-    namespace: String,
-    scaled_job: String,
-    api: &'static str,
-}
-
-impl OfObject {
-    fn new(id: &ObjectId, api: Api) -> Self {
-        Self {
-            namespace: id.namespace.clone(),
-            scaled_job: id.name.clone(),
-            api: match api {
-                Api::Slipway => "slipway.dev",
-                Api::Keda => "keda.sh",
-            },
-        }
-    }
-
-    fn ended(&self, outcome: launch::JobOutcome) -> Ended {
-        Ended {
-            namespace: self.namespace.clone(),
-            scaled_job: self.scaled_job.clone(),
-            api: self.api,
-            outcome: match outcome {
-                launch::JobOutcome::Complete => "complete",
-                launch::JobOutcome::Failed => "failed",
-            },
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
-    namespace: String,
-    scaled_job: String,
-    api: &'static str,
-    outcome: &'static str,
-}
-
-/// What is remembered of one object, so that its series go when it goes.
-#[derive(Default)]
-struct Known {
-    triggers: Vec<OfTrigger>,
-    /// Finished Jobs that are still there, each counted once; none before the first look.
-    finished: Option<HashSet<String>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfTrigger {
     namespace: String,
-    scaled_job: String,
-    api: &'static str,
+    kind: &'static str,
+    name: String,
     trigger: String,
 }
 
@@ -119,9 +69,6 @@ impl Metrics {
         // A turn is one call to a source, one count and some creates: 5 ms to 10 s.
         let turn_seconds = Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
         let late_seconds = Histogram::new([0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]);
-        // From a script to a day's work.
-        let job_seconds =
-            || Histogram::new([1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0]);
         let metrics = Self {
             turns: Family::default(),
             turn_seconds,
@@ -130,12 +77,9 @@ impl Metrics {
             launches: Family::default(),
             decisions: Family::default(),
             backlog: Family::default(),
-            running: Family::default(),
-            pending: Family::default(),
-            finished: Family::default(),
-            job_seconds: Family::new_with_constructor(job_seconds as fn() -> Histogram),
+            jobs: JobSeries::register(registry),
             panics: Panics::default(),
-            known: Arc::default(),
+            triggers: Arc::default(),
             is_synced: Arc::default(),
             started: Instant::now(),
         };
@@ -178,27 +122,6 @@ impl Metrics {
             metrics.backlog.clone(),
         );
         registry.register(
-            "jobs_running",
-            "Unfinished Jobs, as last counted",
-            metrics.running.clone(),
-        );
-        registry.register(
-            "jobs_pending",
-            "Unfinished Jobs without a running Pod, counted by strategies that look at them",
-            metrics.pending.clone(),
-        );
-        registry.register(
-            "jobs_finished",
-            "Jobs that finished, by outcome: complete, failed",
-            metrics.finished.clone(),
-        );
-        registry.register_with_unit(
-            "job_duration",
-            "From a Job's creation to its end",
-            Unit::Seconds,
-            metrics.job_seconds.clone(),
-        );
-        registry.register(
             "controller_panics",
             "Tasks of objects that ended by a bug, and are tried again",
             metrics.panics.0.clone(),
@@ -235,39 +158,34 @@ impl Metrics {
         self.is_synced.load(Ordering::Acquire)
     }
 
-    /// Drops the series of an object that is gone, or rests.
-    pub(crate) fn forget(&self, id: &ObjectId, api: Api) {
-        let object = OfObject::new(id, api);
-        let known = self.known().remove(&object).unwrap_or_default();
-        for trigger in &known.triggers {
-            self.backlog.remove(trigger);
-        }
-        self.running.remove(&object);
-        self.pending.remove(&object);
-        for outcome in [launch::JobOutcome::Complete, launch::JobOutcome::Failed] {
-            self.finished.remove(&object.ended(outcome));
-            self.job_seconds.remove(&object.ended(outcome));
-        }
+    /// Series of Jobs, for all kinds of objects.
+    pub fn jobs(&self) -> JobSeries {
+        self.jobs.clone()
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<OfObject, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Drops the series of an object that is gone, or rests.
+    pub(crate) fn forget(&self, id: &ObjectId, api: Api) {
+        let object = OfObject::scaled_job(id, api);
+        for trigger in self.triggers().remove(&object).unwrap_or_default() {
+            self.backlog.remove(&trigger);
+        }
+        self.jobs.forget(&object);
+    }
+
+    fn triggers(&self) -> MutexGuard<'_, HashMap<OfObject, Vec<OfTrigger>>> {
+        self.triggers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn record(&self, scaled_job: &ScaledJob, outcome: &TurnOutcome) {
-        let object = OfObject::new(&scaled_job.id, scaled_job.api);
+        let object = OfObject::scaled_job(&scaled_job.id, scaled_job.api);
         if let Some(counts) = outcome.counts {
-            self.running
-                .get_or_create(&object)
-                .set(i64::from(counts.unfinished));
+            self.jobs.running(&object, i64::from(counts.unfinished));
             if scaled_job.policy.strategy.counts_pending() {
-                self.pending
-                    .get_or_create(&object)
-                    .set(i64::from(counts.pending));
+                self.jobs.pending(&object, i64::from(counts.pending));
             }
         }
         if let Ok(jobs) = &outcome.jobs {
-            self.record_ends(&object, jobs);
+            self.jobs.ended(&object, jobs.iter().filter_map(ended));
         }
         self.record_backlogs(&object, outcome);
         self.launches
@@ -304,43 +222,29 @@ impl Metrics {
             };
             let labels = OfTrigger {
                 namespace: object.namespace.clone(),
-                scaled_job: object.scaled_job.clone(),
-                api: object.api,
+                kind: object.kind,
+                name: object.name.clone(),
                 trigger: trigger.metric_name.clone(),
             };
             self.backlog.get_or_create(&labels).set(reading.waiting());
             now.push(labels);
         }
-        let mut known = self.known();
-        let triggers = &mut known.entry(object.clone()).or_default().triggers;
+        let mut all = self.triggers();
+        let triggers = all.entry(object.clone()).or_default();
         for gone in triggers.iter().filter(|labels| !now.contains(labels)) {
             self.backlog.remove(gone);
         }
         *triggers = now;
     }
+}
 
-    /// Jobs that had finished before the first look are not counted: another process has counted them.
-    fn record_ends(&self, object: &OfObject, jobs: &[JobState]) {
-        let mut known = self.known();
-        let before = &mut known.entry(object.clone()).or_default().finished;
-        let mut finished = HashSet::new();
-        for job in jobs {
-            let Some(outcome) = job.outcome else { continue };
-            if before
-                .as_ref()
-                .is_some_and(|before| !before.contains(&job.name))
-            {
-                let labels = object.ended(outcome);
-                self.finished.get_or_create(&labels).inc();
-                if let (Some(from), Some(to)) = (job.created_at, job.finished_at) {
-                    let seconds = to.duration_since(from).as_secs_f64().max(0.0);
-                    self.job_seconds.get_or_create(&labels).observe(seconds);
-                }
-            }
-            finished.insert(job.name.clone());
-        }
-        *before = Some(finished);
-    }
+fn ended(job: &JobState) -> Option<EndedJob<'_>> {
+    Some(EndedJob {
+        name: &job.name,
+        outcome: job.outcome?,
+        created_at: job.created_at,
+        ended_at: job.finished_at,
+    })
 }
 
 /// A turn being timed.
@@ -382,3 +286,8 @@ impl Drop for Turn {
             .observe(self.started.elapsed().as_secs_f64());
     }
 }
+
+pub use self::jobs::JobSeries;
+pub(in crate::controller) use self::jobs::{EndedJob, OfObject};
+
+mod jobs;

@@ -181,7 +181,7 @@ impl World {
     fn series(&self) -> Vec<String> {
         let mut text = String::new();
         encode(&mut text, &self.registry).unwrap();
-        let lines = text.lines().filter(|line| line.contains("scaled_job="));
+        let lines = text.lines().filter(|line| line.contains("kind="));
         lines.map(str::to_owned).collect()
     }
 }

@@ -13,11 +13,13 @@ use crate::catalog::Listing;
 use crate::controller::announce::Note;
 use crate::controller::event_jobs::status::{self, EventJobStanding, Facts};
 use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
+use crate::controller::metrics::{EndedJob, OfObject};
 use crate::controller::requeue::{Requeue, jitter};
 use crate::controller::status_writer::notes::Notes;
 use crate::controller::workers::ObjectTask;
 use crate::launch::delivered::Gate;
 use crate::launch::ports::DeliveredJob;
+use crate::resource::ObjectId;
 
 /// What is new is told at most this often.
 const PACE: Duration = Duration::from_secs(1);
@@ -70,7 +72,8 @@ impl Telling<'_> {
     fn stand_by(&mut self) {
         let identity = self.task.object.borrow().identity.clone();
         self.dropped = None;
-        self.event_jobs.metrics.forget(&identity.id);
+        let object = OfObject::event_job(&identity.id);
+        self.event_jobs.series.forget(&object);
         self.event_jobs.writer.forget(&identity.uid);
     }
 
@@ -86,8 +89,7 @@ impl Telling<'_> {
             let writer = &self.event_jobs.writer;
             again = writer.write(&desired.identity, now, wanted).await;
             if let Some(jobs) = &facts.jobs {
-                let (active, waiting) = status::counts(jobs);
-                self.event_jobs.metrics.show(id, active, waiting);
+                self.count(id, jobs);
                 notes.extend(self.newly_dropped(jobs));
             }
         }
@@ -98,6 +100,16 @@ impl Telling<'_> {
                 .await;
         }
         again
+    }
+
+    fn count(&self, id: &ObjectId, jobs: &[DeliveredJob]) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let (active, waiting) = status::counts(jobs);
+        let object = OfObject::event_job(id);
+        let series = &self.event_jobs.series;
+        series.running(&object, number(active));
+        series.waiting(&object, number(waiting));
+        series.ended(&object, jobs.iter().filter_map(ended));
     }
 
     fn facts(&self, desired: &DesiredEventJob, now: Timestamp) -> Option<Facts> {
@@ -153,4 +165,14 @@ impl Telling<'_> {
             ),
         })
     }
+}
+
+fn ended(job: &DeliveredJob) -> Option<EndedJob<'_>> {
+    let (outcome, at) = job.ended?;
+    Some(EndedJob {
+        name: &job.id.name,
+        outcome,
+        created_at: Some(job.created_at),
+        ended_at: Some(at),
+    })
 }

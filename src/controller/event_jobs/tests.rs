@@ -1,12 +1,14 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::cluster::{self, Cluster};
 use crate::controller::lead::Always;
+use crate::controller::metrics::Metrics;
 use crate::launch::delivered::{Delivery, Gate};
 use crate::launch::ports::{DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::launch::{Error, Launched};
@@ -129,7 +131,7 @@ impl World {
             catalog: Arc::clone(&catalog),
             outcomes: Arc::new(Outcomes::new(clock)),
             writer: Arc::new(StatusWriter::event_jobs(cluster, "us")),
-            metrics: Metrics::default(),
+            series: Metrics::register(&mut Registry::default()).jobs(),
             lookup: Arc::new(crate::lookup::files::Files::default()),
             panics: Panics::default(),
             lead: Arc::new(Always),

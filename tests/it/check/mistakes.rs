@@ -151,7 +151,7 @@ async fn one_mistake_is_told_as_one_mistake_at_its_place() {
         (
             "maxReplicaCount: 6",
             "maxReplicaCount: 6\n  maxReplicaCount: 6",
-            "fault f:7:3: maxReplicaCount is written twice in one mapping: keep one of them",
+            "warning f:7:3: ScaledJob default/orders: maxReplicaCount is written twice in one mapping, and the last one counts",
         ),
     ] {
         assert!(RIGHT.contains(right), "{right}");
