@@ -181,11 +181,19 @@ impl Lookup for Files {
         api: Api,
     ) -> BoxFuture<'a, Result<Option<Authentication>, Error>> {
         let objects = self.get();
-        let spec = if cluster {
-            objects.cluster_authentications.get(&(api, id.name.clone()))
-        } else {
-            objects.authentications.get(&(api, id.clone()))
+        let of = |api: Api| {
+            if cluster {
+                objects.cluster_authentications.get(&(api, id.name.clone()))
+            } else {
+                objects.authentications.get(&(api, id.clone()))
+            }
         };
+        // As in a cluster: that of the object's own group, else that of the other.
+        let other = match api {
+            Api::Slipway => Api::Keda,
+            Api::Keda => Api::Slipway,
+        };
+        let spec = of(api).or_else(|| of(other));
         Box::pin(ready(Ok(spec.map(|spec| Authentication {
             spec: spec.clone(),
             namespace: id.namespace.clone(),

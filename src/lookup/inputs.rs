@@ -31,12 +31,18 @@ const ROLE_ANNOTATION: &str = "eks.amazonaws.com/role-arn";
 /// The parameter that pod identity `aws-eks` fills.
 const ROLE_PARAMETER: &str = "awsRoleArn";
 
+/// The parameter that says whose identity is meant.
+const OWNER: &str = "identityOwner";
+
+/// Parameters that bring keys in place of a role.
+const KEY_PARAMETERS: [&str; 2] = ["awsAccessKeyID", "awsAccessKeyIDFromEnv"];
+
 /// Reads what a trigger refers to, and nothing else: the environment only for the variables that are asked for.
 ///
 /// # Errors
 ///
 /// [`Error::Missing`] when a TriggerAuthentication, a Secret, a ConfigMap, a key, a variable that the
-/// TriggerAuthentication asks for, or the role of `identityOwner: workload` is not there; [`Error::Invalid`] when
+/// TriggerAuthentication asks for, or the role of `identityOwner: workload` or `aws-eks` is not there; [`Error::Invalid`] when
 /// the TriggerAuthentication or the Job template is wrong; and whatever the lookup itself reports.
 pub async fn inputs(
     scaled_job: &ScaledJob,
@@ -76,13 +82,34 @@ pub async fn inputs(
                 external_id,
             },
             WrittenPodIdentity::AwsWorkload => PodIdentity::Aws {
-                role_arn: Some(workload_role(&workload, &found, lookup).await?),
+                role_arn: Some(
+                    workload_role(
+                        &workload,
+                        &found.referrer("podIdentity.identityOwner"),
+                        lookup,
+                    )
+                    .await?,
+                ),
                 external_id: None,
             },
             WrittenPodIdentity::AwsEks => {
-                if let Some(role) = role(&workload.service_account(), lookup).await?.flatten() {
-                    let role = SecretString::from(role);
-                    inputs.auth_params.insert(ROLE_PARAMETER.to_owned(), role);
+                let is_operators = trigger
+                    .metadata
+                    .get(OWNER)
+                    .is_some_and(|owner| owner == "operator");
+                let has_keys = KEY_PARAMETERS.iter().any(|key| {
+                    inputs.auth_params.contains_key(*key) || trigger.metadata.contains_key(*key)
+                });
+                match workload_role(&workload, &found.referrer("podIdentity.provider"), lookup)
+                    .await
+                {
+                    Ok(role) => {
+                        let role = SecretString::from(role);
+                        inputs.auth_params.insert(ROLE_PARAMETER.to_owned(), role);
+                    }
+                    // Another identity is meant.
+                    Err(Error::Missing { .. }) if is_operators || has_keys => {}
+                    Err(error) => return Err(error),
                 }
                 PodIdentity::AwsEks
             }
@@ -176,14 +203,13 @@ impl Found {
     }
 }
 
-/// The role that `identityOwner: workload` needs.
+/// The role of the workload's ServiceAccount. `referrer`: what asks for it.
 async fn workload_role(
     workload: &Workload<'_>,
-    found: &Found,
+    referrer: &Referrer,
     lookup: &dyn Lookup,
 ) -> Result<String, Error> {
     let id = workload.service_account();
-    let referrer = found.referrer("podIdentity.identityOwner");
     let missing = |detail: String| Error::Missing {
         object: format!("ServiceAccount {id}"),
         detail,
@@ -191,10 +217,10 @@ async fn workload_role(
     match role(&id, lookup).await? {
         Some(Some(role)) => Ok(role),
         Some(None) => Err(missing(format!(
-            "has no annotation {ROLE_ANNOTATION}; {referrer} is workload, which takes the role from there"
+            "has no annotation {ROLE_ANNOTATION}; {referrer} takes the role from there"
         ))),
         None => Err(missing(format!(
-            "does not exist; {referrer} is workload, which takes the role from there"
+            "does not exist; {referrer} takes the role from there, from its annotation {ROLE_ANNOTATION}"
         ))),
     }
 }

@@ -10,6 +10,7 @@
 mod cluster;
 mod event_jobs;
 mod mistakes;
+mod real_files;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

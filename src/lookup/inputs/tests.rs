@@ -360,7 +360,7 @@ async fn what_an_authentication_refers_to_must_exist() {
         ),
         (
             json!({"podIdentity": {"provider": "aws", "identityOwner": "workload"}}),
-            "ServiceAccount team/default does not exist; spec.podIdentity.identityOwner of TriggerAuthentication team/login is workload, which takes the role from there",
+            "ServiceAccount team/default does not exist; spec.podIdentity.identityOwner of TriggerAuthentication team/login takes the role from there, from its annotation eks.amazonaws.com/role-arn",
         ),
         (
             json!({"secretTargetRefs": [], "oauth2": {}}),
@@ -413,7 +413,19 @@ async fn the_workloads_role_is_its_service_accounts() {
     let found = inputs(&job, &entry, &memory).await.unwrap();
     assert_eq!(found.pod_identity, PodIdentity::AwsEks);
     assert_eq!(revealed(&found.auth_params), [("awsRoleArn", "arn:r")]);
-    let found = inputs(&job, &entry, &with_identity(eks)).await.unwrap();
+    let error = inputs(&job, &entry, &with_identity(eks.clone()))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "ServiceAccount team/worker does not exist; spec.podIdentity.provider of TriggerAuthentication team/login takes the role from there, from its annotation eks.amazonaws.com/role-arn"
+    );
+    // Another identity is meant.
+    let mut operators = entry.clone();
+    operators
+        .metadata
+        .insert("identityOwner".to_owned(), "operator".to_owned());
+    let found = inputs(&job, &operators, &with_identity(eks)).await.unwrap();
     assert!(found.auth_params.is_empty());
 }
 

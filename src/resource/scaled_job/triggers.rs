@@ -98,6 +98,8 @@ fn entry(index: usize, fields: &Fields<'_>, faults: &Faults) -> Option<TriggerEn
         }
     });
     fields.switch("useCachedMetrics");
+    // KEDA's, for its autoscaler.
+    fields.choice("metricType", &["AverageValue", "Value", "Utilization"]);
     fields.refuse_others();
     Some(TriggerEntry {
         index,

@@ -13,7 +13,7 @@ pub fn of_authentication(written: &Value) -> Vec<Fault> {
     if provider == "aws-eks" {
         found.push(Fault::at(
             "spec.podIdentity.provider",
-            "aws-eks is deprecated by KEDA: it always takes the workload's role; write provider: aws with identityOwner: workload",
+            "aws-eks is deprecated by KEDA: write provider: aws, with identityOwner: workload for the role of the Job's ServiceAccount, and without it where the trigger says identityOwner: operator",
         ));
     }
     if !matches!(provider, "aws" | "") {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use url::Url;
 
 use crate::resource::fields::join;
 use crate::resource::{Fault, ScaledJob, TriggerEntry, TriggerKind};
@@ -30,6 +31,12 @@ pub(super) fn warnings(
         found.push(Fault::at(
             format!("{path}.useCachedMetrics"),
             "has no effect on a ScaledJob, here and with KEDA: a source is read once for all who ask in any case",
+        ));
+    }
+    if !written[trigger.index]["metricType"].is_null() {
+        found.push(Fault::at(
+            format!("{path}.metricType"),
+            "has no effect on a ScaledJob, here and with KEDA: there is no autoscaler that would read it",
         ));
     }
     let look = TriggerTraps {
@@ -83,13 +90,8 @@ impl TriggerTraps<'_> {
                 default_target: 5.0,
             },
         );
-        if self.number("queueLength") == Some(0.0) {
-            self.warn(
-                found,
-                "queueLength",
-                "is 0, which switches scaling off: no Job starts, whatever waits",
-            );
-        }
+        self.target(found, "queueLength");
+        self.queue(found);
         let interval = self.scaled_job.polling_interval;
         if interval < NOISY_POLL {
             found.push(Fault::at(
@@ -126,6 +128,7 @@ impl TriggerTraps<'_> {
                 default_target: 10.0,
             },
         );
+        self.target(found, "lagThreshold");
         if self.text("offsetResetPolicy").is_none()
             && self.switch("scaleToZeroOnInvalidOffset") != Some(true)
         {
@@ -169,12 +172,42 @@ impl TriggerTraps<'_> {
                 default_target: 1.0,
             },
         );
-        if self.number("targetValue") == Some(0.0) {
-            self.warn(
+        self.target(found, "targetValue");
+    }
+
+    /// What one Job takes.
+    fn target(&self, found: &mut Vec<Fault>, key: &str) {
+        let Some(target) = self.number(key).filter(|target| *target <= 0.0) else {
+            return;
+        };
+        let is = if target < 0.0 { "is below 0" } else { "is 0" };
+        let message = format!("{is}, which switches scaling off: no Job starts, whatever waits");
+        self.warn(found, key, message);
+    }
+
+    /// A queue's URL that says another place than the one that is asked.
+    fn queue(&self, found: &mut Vec<Fault>) {
+        let url = self.text("queueURL").and_then(|url| Url::parse(url).ok());
+        let Some(host) = url.as_ref().and_then(Url::host_str) else {
+            return;
+        };
+        if self.text("awsEndpoint").is_some() {
+            return;
+        }
+        let region = self.text("awsRegion").unwrap_or_default();
+        let parts: Vec<&str> = host.split('.').collect();
+        match parts[..] {
+            ["sqs", named, "amazonaws", ..] if named != region && !region.is_empty() => self.warn(
                 found,
-                "targetValue",
-                "is 0, which switches scaling off: no Job starts, whatever waits",
-            );
+                "awsRegion",
+                format!("is {region}, and the queue's URL says {named}: {region} is asked, which does not have it"),
+            ),
+            [.., "amazonaws", "com"] | [.., "amazonaws", "com", "cn"] => {}
+            _ => self.warn(
+                found,
+                "queueURL",
+                format!("names the host {host}, and SQS of {region} is asked: without awsEndpoint only the queue's name is taken from it"),
+            ),
         }
     }
 
