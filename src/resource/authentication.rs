@@ -5,10 +5,10 @@
 //! references lead to is read by [`lookup`](crate::lookup).
 //! Source: KEDA's `apis/keda/v1alpha1/triggerauthentication_types.go` and its webhook.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::resource::Fault;
+use crate::resource::fields::{Faults, Fields};
 
 /// Where the parameters of a trigger come from, and whom to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,21 +43,18 @@ pub enum WrittenPodIdentity {
 }
 
 /// One entry of `env`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvReference {
     /// Parameter to fill.
     pub parameter: String,
     /// Variable of the workload's container.
     pub name: String,
     /// Which container; else the one that triggers look into.
-    #[serde(default)]
     pub container_name: Option<String>,
 }
 
 /// One entry of `secretTargetRef` or `configMapTargetRef`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyReference {
     /// Parameter to fill.
     pub parameter: String,
@@ -67,6 +64,17 @@ pub struct KeyReference {
     pub key: String,
 }
 
+/// Sources of parameters that KEDA has and this program does not.
+const UNSUPPORTED: [&str; 7] = [
+    "filePath",
+    "hashiCorpVault",
+    "azureKeyVault",
+    "gcpSecretManager",
+    "awsSecretManager",
+    "boundServiceAccountToken",
+    "oauth2",
+];
+
 /// Reads the `spec` of a TriggerAuthentication or ClusterTriggerAuthentication.
 ///
 /// # Errors
@@ -74,108 +82,65 @@ pub struct KeyReference {
 /// Everything that is wrong: a field that does not exist or has another form, one that this program does not serve,
 /// and what KEDA's webhook refuses.
 pub fn parse(spec: &Value) -> Result<AuthenticationSpec, Vec<Fault>> {
-    let wire: WireSpec = serde_path_to_error::deserialize(spec).map_err(|error| {
-        let path = error.path().to_string();
-        let field = match path.as_str() {
-            "." => "spec".to_owned(),
-            path => format!("spec.{path}"),
+    let faults = Faults::default();
+    let mut found = AuthenticationSpec::default();
+    if spec.is_null() {
+        faults.add("spec", "is required");
+    } else if let Some(fields) = Fields::new("spec", spec, &faults) {
+        found = AuthenticationSpec {
+            identity: identity(&fields),
+            env: references(&fields, "env", |entry| {
+                Some(EnvReference {
+                    container_name: entry.text("containerName").map(str::to_owned),
+                    parameter: required(entry, "parameter")?,
+                    name: required(entry, "name")?,
+                })
+            }),
+            config_maps: references(&fields, "configMapTargetRef", key_reference),
+            secrets: references(&fields, "secretTargetRef", key_reference),
         };
-        vec![Fault::at(field, wrong_form(&error.into_inner()))]
-    })?;
-    let mut faults = wire.unsupported();
-    let identity = wire
-        .pod_identity
-        .map_or(Ok(WrittenPodIdentity::None), WirePodIdentity::identity)
-        .unwrap_or_else(|found| {
-            faults.extend(found);
-            WrittenPodIdentity::None
-        });
-    let spec = AuthenticationSpec {
-        identity,
-        env: wire.env.unwrap_or_default(),
-        config_maps: wire.config_map_target_ref.unwrap_or_default(),
-        secrets: wire.secret_target_ref.unwrap_or_default(),
+        for name in UNSUPPORTED {
+            if fields.get(name).is_some_and(|value| !is_blank(value)) {
+                let message = format!(
+                    "{name} is not supported by Slipway yet; use secretTargetRef, configMapTargetRef, env or podIdentity"
+                );
+                fields.fault(name, message);
+            }
+        }
+        fields.refuse_others();
+    }
+    match faults.into_vec() {
+        faults if faults.is_empty() => Ok(found),
+        faults => Err(faults),
+    }
+}
+
+fn references<T>(
+    fields: &Fields<'_>,
+    list: &'static str,
+    read: impl Fn(&Fields<'_>) -> Option<T>,
+) -> Vec<T> {
+    let entries = fields.mappings(list).unwrap_or_default().into_iter();
+    let read = |entry: Fields<'_>| {
+        let read = read(&entry);
+        entry.refuse_others();
+        read
     };
-    spec.check_names(&mut faults);
-    if faults.is_empty() {
-        Ok(spec)
-    } else {
-        Err(faults)
-    }
+    entries.filter_map(read).collect()
 }
 
-impl AuthenticationSpec {
-    fn check_names(&self, faults: &mut Vec<Fault>) {
-        let mut check = |field: String, text: &str| {
-            if text.is_empty() {
-                faults.push(Fault::at(field, "must not be empty"));
-            }
-        };
-        for (index, reference) in self.env.iter().enumerate() {
-            check(format!("spec.env[{index}].parameter"), &reference.parameter);
-            check(format!("spec.env[{index}].name"), &reference.name);
-        }
-        for (list, references) in [
-            ("configMapTargetRef", &self.config_maps),
-            ("secretTargetRef", &self.secrets),
-        ] {
-            for (index, reference) in references.iter().enumerate() {
-                let field = format!("spec.{list}[{index}]");
-                check(format!("{field}.parameter"), &reference.parameter);
-                check(format!("{field}.name"), &reference.name);
-                check(format!("{field}.key"), &reference.key);
-            }
-        }
-    }
+fn key_reference(entry: &Fields<'_>) -> Option<KeyReference> {
+    // All three, so that each that is missing is told.
+    let [parameter, name, key] = ["parameter", "name", "key"].map(|field| required(entry, field));
+    Some(KeyReference {
+        parameter: parameter?,
+        name: name?,
+        key: key?,
+    })
 }
 
-/// serde's own words, without the values that some of them quote: someone may have written a secret there.
-fn wrong_form(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match (text.split_once("invalid "), text.split_once(", expected ")) {
-        (Some(("", _)), Some((_, expected))) => format!("expected {expected}"),
-        _ => text,
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct WireSpec {
-    pod_identity: Option<WirePodIdentity>,
-    env: Option<Vec<EnvReference>>,
-    config_map_target_ref: Option<Vec<KeyReference>>,
-    secret_target_ref: Option<Vec<KeyReference>>,
-    file_path: Option<Value>,
-    hashi_corp_vault: Option<Value>,
-    azure_key_vault: Option<Value>,
-    gcp_secret_manager: Option<Value>,
-    aws_secret_manager: Option<Value>,
-    bound_service_account_token: Option<Value>,
-    #[serde(rename = "oauth2")]
-    oauth2: Option<Value>,
-}
-
-impl WireSpec {
-    fn unsupported(&self) -> Vec<Fault> {
-        [
-            ("filePath", &self.file_path),
-            ("hashiCorpVault", &self.hashi_corp_vault),
-            ("azureKeyVault", &self.azure_key_vault),
-            ("gcpSecretManager", &self.gcp_secret_manager),
-            ("awsSecretManager", &self.aws_secret_manager),
-            ("boundServiceAccountToken", &self.bound_service_account_token),
-            ("oauth2", &self.oauth2),
-        ]
-        .into_iter()
-        .filter(|(_, value)| value.as_ref().is_some_and(|value| !is_blank(value)))
-        .map(|(name, _)| {
-            Fault::at(
-                format!("spec.{name}"),
-                format!("{name} is not supported by Slipway yet; use secretTargetRef, configMapTargetRef, env or podIdentity"),
-            )
-        })
-        .collect()
-    }
+fn required(entry: &Fields<'_>, field: &'static str) -> Option<String> {
+    entry.required_text(field).map(str::to_owned)
 }
 
 /// What an empty field of a chart leaves behind: it asks for nothing.
@@ -188,76 +153,65 @@ fn is_blank(value: &Value) -> bool {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct WirePodIdentity {
-    provider: String,
+fn identity(spec: &Fields<'_>) -> WrittenPodIdentity {
+    let Some(written) = spec.fields("podIdentity") else {
+        return WrittenPodIdentity::None;
+    };
     // Of the Azure provider; KEDA ignores them beside the others.
-    #[serde(rename = "identityId")]
-    _identity_id: Option<String>,
-    #[serde(rename = "identityTenantId")]
-    _identity_tenant_id: Option<String>,
-    #[serde(rename = "identityAuthorityHost")]
-    _identity_authority_host: Option<String>,
-    role_arn: Option<String>,
-    #[serde(rename = "externalID")]
-    external_id: Option<String>,
-    identity_owner: Option<String>,
-}
-
-impl WirePodIdentity {
-    fn identity(self) -> Result<WrittenPodIdentity, Vec<Fault>> {
-        let fault = |field: &str, message: &str| {
-            vec![Fault::at(format!("spec.podIdentity{field}"), message)]
-        };
-        match self.provider.as_str() {
-            "none" => Ok(WrittenPodIdentity::None),
-            "aws-eks" => Ok(WrittenPodIdentity::AwsEks),
-            "aws" => self.aws(),
-            "azure-workload" | "gcp" => Err(fault(
-                ".provider",
+    for azure in ["identityId", "identityTenantId", "identityAuthorityHost"] {
+        written.text(azure);
+    }
+    let text = |field| written.text(field).filter(|text| !text.is_empty());
+    let [role_arn, external_id, owner] = ["roleArn", "externalID", "identityOwner"].map(text);
+    let provider = written.required_text("provider");
+    written.refuse_others();
+    match provider {
+        None | Some("none") => WrittenPodIdentity::None,
+        Some("aws-eks") => WrittenPodIdentity::AwsEks,
+        Some("aws") => aws(&written, role_arn, external_id, owner),
+        Some("azure-workload" | "gcp") => {
+            written.fault(
+                "provider",
                 "podIdentity azure-workload and gcp are not supported by Slipway yet; use aws, aws-eks or none",
-            )),
-            _ => Err(fault(".provider", "expected one of aws, aws-eks, none")),
+            );
+            WrittenPodIdentity::None
+        }
+        // Someone may have written a secret there: it is not repeated.
+        Some(_) => {
+            written.fault("provider", "must be one of aws, aws-eks, none");
+            WrittenPodIdentity::None
         }
     }
+}
 
-    fn aws(self) -> Result<WrittenPodIdentity, Vec<Fault>> {
-        let written = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let role_arn = written(self.role_arn);
-        let external_id = written(self.external_id);
-        let mut faults = Vec::new();
-        let workload = match self.identity_owner.as_deref() {
-            None | Some("" | "keda") => false,
-            Some("workload") => true,
-            Some(_) => {
-                faults.push(Fault::at(
-                    "spec.podIdentity.identityOwner",
-                    "expected one of keda, workload",
-                ));
-                false
-            }
-        };
-        if workload && role_arn.is_some() {
-            faults.push(Fault::at(
-                "spec.podIdentity.roleArn",
-                "cannot be set with identityOwner workload, which takes the role of the workload's ServiceAccount; remove one of the two",
-            ));
-        }
-        if external_id.is_some() && role_arn.is_none() {
-            faults.push(Fault::at(
-                "spec.podIdentity.externalID",
-                "needs roleArn: it is sent when assuming that role",
-            ));
-        }
-        match (faults.is_empty(), workload) {
-            (false, _) => Err(faults),
-            (true, true) => Ok(WrittenPodIdentity::AwsWorkload),
-            (true, false) => Ok(WrittenPodIdentity::Aws {
-                role_arn,
-                external_id,
-            }),
-        }
+fn aws(
+    written: &Fields<'_>,
+    role_arn: Option<&str>,
+    external_id: Option<&str>,
+    owner: Option<&str>,
+) -> WrittenPodIdentity {
+    let is_workload = owner == Some("workload");
+    if !matches!(owner, None | Some("keda" | "workload")) {
+        written.fault("identityOwner", "must be one of keda, workload");
+    }
+    if is_workload && role_arn.is_some() {
+        written.fault(
+            "roleArn",
+            "cannot be set with identityOwner workload, which takes the role of the workload's ServiceAccount; remove one of the two",
+        );
+    }
+    if external_id.is_some() && role_arn.is_none() {
+        written.fault(
+            "externalID",
+            "needs roleArn: it is sent when assuming that role",
+        );
+    }
+    if is_workload {
+        return WrittenPodIdentity::AwsWorkload;
+    }
+    WrittenPodIdentity::Aws {
+        role_arn: role_arn.map(str::to_owned),
+        external_id: external_id.map(str::to_owned),
     }
 }
 

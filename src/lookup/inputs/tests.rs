@@ -364,7 +364,7 @@ async fn what_an_authentication_refers_to_must_exist() {
         ),
         (
             json!({"secretTargetRefs": [], "oauth2": {}}),
-            "TriggerAuthentication team/login: spec.secretTargetRefs: unknown field `secretTargetRefs`, expected one of `podIdentity`, `env`, `configMapTargetRef`, `secretTargetRef`, `filePath`, `hashiCorpVault`, `azureKeyVault`, `gcpSecretManager`, `awsSecretManager`, `boundServiceAccountToken`, `oauth2`",
+            "TriggerAuthentication team/login: spec.secretTargetRefs: there is no such field; did you mean secretTargetRef?",
         ),
     ] {
         let memory = memory()

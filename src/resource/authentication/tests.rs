@@ -79,7 +79,7 @@ fn what_the_webhook_refuses_is_refused_at_its_field() {
             "spec.podIdentity.provider",
         ),
         (json!({"provider": "azure"}), "spec.podIdentity.provider"),
-        (json!({}), "spec.podIdentity"),
+        (json!({}), "spec.podIdentity.provider"),
         (
             json!({"provider": "aws", "roleARN": "r"}),
             "spec.podIdentity.roleARN",
@@ -114,7 +114,7 @@ fn typos_and_blank_names_are_faults() {
     );
     assert_eq!(
         fields(&json!({"secretTargetRef": [{"parameter": "p", "name": "n", "Key": "k"}]})),
-        ["spec.secretTargetRef[0].Key"]
+        ["spec.secretTargetRef[0].key", "spec.secretTargetRef[0].Key"]
     );
     assert_eq!(
         fields(&json!({"secretTargetRef": [{"parameter": "", "name": "n", "key": ""}]})),

@@ -136,7 +136,7 @@ async fn one_mistake_is_told_as_one_mistake_at_its_place() {
         (
             "{parameter: awsA",
             "{param: awsA",
-            "fault f:33:6: TriggerAuthentication default/aws: spec.secretTargetRef[0].param: unknown field",
+            "fault f:33:5: TriggerAuthentication default/aws: spec.secretTargetRef[0].parameter: is required",
         ),
         (
             "stringData",
