@@ -9,7 +9,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use self::conditions::{Conditions, State};
+use self::conditions::{Condition, Conditions, State};
 use crate::cycle::{TriggerOutcome, TurnOutcome, Verdict};
 use crate::launch;
 use crate::resource::{Api, Fault};
@@ -65,7 +65,12 @@ pub(crate) fn decision(outcome: &TurnOutcome) -> Option<&Decision> {
 pub fn wanted(api: Api, previous: &Value, report: &Report) -> Value {
     let mut status = part(previous, fields(api));
     let mut conditions = Conditions::of(previous);
+    // An edit may have mended the template; of KEDA's objects a Job that is made says so.
+    let generation = &previous["observedGeneration"];
+    let is_edited = generation.is_i64() && *generation != report.generation;
+    let refused = conditions.with_reason("Ready", CREATE_FAILED);
     judge(&mut conditions, report);
+    judge_creates(&mut conditions, report, refused.filter(|_| !is_edited));
     let transition = (api == Api::Slipway).then(|| stamp(report.now));
     status.insert(
         "conditions".into(),
@@ -146,6 +151,25 @@ fn judge(conditions: &mut Conditions, report: &Report) {
                 judge_triggers(conditions, &outcome.triggers, decision.active);
             }
         }
+    }
+}
+
+/// Ready's reason while the API server refuses every Job of the template: KEDA's word.
+const CREATE_FAILED: &str = "KEDAJobCreateFailed";
+
+/// An object whose Jobs are refused is not ready, until one is made. `refused`: what its Ready said before.
+fn judge_creates(conditions: &mut Conditions, report: &Report, refused: Option<Condition>) {
+    let Observed::Turn(outcome) = &report.observed else {
+        return;
+    };
+    let mut errors = outcome.errors.iter();
+    let rejected = errors.find(|error| matches!(error, launch::Error::Rejected { .. }));
+    if outcome.launched > 0 {
+        // Some were made: the template can be.
+    } else if let Some(error) = rejected {
+        conditions.set("Ready", State::False, CREATE_FAILED, &error.to_string());
+    } else if let Some(refused) = refused {
+        conditions.restore("Ready", refused);
     }
 }
 

@@ -20,8 +20,9 @@ pub(super) enum State {
     Unknown,
 }
 
+/// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Condition {
+pub(super) struct Condition {
     state: State,
     reason: String,
     message: String,
@@ -55,6 +56,17 @@ impl Conditions {
         self.0
             .get(name)
             .is_some_and(|condition| condition.state == state)
+    }
+
+    /// A condition that says so, as it stands.
+    pub(super) fn with_reason(&self, name: &str, reason: &str) -> Option<Condition> {
+        let condition = self.0.get(name)?;
+        (condition.reason == reason).then(|| condition.clone())
+    }
+
+    /// Lets a condition stand as it stood.
+    pub(super) fn restore(&mut self, name: &'static str, condition: Condition) {
+        self.0.insert(name, condition);
     }
 
     /// The list; with times of the last transition when `now` is given. A time stays while the status does.

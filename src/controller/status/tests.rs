@@ -230,3 +230,40 @@ fn the_last_decision_says_what_became_of_its_launch_in_the_servers_words() {
         "because; launched 1 of 3: no room for a/b-1: exceeded quota"
     );
 }
+
+#[test]
+fn an_object_whose_jobs_are_refused_is_not_ready_until_one_is_made_or_it_is_edited() {
+    let refused = |launched: u32| {
+        let Observed::Turn(mut outcome) = poll(true, launched, None) else {
+            unreachable!("a poll is a turn");
+        };
+        outcome.errors = vec![launch::Error::Rejected {
+            object: "Job a/b".to_owned(),
+            detail: "volumeMounts[0].name: Not found".to_owned(),
+        }];
+        Observed::Turn(outcome)
+    };
+    let ready = |status: &Value| {
+        let conditions = status["conditions"].as_array().expect("a list");
+        let ready = conditions
+            .iter()
+            .find(|condition| condition["type"] == "Ready");
+        ready.expect("Ready")["status"]
+            .as_str()
+            .expect("a word")
+            .to_owned()
+    };
+    let first = wanted(Api::Slipway, &Value::Null, &report(10, refused(0)));
+    assert_eq!(ready(&first), "False");
+    assert!(first.to_string().contains("Not found"), "{first}");
+    // A turn that launches nothing says nothing about the template.
+    let idle = wanted(Api::Slipway, &first, &report(20, poll(false, 0, None)));
+    assert_eq!(ready(&idle), "False");
+    let made = wanted(Api::Slipway, &idle, &report(30, poll(true, 1, None)));
+    assert_eq!(ready(&made), "True");
+    let edited = Report {
+        generation: 4,
+        ..report(30, poll(false, 0, None))
+    };
+    assert_eq!(ready(&wanted(Api::Slipway, &idle, &edited)), "True");
+}
