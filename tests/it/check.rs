@@ -358,8 +358,8 @@ async fn examples_in_both_groups_differ_only_in_their_api_version() {
 
 #[tokio::test]
 async fn example_jobs_say_what_runs_in_place_of_their_image() {
-    let manifests =
-        manifest::load(&["", "jobs", "sources"].map(|folder| examples().join(folder))).await;
+    let folders = ["", "jobs", "sources"].map(|folder| manifests_in(&examples().join(folder)));
+    let manifests = manifest::load(&folders.concat()).await;
     let mut commands = 0;
     for entry in &manifests.entries {
         if !matches!(entry.document.kind.as_str(), "Job" | "ScaledJob") {

@@ -4,7 +4,16 @@ use std::process::Command;
 
 #[test]
 fn help_of_every_command_says_enough_to_get_going() {
-    for verb in ["", "run", "local", "check", "test-event", "crd", "demo"] {
+    for verb in [
+        "",
+        "run",
+        "local",
+        "check",
+        "test-event",
+        "crd",
+        "demo",
+        "completion",
+    ] {
         let output = Command::new(env!("CARGO_BIN_EXE_slipway"))
             .args((!verb.is_empty()).then_some(verb))
             .arg("--help")
@@ -45,4 +54,23 @@ fn wrong_usage_is_two_and_a_failure_is_one() {
         Some(1)
     );
     assert_eq!(code(&["crd"]), Some(0));
+}
+
+#[test]
+fn the_completion_of_each_shell_names_the_commands_and_bash_reads_it() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_slipway"))
+            .args(["completion", shell])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{shell}");
+        let script = String::from_utf8(output.stdout).unwrap();
+        for word in ["test-event", "until-idle"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        if shell == "bash" {
+            let read = Command::new("bash").args(["-n", "-c", &script]).status();
+            assert!(read.unwrap().success());
+        }
+    }
 }

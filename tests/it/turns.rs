@@ -438,7 +438,8 @@ async fn two_objects_of_one_name_in_both_apis_have_series_of_their_own() {
         let one = world.series();
         assert_eq!(both.len(), 2 * one.len(), "{both:#?}");
         assert!(
-            one.iter().all(|line| line.contains(r#"api="keda.sh""#)),
+            one.iter()
+                .all(|line| line.contains(r#"kind="ScaledJob.keda.sh""#)),
             "{one:#?}"
         );
     })

@@ -13,7 +13,7 @@ use slipway::manifest;
 use slipway::resource::document::{self, Document};
 use slipway::resource::{definitions, scaled_job};
 
-use super::{examples, minimal, with};
+use super::{examples, manifests_in, minimal, with};
 use crate::support::{await_until, servers};
 
 pub(super) async fn cluster() -> Client {
@@ -99,8 +99,8 @@ pub(super) async fn apply(client: &Client, object: &Value) -> Result<DynamicObje
 #[tokio::test]
 async fn the_api_server_takes_the_definitions_and_the_examples() {
     let client = cluster().await;
-    let manifests =
-        manifest::load(&[examples(), examples().join("keda"), examples().join("jobs")]).await;
+    let folders = ["", "keda", "jobs"].map(|folder| manifests_in(&examples().join(folder)));
+    let manifests = manifest::load(&folders.concat()).await;
     let mut applied = 0;
     for Document { value, .. } in manifests.entries.iter().map(|entry| &entry.document) {
         let mut value = value.clone();
