@@ -200,7 +200,7 @@ async fn check_trigger(
         }
         // Secrets seldom stand beside what uses them: that one is missing here says nothing.
         Err(error @ lookup::Error::Missing { .. }) => {
-            let message = format!("{error} in these files: this trigger is not checked");
+            let message = format!("this trigger is not checked: in these files {error}");
             findings
                 .notes
                 .push(entry.finding(Fault::at(field, message)));

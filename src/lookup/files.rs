@@ -286,14 +286,17 @@ spec: {secretTargetRef: []}
         let annotations = files.service_account_annotations(&worker).await;
         assert_eq!(annotations.unwrap().unwrap()["role"], "arn");
         let auth = ObjectId::new("default", "auth");
-        let found = async |cluster, api| {
-            files
-                .authentication(&auth, cluster, api)
-                .await
-                .unwrap()
-                .is_some()
-        };
-        assert!(found(false, Api::Keda).await && !found(false, Api::Slipway).await);
-        assert!(found(true, Api::Slipway).await && !found(true, Api::Keda).await);
+        // That of the other group, where the own one has none.
+        for api in [Api::Keda, Api::Slipway] {
+            let found = files.authentication(&auth, false, api).await.unwrap();
+            assert_eq!(found.unwrap().spec["podIdentity"]["provider"], "aws");
+            let found = files.authentication(&auth, true, api).await.unwrap();
+            assert!(found.unwrap().spec["secretTargetRef"].is_array());
+        }
+        let gone = ObjectId::new("default", "gone");
+        assert_eq!(
+            files.authentication(&gone, false, Api::Keda).await.unwrap(),
+            None
+        );
     }
 }

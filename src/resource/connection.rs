@@ -207,7 +207,7 @@ mod tests {
             ),
             (
                 "- name: x\n  namespaces: [a]\n  authentication:\n    env: [{parameter: p}]",
-                "4:11: [0].authentication.env[0]: missing field",
+                "4:11: [0].authentication.env[0].name: is required",
             ),
             (
                 "- name: x\n  namespaces: [a]\n  authentication:\n    podIdentity: {provider: aws-eks}",

@@ -312,7 +312,7 @@ async fn a_reference_that_is_not_in_the_files_is_a_note() {
         findings.notes[0].to_string(),
         "orders.yaml:13:5: ScaledJob default/orders: spec.triggers[0].authenticationRef: auth is not in these files: this trigger is checked without it"
     );
-    let old = "apiVersion: slipway.dev/v1alpha1\nkind: TriggerAuthentication\nmetadata: {name: auth}\nspec: {podIdentity: {provider: aws-eks}}\n";
+    let old = "apiVersion: slipway.dev/v1alpha1\nkind: TriggerAuthentication\nmetadata: {name: auth}\nspec: {podIdentity: {provider: aws-eks}}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default, annotations: {eks.amazonaws.com/role-arn: arn}}\n";
     let files = [("orders.yaml", text.as_str()), ("auth.yaml", old)];
     let findings = check::check(&Manifests::from_texts(files)).await;
     assert_eq!(findings.notes, []);

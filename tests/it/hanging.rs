@@ -171,6 +171,8 @@ const SENDERS: usize = 300;
 const BETWEEN_POSTS: Duration = Duration::from_secs(10);
 /// Events of the namespace that is measured, one after the other.
 const MEASURED: usize = 300;
+/// How long a sender waits.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Less than this is not told apart on a busy machine.
 const NOISE: Duration = Duration::from_millis(150);
 
@@ -179,20 +181,23 @@ fn suspended() -> Value {
     json!({"jobTemplate": {"spec": {"suspend": true}}})
 }
 
-/// The time that 99 of 100 answers took at most. Every answer is 200; one that does not come in a sender's patience counts
-/// as long as that.
-async fn p99(slipway: &Slipway, good: &Cluster, phase: &str) -> Duration {
+/// The time that 99 of 100 answers took at most, and how many were not 200: they count as a sender's patience.
+async fn p99(slipway: &Slipway, good: &Cluster, phase: &str) -> (Duration, usize) {
     let mut took = Vec::new();
+    let mut refused = 0;
     for number in 0..MEASURED {
         let event = renewed(&format!("{phase}-{number}"), "s-1");
         let start = Instant::now();
         let heard = send_to(slipway.http(), &good.namespace, "invoice", &event).await;
-        took.push(start.elapsed());
-        let status = heard.as_ref().map_or(200, |heard| heard.status);
-        assert_eq!(status, 200, "{phase}: {heard:?}");
+        if heard.is_some_and(|heard| heard.status == 200) {
+            took.push(start.elapsed());
+        } else {
+            took.push(PATIENCE);
+            refused += 1;
+        }
     }
     took.sort_unstable();
-    took[MEASURED * 99 / 100 - 1]
+    (took[MEASURED * 99 / 100 - 1], refused)
 }
 
 /// Senders that never stop, to the namespaces that hang; the answers are theirs.
@@ -201,7 +206,10 @@ fn senders(slipway: &Slipway, slow: &[Cluster]) -> JoinSet<()> {
     for number in 0..SENDERS {
         let door = slipway.http().to_owned();
         let namespace = slow[number % slow.len()].namespace.clone();
+        let nth = u32::try_from(number).unwrap();
+        let first = BETWEEN_POSTS / u32::try_from(SENDERS).unwrap() * nth;
         senders.spawn(async move {
+            tokio::time::sleep(first).await;
             for round in 0.. {
                 let event = renewed(&format!("slow-{number}-{round}"), "s-1");
                 let _ = send_to(&door, &namespace, &format!("job-{number}"), &event).await;
@@ -250,7 +258,7 @@ async fn nobody_else_waits_longer(namespaces: usize) {
     let leader = transitions(&good).await;
 
     let _senders = senders(&slipway, &slow);
-    let answered = p99(&slipway, &good, "answered").await;
+    let (answered, refused) = p99(&slipway, &good, "answered").await;
     let creates = r"/namespaces/p99-slow[^/]*/jobs(\?|$)";
     proxy.fault(Rule::matching("POST", creates, Fault::Hang));
     let event = renewed("held", "s-1");
@@ -259,7 +267,12 @@ async fn nobody_else_waits_longer(namespaces: usize) {
         (heard.status == 503).then_some(())
     })
     .await;
-    let hanging = p99(&slipway, &good, "hanging").await;
+    let (hanging, refused_then) = p99(&slipway, &good, "hanging").await;
+    // None, where the machine is not too busy for the load itself.
+    assert!(
+        refused_then <= refused,
+        "{refused}, then {refused_then} were refused"
+    );
     assert!(
         hanging <= 2 * answered + NOISE,
         "p99 {answered:?} with creates that are answered, {hanging:?} with {namespaces} that hang"

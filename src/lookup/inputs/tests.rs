@@ -363,7 +363,7 @@ async fn what_an_authentication_refers_to_must_exist() {
             "ServiceAccount team/default does not exist; spec.podIdentity.identityOwner of TriggerAuthentication team/login takes the role from there, from its annotation eks.amazonaws.com/role-arn",
         ),
         (
-            json!({"secretTargetRefs": [], "oauth2": {}}),
+            json!({"secretTargetRefs": []}),
             "TriggerAuthentication team/login: spec.secretTargetRefs: there is no such field; did you mean secretTargetRef?",
         ),
     ] {
