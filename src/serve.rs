@@ -7,6 +7,7 @@ pub mod events;
 pub mod health;
 mod http1;
 pub mod keda;
+mod waiting;
 
 pub use self::accept::{raise_descriptor_limit, within_descriptors};
 

@@ -14,23 +14,16 @@ use hyper::body::{Bytes, Incoming};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::connection::{LARGEST_HEAD, MOST_HEADERS};
 pub(super) use self::progress::Progress;
-use self::waiting::WaitingQueue;
 use crate::serve::accept::{self, Accepting};
+use crate::serve::waiting::WaitingQueue;
 
 mod connection;
 mod progress;
-mod waiting;
 mod wire;
-
-/// A newcomer that finds no room waits so long for one that was turned out to go; then another one is turned out.
-const GOES_WITHIN: Duration = Duration::from_millis(20);
-/// A newcomer waits so long for room in all, while those behind it wait in the kernel. Then it is closed.
-const ROOM_WITHIN: Duration = Duration::from_secs(1);
 
 /// Who answers requests.
 pub(super) trait Respond: Send + Sync + 'static {
@@ -104,7 +97,7 @@ pub(super) async fn serve<R: Respond>(
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next() => accept::note(name, ended),
             stream = accepting.next() => {
-                if let Some(permit) = port.make_room(&room).await {
+                if let Some(permit) = port.waiting.make_room(&room, &stop).await {
                     open(&mut connections, permit, stream, &port);
                 }
             }
@@ -129,25 +122,4 @@ fn open<R: Respond>(
     port: &Arc<Port<R>>,
 ) {
     connections.spawn(connection::serve(permit, stream, Arc::clone(port)));
-}
-
-impl<R> Port<R> {
-    /// Room for one more connection. Where there is none, those that wait for their peers are turned out until there is.
-    /// `None` when all of them are being answered for too long.
-    async fn make_room(&self, room: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
-            return Some(permit);
-        }
-        let latest = Instant::now() + ROOM_WITHIN;
-        loop {
-            self.waiting.turn_out_the_next();
-            tokio::select! {
-                permit = Arc::clone(room).acquire_owned() => return permit.ok(),
-                // It may have sent its request in the meantime: then it stays.
-                () = sleep(GOES_WITHIN) => {}
-                () = sleep_until(latest) => return None,
-                () = self.stop.cancelled() => return None,
-            }
-        }
-    }
 }

@@ -37,6 +37,7 @@ mod refusal;
 mod request;
 pub mod server;
 mod streams;
+mod telling;
 mod triggers;
 
 pub use live::Ages;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::ConnectionLimits;
-use super::waiting::{Patience, QueuePlace, WaitingQueue};
+use crate::serve::waiting::{Patience, QueuePlace, WaitingQueue};
 
 /// What a connection is waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

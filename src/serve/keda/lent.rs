@@ -37,7 +37,7 @@ pub(super) fn check(metadata: &BTreeMap<String, String>, owner: &str) -> Result<
 #[cfg(test)]
 mod tests {
     use super::super::request;
-    use super::super::triggers::Metadata;
+    use super::super::triggers::RequestMetadata;
     use super::*;
     use crate::address::Rules;
     use crate::resource::connection::{self, Connection};
@@ -53,7 +53,7 @@ mod tests {
         more: &[(&str, &str)],
         connection: Option<&Connection>,
     ) -> Result<Trigger, RpcRefusal> {
-        let mut metadata: Metadata = [
+        let mut metadata: RequestMetadata = [
             ("source", "kafka"),
             ("topic", "orders"),
             ("consumerGroup", "g"),

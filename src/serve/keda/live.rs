@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::encode::{self, Encoded};
 use super::refusal::RpcRefusal;
+use super::telling::LogBudget;
 use crate::resource::Trigger;
 use crate::scaling;
 use crate::source::{Error, Source, Taken};
@@ -47,11 +48,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Reads that go on, although nobody may wait for them any more. They end with this.
 #[derive(Default)]
-pub(super) struct Reads(Mutex<JoinSet<()>>);
+pub(super) struct Reads {
+    tasks: Mutex<JoinSet<()>>,
+    /// What may be told of reads that fail.
+    pub(super) log: LogBudget,
+}
 
 impl Reads {
     fn go_on(&self, read: impl Future<Output = ()> + Send + 'static) {
-        let mut reads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reads = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         // A panic is told to those who wait.
         while reads.try_join_next().is_some() {}
         reads.spawn(read);
@@ -236,7 +241,7 @@ impl Ready {
         match result {
             Ok(taken) => {
                 self.remember(taken);
-                if before.is_some() {
+                if before.is_some() && self.reads.log.allows() {
                     info!(
                         trigger = self.metric_name,
                         "{} can be read again", self.metric_name
@@ -247,7 +252,7 @@ impl Ready {
                 if !error.is_transient() {
                     *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 }
-                if before != reason {
+                if before != reason && self.reads.log.allows() {
                     warn!(
                         trigger = self.metric_name,
                         error = error as &dyn std::error::Error,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::refusal::RpcRefusal;
+use super::telling::LogBudget;
 use crate::lookup::{Lookup, inputs};
 use crate::resource::authentication::AuthenticationSpec;
 use crate::resource::{Inputs, ObjectId};
@@ -50,6 +51,7 @@ impl References {
         &self,
         name: &str,
         authentication: &AuthenticationSpec,
+        log: &LogBudget,
     ) -> Result<Inputs, RpcRefusal> {
         let whose = inputs::Standing {
             object: format!("connection {name}"),
@@ -59,11 +61,13 @@ impl References {
         let found = inputs::standing_alone(authentication, &whose, self.lookup.as_ref()).await;
         // What the operator's own objects are called is not for callers; it is in the log.
         found.map_err(|error| {
-            tracing::warn!(
-                connection = name,
-                error = &error as &dyn std::error::Error,
-                "the connection {name} cannot be used"
-            );
+            if log.allows() {
+                tracing::warn!(
+                    connection = name,
+                    error = &error as &dyn std::error::Error,
+                    "the connection {name} cannot be used"
+                );
+            }
             RpcRefusal::Unavailable(format!("connection {name:?} cannot be used now"))
         })
     }

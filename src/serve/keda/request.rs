@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use super::addresses;
 use super::lent;
 use super::refusal::RpcRefusal;
-use super::triggers::Metadata;
+use super::triggers::RequestMetadata;
 use crate::address::Rules;
 use crate::resource::connection::Connection;
 use crate::resource::{
@@ -61,7 +61,7 @@ pub(super) struct RequestedTrigger {
 /// # Errors
 ///
 /// [`RpcRefusal::Invalid`] with what is too large, and how large it may be.
-pub(super) fn check_size(namespace: &str, metadata: &Metadata) -> Result<(), RpcRefusal> {
+pub(super) fn check_size(namespace: &str, metadata: &RequestMetadata) -> Result<(), RpcRefusal> {
     if namespace.len() > LONGEST_NAMESPACE {
         return Err(RpcRefusal::Invalid(format!(
             "namespace: it has {} bytes; a namespace has {LONGEST_NAMESPACE} at most",
@@ -91,7 +91,7 @@ pub(super) fn check_size(namespace: &str, metadata: &Metadata) -> Result<(), Rpc
 /// # Errors
 ///
 /// [`RpcRefusal::Invalid`] for a source that is missing or that nobody knows, and for two ways to give credentials.
-pub(super) fn read(metadata: &Metadata) -> Result<RequestedTrigger, RpcRefusal> {
+pub(super) fn read(metadata: &RequestMetadata) -> Result<RequestedTrigger, RpcRefusal> {
     let text = |key: &str| {
         let value = metadata.get(key)?.trim();
         (!value.is_empty()).then(|| value.to_owned())

@@ -15,12 +15,16 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 
 use self::calls::Services;
+use self::requests::RequestBudget;
 use super::Keda;
 use super::caller::Peer;
 use crate::serve::accept::{self, Accepting};
+use crate::serve::waiting::WaitingQueue;
 
 mod calls;
 mod connection;
+mod peer;
+mod requests;
 pub mod tls;
 
 /// What it is called in the log.
@@ -29,7 +33,8 @@ const NAME: &str = "the port for KEDA";
 /// What callers may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RpcLimits {
-    /// Connections at once; one above it is closed. KEDA has one for each set of TLS settings.
+    /// Connections at once. One above it takes the place of one that has no call under way: first of those that never had an
+    /// answer, the oldest. KEDA has one for each set of TLS settings.
     pub connections: usize,
     /// HTTP/2 streams of one connection: calls and open streams. gRPC clients hold calls above it back.
     pub http2_streams: u32,
@@ -41,8 +46,15 @@ pub struct RpcLimits {
     pub wait: Duration,
     /// Longest request. Unit: bytes. A trigger's metadata has 8 KiB at most; whoever sends somewhat more is told so.
     pub message_bytes: usize,
-    /// Longest list of headers. Unit: bytes.
+    /// Longest list of headers. KEDA's have some 300. Unit: bytes.
     pub header_bytes: u32,
+    /// What all requests that have no answer yet take together, heads and all. Where it is full, the connection with most
+    /// unfinished requests is closed. Unit: bytes.
+    pub request_bytes: usize,
+    /// For a request, from its head to the last of its body.
+    pub request: Duration,
+    /// Calls of the health and reflection services that one connection has under way.
+    pub side_calls: usize,
     /// For a call's whole answer, or a stream's first part.
     pub call: Duration,
     /// For TLS, and again for HTTP/2's first words.
@@ -67,7 +79,10 @@ impl Default for RpcLimits {
             calls: 4_096,
             wait: Duration::from_secs(2),
             message_bytes: 64 << 10,
-            header_bytes: 16 << 10,
+            header_bytes: 4 << 10,
+            request_bytes: 16 << 20,
+            request: Duration::from_secs(5),
+            side_calls: 16,
             call: Duration::from_secs(15),
             handshake: Duration::from_secs(5),
             ping_every: Duration::from_secs(20),
@@ -89,6 +104,9 @@ struct ServerState {
     /// Places among the calls.
     calls: Semaphore,
     services: Services,
+    /// Connections that wait for their peers.
+    waiting: WaitingQueue,
+    requests: Arc<RequestBudget>,
     stop: CancellationToken,
 }
 
@@ -120,8 +138,11 @@ pub async fn serve(
         tls,
         calls: Semaphore::new(limits.calls),
         services,
+        waiting: WaitingQueue::default(),
+        requests: RequestBudget::new(limits.request_bytes),
         stop: stop.clone(),
     });
+    let room = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     let mut accepting = Accepting::new(listener, NAME);
     loop {
@@ -129,9 +150,9 @@ pub async fn serve(
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next() => accept::note(NAME, ended),
             stream = accepting.next() => {
-                // One too many is closed unheard: the client tries again, later each time.
-                if connections.len() < limits.connections {
-                    connections.spawn(connection::serve(stream, Arc::clone(&shared)));
+                // Where all of them have calls under way, it is closed unheard: the client tries again, later each time.
+                if let Some(permit) = shared.waiting.make_room(&room, &stop).await {
+                    connections.spawn(connection::serve(permit, stream, Arc::clone(&shared)));
                 }
             }
         }

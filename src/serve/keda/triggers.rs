@@ -56,7 +56,7 @@ pub(super) struct Workshop {
 }
 
 /// `scalerMetadata`.
-pub(super) type Metadata = HashMap<String, String>;
+pub(super) type RequestMetadata = HashMap<String, String>;
 
 /// Every trigger that was asked for lately.
 pub(super) struct Triggers {
@@ -81,7 +81,7 @@ pub(super) struct LiveTrigger {
     namespace: String,
     proven: bool,
     /// Nothing once it is refused: whoever asks again brings it along.
-    metadata: Mutex<Option<Arc<Metadata>>>,
+    metadata: Mutex<Option<Arc<RequestMetadata>>>,
     weight: AtomicUsize,
     /// When it was last asked for. Unit: milliseconds since the table began.
     asked: AtomicU64,
@@ -145,7 +145,7 @@ impl Triggers {
     pub(super) fn find(
         &self,
         namespace: &str,
-        metadata: &Metadata,
+        metadata: &RequestMetadata,
         proven: bool,
     ) -> Result<Arc<LiveTrigger>, RpcRefusal> {
         let key = self.key(namespace, metadata, proven);
@@ -288,7 +288,7 @@ impl Triggers {
     }
 
     /// The same whatever the order of the map. The keys of the hashes are random and ours.
-    fn key(&self, namespace: &str, metadata: &Metadata, proven: bool) -> u128 {
+    fn key(&self, namespace: &str, metadata: &RequestMetadata, proven: bool) -> u128 {
         let half = |hasher: &RandomState| {
             metadata
                 .iter()
@@ -326,7 +326,7 @@ impl TriggerTable {
 }
 
 /// What a trigger will weigh if it is right.
-fn weight_of(namespace: &str, metadata: &Metadata) -> usize {
+fn weight_of(namespace: &str, metadata: &RequestMetadata) -> usize {
     let texts: usize = metadata
         .iter()
         .map(|(key, value)| key.len() + value.len())
@@ -338,7 +338,7 @@ impl Workshop {
     async fn make(
         &self,
         live: &LiveTrigger,
-        metadata: &Metadata,
+        metadata: &RequestMetadata,
         edition: &Edition,
     ) -> ResolvedTrigger {
         let (mut uses_connection, mut refers) = (false, false);
@@ -371,7 +371,7 @@ impl Workshop {
                         refers = true;
                         Some(
                             self.references
-                                .of_connection(&connection.name, authentication)
+                                .of_connection(&connection.name, authentication, &self.reads.log)
                                 .await?,
                         )
                     }
@@ -400,7 +400,7 @@ impl Workshop {
 }
 
 impl LiveTrigger {
-    fn metadata(&self) -> MutexGuard<'_, Option<Arc<Metadata>>> {
+    fn metadata(&self) -> MutexGuard<'_, Option<Arc<RequestMetadata>>> {
         self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -12,10 +12,12 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::calls::Calls;
+use super::peer::PeerState;
 use super::{Peer, ServerState};
 
 /// HTTP/2's preface and an empty SETTINGS frame. Unit: bytes. Source: RFC 9113, sections 3.4 and 6.5.
@@ -26,15 +28,24 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 const SEND_BUFFER: usize = 16 << 10;
 
 /// Serves a connection until it ends, is too old, or the program stops.
-pub(super) async fn serve(stream: TcpStream, shared: Arc<ServerState>) {
+pub(super) async fn serve(
+    _permit: OwnedSemaphorePermit,
+    stream: TcpStream,
+    shared: Arc<ServerState>,
+) {
+    let peer = PeerState::new(&shared);
     let _counted = shared.keda.metrics.connection();
     // A call is one small packet each way.
     drop(stream.set_nodelay(true));
     let Some(tls) = &shared.tls else {
-        return drive(stream, Peer::default(), &shared).await;
+        return drive(stream, Peer::default(), &peer, &shared).await;
     };
-    match timeout(shared.limits.handshake, tls.accept(stream)).await {
-        Ok(Ok((stream, caller))) => drive(stream, caller, &shared).await,
+    let accepted = tokio::select! {
+        accepted = timeout(shared.limits.handshake, tls.accept(stream)) => accepted,
+        () = peer.turned_out() => return,
+    };
+    match accepted {
+        Ok(Ok((stream, caller))) => drive(stream, caller, &peer, &shared).await,
         Ok(Err(error)) => debug!(
             error = &error as &dyn std::error::Error,
             "a TLS handshake failed"
@@ -43,7 +54,7 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<ServerState>) {
     }
 }
 
-async fn drive<S>(stream: S, caller: Peer, shared: &Arc<ServerState>)
+async fn drive<S>(stream: S, caller: Peer, peer: &Arc<PeerState>, shared: &Arc<ServerState>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -54,7 +65,7 @@ where
         heard: Arc::clone(&heard),
     };
     let stop = shared.stop.child_token();
-    let calls = Calls::new(Arc::clone(shared), caller, stop.clone());
+    let calls = Calls::new(Arc::clone(shared), caller, Arc::clone(peer), stop.clone());
     let stream_window = u32::try_from(limits.message_bytes).unwrap_or(CONNECTION_WINDOW);
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -92,6 +103,8 @@ where
             // Streams end with OK, and what comes next finds a new connection.
             () = sleep_until(old), if end.is_none() => stop.cancel(),
             () = sleep_until(end.unwrap_or(old)), if end.is_some() => return,
+            () = peer.turned_out() => return,
+            () = peer.budget.close.cancelled() => return,
         }
     }
 }

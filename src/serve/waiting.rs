@@ -6,8 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// A newcomer that finds no room waits so long for one that was turned out to go; then another one is turned out.
+const GOES_WITHIN: Duration = Duration::from_millis(20);
+/// A newcomer waits so long for room in all, while those behind it wait in the kernel. Then it is closed.
+const ROOM_WITHIN: Duration = Duration::from_secs(1);
 
 /// Those that wait. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +58,29 @@ impl WaitingQueue {
         };
         place.enter(Patience::Owed);
         place
+    }
+
+    /// Room for one more connection. Where there is none, those that wait for their peers are turned out until there is.
+    /// `None` when all of them are being answered for too long, or at `stop`.
+    pub(super) async fn make_room(
+        &self,
+        room: &Arc<Semaphore>,
+        stop: &CancellationToken,
+    ) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(room).try_acquire_owned() {
+            return Some(permit);
+        }
+        let latest = Instant::now() + ROOM_WITHIN;
+        loop {
+            self.turn_out_the_next();
+            tokio::select! {
+                permit = Arc::clone(room).acquire_owned() => return permit.ok(),
+                // It may have sent its request in the meantime: then it stays.
+                () = sleep(GOES_WITHIN) => {}
+                () = sleep_until(latest) => return None,
+                () = stop.cancelled() => return None,
+            }
+        }
     }
 
     /// Tells the next one to make room. False when none waits.
