@@ -3,6 +3,10 @@
 //! Claims are looked at before the signature, because that costs nothing and a
 //! token that would be refused anyway shall make nobody fetch keys. Nothing in the
 //! token says where keys are: `jku`, `x5u`, `jwk` and `x5c` are not read.
+//!
+//! No library does this here. `jsonwebtoken` has had no ring since version 10: it would bring
+//! aws-lc or a second set of crypto crates (`rsa`, `p256`, `p384`, `ed25519-dalek`), and
+//! version 9 takes an `exp` of the wrong type for none (CVE-2026-25537). Signatures are ring's.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
