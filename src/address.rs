@@ -10,6 +10,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 mod embedded;
+mod proxy;
+
+pub use proxy::HttpsProxy;
 
 /// What the operator allows beyond the rule.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +20,7 @@ pub struct Rules {
     allow: Vec<String>,
     allow_loopback: bool,
     identity: Vec<String>,
+    proxy: Option<HttpsProxy>,
 }
 
 /// What proved that the other side of a connection is the host that was named.
@@ -37,7 +41,46 @@ impl Rules {
             allow: patterns(allow),
             allow_loopback,
             identity: Vec::new(),
+            proxy: None,
         }
+    }
+
+    /// The rules, where calls over https go through a proxy.
+    #[must_use]
+    pub fn through(mut self, proxy: Option<HttpsProxy>) -> Self {
+        self.proxy = proxy;
+        self
+    }
+
+    /// The proxy, whatever it takes.
+    pub fn proxy(&self) -> Option<&HttpsProxy> {
+        self.proxy.as_ref()
+    }
+
+    /// The proxy that a call to this address goes through, if it goes through one.
+    ///
+    /// Where a proxy connects to cannot be looked at. So it is asked only for AWS's names, and for hosts that the operator named.
+    ///
+    /// # Errors
+    ///
+    /// Why the host may not be called through the proxy, and what would allow it.
+    pub fn proxy_for(&self, address: &str) -> Result<Option<&HttpsProxy>, String> {
+        let Some(proxy) = &self.proxy else {
+            return Ok(None);
+        };
+        let uri: http::Uri = address
+            .parse()
+            .map_err(|_| "the address is not one of HTTP's".to_owned())?;
+        if !proxy.takes(&uri) {
+            return Ok(None);
+        }
+        let host = uri.host().unwrap_or_default();
+        if self.names(host) || is_below_aws(host) {
+            return Ok(Some(proxy));
+        }
+        Err(format!(
+            "{host} would be called through a proxy, where it cannot be seen which address that is: it needs `--allow-address {host}`, or a place in NO_PROXY"
+        ))
     }
 
     /// The rules, with `--allow-identity` patterns of the same form.

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::address::HttpsProxy;
 use crate::cluster::{self, Cluster, Scope};
 use crate::config::{self, Config};
 use crate::controller::metrics::Metrics;
@@ -83,8 +84,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         lookup.clone(),
         &metrics,
         &mut registry,
-    );
-    let pool = sources(&config, &mut registry).counting(events.occurrences());
+    )?;
+    let pool = sources(&config, &mut registry)?.counting(events.occurrences());
     let pool = Arc::new(pool);
     let keda = keda::KedaServer::new(
         &config,
@@ -149,16 +150,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         .await
 }
 
-fn sources(config: &Config, registry: &mut Registry) -> Pool {
+fn sources(config: &Config, registry: &mut Registry) -> anyhow::Result<Pool> {
     let pool = Pool::new(pool::Settings {
         allow_address: config.allow_address.clone(),
         allow_identity: config.allow_identity.clone(),
+        proxy: https_proxy()?,
         allow_loopback: false,
         web_identity_token_file: config::web_identity_token_file(),
         sts_endpoint: None,
     });
     pool.register(registry.sub_registry_with_prefix("source"));
-    pool
+    Ok(pool)
 }
 
 /// Binds a door, or says which flag was wrong.
@@ -260,10 +262,27 @@ async fn connect(config: &Config) -> anyhow::Result<(Cluster, String)> {
     of(kube_config.context("the kubeconfig cannot be used")?)
 }
 
-fn of(config: kube::Config) -> anyhow::Result<(Cluster, String)> {
+fn of(mut config: kube::Config) -> anyhow::Result<(Cluster, String)> {
+    // A kubeconfig's own `proxy-url` stays. kube reads the environment too, but holds NO_PROXY against the proxy itself,
+    // and in a Pod reads neither.
+    let proxy = https_proxy()?;
+    let of_environment = proxy.as_ref().map(|proxy| proxy.uri().authority());
+    let written = config.proxy_url.as_ref().map(http::Uri::authority);
+    if written.is_none() || written == of_environment {
+        let proxy = proxy.filter(|proxy| proxy.takes(&config.cluster_url));
+        config.proxy_url = proxy.map(|proxy| proxy.uri().clone());
+    }
     let namespace = config.default_namespace.clone();
     let client = cluster::client(config).context("the kubeconfig's credentials cannot be used")?;
     Ok((Cluster::new(client), namespace))
+}
+
+/// The proxy that the environment asks for.
+fn https_proxy() -> anyhow::Result<Option<HttpsProxy>> {
+    config::https_proxy()
+        .map(|(proxy, except)| HttpsProxy::parse(&proxy, &except))
+        .transpose()
+        .map_err(|right| anyhow::anyhow!("HTTPS_PROXY {right}"))
 }
 
 /// The wall clock: the one place that reads it for the rest of the program.

@@ -215,6 +215,13 @@ pub fn web_identity_token_file() -> Option<PathBuf> {
     variable("AWS_WEB_IDENTITY_TOKEN_FILE").map(PathBuf::from)
 }
 
+/// `HTTPS_PROXY` with `NO_PROXY`, in capitals or not, when there is a proxy.
+pub fn https_proxy() -> Option<(String, String)> {
+    let proxy = variable("HTTPS_PROXY").or_else(|| variable("https_proxy"))?;
+    let except = variable("NO_PROXY").or_else(|| variable("no_proxy"));
+    Some((proxy, except.unwrap_or_default()))
+}
+
 /// A variable of this process that an operator names in a connection.
 pub fn secret(name: &str) -> Option<secrecy::SecretString> {
     variable(name).map(secrecy::SecretString::from)

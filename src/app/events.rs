@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::address::Rules;
 use crate::app::occurrences::SeenOccurrences;
-use crate::app::{Tasks, clock};
+use crate::app::{Tasks, clock, https_proxy};
 use crate::catalog::Catalog;
 use crate::cluster::{Cluster, Scope};
 use crate::config::{self, Config};
@@ -50,7 +50,7 @@ impl Events {
         lookup: Arc<dyn Lookup>,
         controller: &Metrics,
         registry: &mut Registry,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let launcher = Arc::new(Delivered::new(
             cluster.clone(),
             scope.clone(),
@@ -60,7 +60,7 @@ impl Events {
         let outcomes = Arc::new(Outcomes::new(clock));
         let metrics = webhook::metrics::Metrics::default();
         metrics.register(registry.sub_registry_with_prefix("webhook"));
-        let rules = Rules::new(config.allow_address.clone(), false);
+        let rules = Rules::new(config.allow_address.clone(), false).through(https_proxy()?);
         let trust = Trust::native();
         let fetch = Arc::new(Https::new(rules, trust.clone()));
         let authenticator = Authenticator::trusting(lookup.clone(), fetch, clock, trust);
@@ -85,7 +85,7 @@ impl Events {
             gates: launcher.clone(),
             ledger: launcher.clone(),
         };
-        Self {
+        Ok(Self {
             cluster: cluster.clone(),
             scope: scope.clone(),
             event_jobs: EventJobs {
@@ -106,7 +106,7 @@ impl Events {
             },
             launcher,
             webhook: Arc::new(webhook),
-        }
+        })
     }
 
     /// Whether the EventJobs that were there at the start are served.

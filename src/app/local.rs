@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::address::Rules;
+use crate::address::{HttpsProxy, Rules};
 use crate::app::occurrences::SeenOccurrences;
 use crate::app::{
     Signals, Tasks, clock, is_synced, listen, run_turns, serve_health, until_the_end,
@@ -126,9 +126,10 @@ where
 {
     let mut signals = Signals::new()?;
     let mut registry = telemetry::registry();
-    let rules = Rules::new(settings.allow_address.iter().cloned(), true);
+    let proxy = super::https_proxy()?;
+    let rules = Rules::new(settings.allow_address.iter().cloned(), true).through(proxy.clone());
     let catalog = Arc::new(Catalog::default());
-    let pool = sources(&settings, &mut registry).counting(seen(&local, &catalog));
+    let pool = sources(&settings, proxy, &mut registry).counting(seen(&local, &catalog));
     let stops = Stops::default();
     let stop = stops.closing.clone();
     let reports = Arc::new(Reports::new(stop.clone()));
@@ -270,10 +271,11 @@ fn seen(local: &Local, catalog: &Arc<Catalog>) -> Arc<SeenOccurrences> {
     })
 }
 
-fn sources(settings: &RunSettings, registry: &mut Registry) -> Pool {
+fn sources(settings: &RunSettings, proxy: Option<HttpsProxy>, registry: &mut Registry) -> Pool {
     let pool = Pool::new(pool::Settings {
         allow_address: settings.allow_address.clone(),
         allow_identity: settings.allow_identity.clone(),
+        proxy,
         allow_loopback: true,
         web_identity_token_file: settings.web_identity_token_file.clone(),
         sts_endpoint: None,

@@ -16,7 +16,6 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::{
     HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
     http_client_fn,
@@ -31,10 +30,12 @@ use crate::address;
 use crate::bounded::ANSWER_BYTES;
 use crate::resource::aws::AwsIdentity;
 
+mod guarded;
 mod identity;
 pub(super) mod resolver;
 mod role;
 
+pub(super) use guarded::connector as guarded_connector;
 pub(super) use role::RoleError;
 
 /// A connection has this long to come about.
@@ -140,27 +141,19 @@ impl Login {
     }
 }
 
-/// An HTTP client for what the SDK sends by itself.
-pub(super) fn http() -> SharedHttpClient {
-    bounded(
-        aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https(),
-    )
+/// An HTTP client for what the SDK sends by itself, through the proxy of the rules if there is one.
+pub(super) fn http(rules: &address::Rules) -> SharedHttpClient {
+    bounded(guarded::proxied(rules))
 }
 
 /// An HTTP client for our own identity: what would show it goes only to AWS, and to what the operator lists for that.
 pub(super) fn identity_http(rules: &address::Rules) -> SharedHttpClient {
-    SharedHttpClient::new(identity::IdentityHttp::new(http(), rules.clone()))
+    SharedHttpClient::new(identity::IdentityHttp::new(http(rules), rules.clone()))
 }
 
 /// An HTTP client for addresses that users write: names that lead where they may not are not connected to.
 pub(super) fn guarded_http(rules: &address::Rules) -> SharedHttpClient {
-    bounded(
-        aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_with_resolver(resolver::SdkResolver::new(rules.clone())),
-    )
+    bounded(SharedHttpClient::new(guarded::GuardedHttp::new(rules)))
 }
 
 /// The same client, whose answers end with an error where they get too long: the SDK itself reads on and on.

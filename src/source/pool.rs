@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use prometheus_client::registry::Registry;
 use url::Url;
 
-use crate::address::{self, HostProof, Rules};
+use crate::address::{self, HostProof, HttpsProxy, Rules};
 use crate::resource::SourceSpec;
 use crate::resource::aws::AwsIdentity;
 use crate::resource::eventbridge::Counted;
@@ -33,6 +33,8 @@ pub struct Settings {
     pub allow_address: Vec<String>,
     /// `--allow-identity`: hosts, IP addresses, or `*.` and a domain.
     pub allow_identity: Vec<String>,
+    /// The proxy of AWS and of OAuth's servers.
+    pub proxy: Option<HttpsProxy>,
     /// Loopback addresses are right (`slipway local`).
     pub allow_loopback: bool,
     /// `AWS_WEB_IDENTITY_TOKEN_FILE`.
@@ -76,14 +78,15 @@ impl Pool {
     /// A pool that holds nothing yet.
     pub fn new(settings: Settings) -> Self {
         let rules = Rules::new(settings.allow_address, settings.allow_loopback)
-            .showing_identity(settings.allow_identity);
+            .showing_identity(settings.allow_identity)
+            .through(settings.proxy);
         Self {
             role_settings: RoleSettings {
                 web_identity_token_file: settings.web_identity_token_file,
                 sts_endpoint: settings.sts_endpoint,
             },
             metrics: Metrics::default(),
-            http: aws::http(),
+            http: aws::http(&rules),
             identity_http: aws::identity_http(&rules),
             guarded_http: aws::guarded_http(&rules),
             rules,

@@ -5,3 +5,4 @@ mod doors;
 mod grpc;
 mod identity;
 mod kafka;
+mod proxy;

@@ -3,7 +3,8 @@
 //! Addresses come from users' objects and from messages, so the address rules hold
 //! twice: for the host as written, and for every address it resolves to, at the
 //! moment of connecting to it (a name that is made to point elsewhere later is
-//! caught too). No redirect is followed, no connection is kept.
+//! caught too). Through a proxy only hosts that are allowed by name are called. No redirect
+//! is followed, no connection is kept.
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
@@ -12,18 +13,19 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::{Request, header};
+use http::{Request, Uri, header};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 use url::Url;
 
-use crate::address::Rules;
+use crate::address::{HttpsProxy, Rules};
 use crate::bounded::{self, ANSWER_BYTES};
 
 use super::Fetch;
@@ -32,14 +34,16 @@ use super::trust::Trust;
 /// From the look-up of the name to the last byte. Source: our own bound; a request at the door is answered within 4 s.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-type HttpsClient = Client<HttpsConnector<HttpConnector<FetchResolver>>, Empty<Bytes>>;
+type HttpsClient<C> = Client<HttpsConnector<C>, Empty<Bytes>>;
+type Built<C> = OnceLock<Result<HttpsClient<C>, String>>;
 
 /// Reads over https.
 pub struct Https {
     rules: Rules,
     trust: Trust,
     deadline: Duration,
-    client: OnceLock<Result<HttpsClient, String>>,
+    direct: Built<HttpConnector<FetchResolver>>,
+    proxied: Built<Tunnel<HttpConnector>>,
 }
 
 impl Https {
@@ -49,31 +53,35 @@ impl Https {
             rules,
             trust,
             deadline: DEADLINE,
-            client: OnceLock::new(),
+            direct: OnceLock::new(),
+            proxied: OnceLock::new(),
         }
     }
 
-    fn client(&self) -> Result<&HttpsClient, String> {
-        let client = self.client.get_or_init(|| {
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let config = ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()
-                .map_err(|error| error.to_string())?
-                .with_root_certificates(Arc::clone(self.trust.store()))
-                .with_no_client_auth();
+    fn direct(&self) -> Result<&HttpsClient<HttpConnector<FetchResolver>>, String> {
+        let client = self.direct.get_or_init(|| {
             let mut http = HttpConnector::new_with_resolver(FetchResolver(self.rules.clone()));
             http.enforce_http(false);
             http.set_connect_timeout(Some(self.deadline));
-            let https = hyper_rustls::HttpsConnectorBuilder::new()
-                .with_tls_config(config)
-                .https_only()
-                .enable_http1()
-                .wrap_connector(http);
-            Ok(Client::builder(TokioExecutor::new())
-                .pool_max_idle_per_host(0)
-                .http1_max_buf_size(ANSWER_BYTES)
-                .retry_canceled_requests(false)
-                .build(https))
+            client(&self.trust, http)
+        });
+        client.as_ref().map_err(Clone::clone)
+    }
+
+    /// By CONNECT: the certificate is the host's, and the proxy sees names alone.
+    fn proxied(
+        &self,
+        proxy: &HttpsProxy,
+        to: &Uri,
+    ) -> Result<&HttpsClient<Tunnel<HttpConnector>>, String> {
+        let client = self.proxied.get_or_init(|| {
+            let mut http = HttpConnector::new();
+            http.set_connect_timeout(Some(self.deadline));
+            let mut tunnel = Tunnel::new(proxy.uri().clone(), http);
+            if let Some(authorization) = proxy.authorization(to) {
+                tunnel = tunnel.with_auth(authorization);
+            }
+            client(&self.trust, tunnel)
         });
         client.as_ref().map_err(Clone::clone)
     }
@@ -84,11 +92,14 @@ impl Https {
             .header(header::USER_AGENT, "slipway")
             .body(Empty::new())
             .map_err(|_| String::from("the address is not one of HTTP's"))?;
-        let answer = self
-            .client()?
-            .request(request)
-            .await
-            .map_err(|error| told(&error))?;
+        let answer = match self.rules.proxy_for(url.as_str())? {
+            None => self.direct()?.request(request),
+            Some(proxy) => {
+                let client = self.proxied(proxy, request.uri())?;
+                client.request(request)
+            }
+        };
+        let answer = answer.await.map_err(|error| told(&error))?;
         let status = answer.status();
         if status.is_redirection() {
             return Err(format!(
@@ -131,6 +142,29 @@ impl Fetch for Https {
             }
         })
     }
+}
+
+fn client<C>(trust: &Trust, connector: C) -> Result<HttpsClient<C>, String>
+where
+    C: Clone,
+    HttpsConnector<C>: Connect + Clone,
+{
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(Arc::clone(trust.store()))
+        .with_no_client_auth();
+    let https = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_only()
+        .enable_http1()
+        .wrap_connector(connector);
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .http1_max_buf_size(ANSWER_BYTES)
+        .retry_canceled_requests(false)
+        .build(https))
 }
 
 /// What happened, by the innermost cause. None of them names more than a host.

@@ -284,3 +284,42 @@ async fn a_server_that_is_not_there_is_an_error() {
         "{error}"
     );
 }
+
+/// A proxy that takes every name to one address, once; what it was asked.
+async fn connect_once(proxy: tokio::net::TcpListener, to: SocketAddr) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (mut from, _) = proxy.accept().await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(from.read_u8().await.unwrap());
+    }
+    from.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+    let mut to = tokio::net::TcpStream::connect(to).await.unwrap();
+    // Either side may go without a word.
+    drop(tokio::io::copy_bidirectional(&mut from, &mut to).await);
+    String::from_utf8(head).unwrap()
+}
+
+#[tokio::test]
+async fn through_a_proxy_the_certificate_is_the_hosts_and_only_allowed_names_are_called() {
+    let server = Server::start("issuer.example");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("http://me:canary@{}", listener.local_addr().unwrap());
+    let proxy = HttpsProxy::parse(&proxy, "").unwrap();
+    // The name leads nowhere: nobody here looks it up.
+    let rules = Rules::new(["issuer.example".to_owned()], false).through(Some(proxy));
+    let https = Https::new(rules, server.trust());
+    let told = get(&https, &server.url("elsewhere.example", "/keys")).await;
+    let told = told.unwrap_err();
+    assert!(told.contains("--allow-address elsewhere.example"), "{told}");
+    let url = server.url("issuer.example", "/keys");
+    let (heard, keys) = tokio::join!(connect_once(listener, server.address), get(&https, &url));
+    assert_eq!(keys.unwrap(), "keys");
+    let port = server.address.port();
+    assert!(
+        heard.starts_with(&format!("CONNECT issuer.example:{port} ")),
+        "{heard}"
+    );
+    assert!(heard.contains("Basic bWU6Y2FuYXJ5"), "{heard}");
+    assert_eq!(server.seen.load(Ordering::Relaxed), 1);
+}

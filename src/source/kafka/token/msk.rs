@@ -88,6 +88,7 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
+    use crate::address::Rules;
     use crate::resource::aws::AwsIdentity;
     use crate::source::aws::{RoleSettings, http};
 
@@ -102,7 +103,7 @@ mod tests {
             keys,
             "eu-west-1".to_owned(),
             RoleSettings::default(),
-            http(),
+            http(&Rules::default()),
         );
         let (token, lifetime) = presign("eu-west-1", &login).await.unwrap();
         assert_eq!(lifetime, MSK_LIFETIME);

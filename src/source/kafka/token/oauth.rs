@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use aws_smithy_http_client::Connector;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSettings};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector as _, HttpConnectorSettings, SharedHttpConnector,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::base64;
 use aws_smithy_types::body::SdkBody;
@@ -16,8 +16,7 @@ use super::{FETCH, NoToken, refused, unreachable};
 use crate::address::Rules;
 use crate::bounded::{self, ANSWER_BYTES};
 use crate::resource::kafka::Credentials;
-use crate::source::aws::resolver::SdkResolver;
-use crate::source::aws::root_cause;
+use crate::source::aws::{guarded_connector, root_cause};
 
 /// What a token without `expires_in` is taken to live.
 const UNSAID_LIFETIME: Duration = Duration::from_hours(1);
@@ -27,7 +26,7 @@ pub(in crate::source::kafka) struct OAuth {
     endpoint: String,
     credentials: Credentials,
     scopes: Vec<String>,
-    connector: Connector,
+    connector: SharedHttpConnector,
 }
 
 #[derive(Deserialize)]
@@ -48,10 +47,7 @@ impl OAuth {
             .connect_timeout(FETCH)
             .read_timeout(FETCH)
             .build();
-        let connector = Connector::builder()
-            .connector_settings(limits)
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_with_resolver(SdkResolver::new(rules.clone()));
+        let connector = guarded_connector(rules, &limits);
         Self {
             endpoint: endpoint.to_owned(),
             credentials: credentials.clone(),
