@@ -116,11 +116,7 @@ mod tests {
             ("https://issuer.example.evil.example/", None),
         ] {
             let found = rules.proxy_for(address);
-            assert_eq!(
-                found.as_ref().ok().map(|found| found.is_some()),
-                told,
-                "{address}"
-            );
+            assert_eq!(found.as_ref().ok().map(Option::is_some), told, "{address}");
             if let Err(why) = found {
                 assert!(why.contains("--allow-address"), "{why}");
             }

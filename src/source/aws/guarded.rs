@@ -3,7 +3,7 @@
 
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_http_client::{Builder, Connector, ConnectorBuilder, TlsProviderSelected};
+use aws_smithy_http_client::{Builder, Connector, ConnectorBuilder};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
@@ -15,11 +15,15 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use super::resolver::{AddressNotAllowed, SdkResolver};
 use crate::address::Rules;
 
+const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
+
 /// A client that calls through the proxy what the proxy takes. It looks at no address.
 pub(super) fn proxied(rules: &Rules) -> SharedHttpClient {
     let proxy = proxy(rules);
-    Builder::new()
-        .build_with_connector_fn(move |settings, _| builder(settings, proxy.clone()).build())
+    Builder::new().build_with_connector_fn(move |settings, _| {
+        let builder = builder(settings, proxy.clone());
+        builder.tls_provider(TLS).build()
+    })
 }
 
 /// A connector for addresses that users write.
@@ -28,8 +32,11 @@ pub(in crate::source) fn connector(
     settings: &HttpConnectorSettings,
 ) -> SharedHttpConnector {
     let direct = builder(Some(settings), ProxyConfig::disabled())
+        .tls_provider(TLS)
         .build_with_resolver(SdkResolver::new(rules.clone()));
-    let proxied = builder(Some(settings), proxy(rules)).build();
+    let proxied = builder(Some(settings), proxy(rules))
+        .tls_provider(TLS)
+        .build();
     SharedHttpConnector::new(GuardedConnector {
         direct: SharedHttpConnector::new(direct),
         proxied: SharedHttpConnector::new(proxied),
@@ -46,13 +53,10 @@ fn proxy(rules: &Rules) -> ProxyConfig {
     proxy.unwrap_or_else(ProxyConfig::disabled)
 }
 
-fn builder(
-    settings: Option<&HttpConnectorSettings>,
-    proxy: ProxyConfig,
-) -> ConnectorBuilder<TlsProviderSelected> {
+fn builder(settings: Option<&HttpConnectorSettings>, proxy: ProxyConfig) -> ConnectorBuilder {
     let mut builder = Connector::builder().proxy_config(proxy);
     builder.set_connector_settings(settings.cloned());
-    builder.tls_provider(Provider::Rustls(CryptoMode::Ring))
+    builder
 }
 
 /// A client of connectors for addresses that users write.
@@ -66,7 +70,7 @@ pub(super) struct GuardedHttp {
 impl GuardedHttp {
     pub(super) fn new(rules: &Rules) -> Self {
         let direct = Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_provider(TLS)
             .build_with_resolver(SdkResolver::new(rules.clone()));
         Self {
             direct,

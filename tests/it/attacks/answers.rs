@@ -52,6 +52,7 @@ async fn read(head: &'static str, is_sts: bool) -> Error {
     let pool = Pool::new(Settings {
         allow_address: vec!["127.0.0.1".to_owned()],
         allow_identity: vec!["127.0.0.1".to_owned()],
+        proxy: None,
         allow_loopback: true,
         sts_endpoint: Some(endpoint.clone()),
         web_identity_token_file: Some(token),
