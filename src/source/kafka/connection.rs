@@ -310,8 +310,7 @@ fn complete(wanted: &Wanted, asked: usize, answered: usize) -> Result<(), PollFa
     if asked == answered {
         return Ok(());
     }
-    let text = format!("offsets of {answered} partitions out of {asked}");
-    Err(bad_answer(wanted, &text))
+    Err(bad_answer(wanted, "not every partition was answered"))
 }
 
 fn bad_answer(wanted: &Wanted, detail: &str) -> PollFailure {
