@@ -16,11 +16,7 @@ pub(super) struct Address {
 /// The address of a certificate, if it is SNS's.
 pub(super) fn of_certificate(text: &str) -> Option<Address> {
     let (url, region, domain) = own(text)?;
-    let is_pem = url
-        .path()
-        .rsplit_once('.')
-        .is_some_and(|(_, ending)| ending == "pem");
-    if !is_pem || url.query().is_some() {
+    if !is_certificate(url.path()) || url.query().is_some() {
         return None;
     }
     // Source: what SNS serves, and the names that AWS's SDKs expect: `sns.` in the first regions, `sns-signing.REGION.` in
@@ -35,6 +31,16 @@ pub(super) fn of_certificate(text: &str) -> Option<Address> {
         names.push(format!("sns-us-gov-west-1.{domain}"));
     }
     Some(Address { url, names })
+}
+
+/// Whether a path has the form of SNS's: `/SimpleNotificationService-`, 32 hexadecimal digits, `.pem`. Source: what SNS serves.
+fn is_certificate(path: &str) -> bool {
+    let digits = path
+        .strip_prefix("/SimpleNotificationService-")
+        .and_then(|rest| rest.strip_suffix(".pem"));
+    digits.is_some_and(|digits| {
+        digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// The address that confirms a subscription of this topic, if it is SNS's and does nothing else.
@@ -72,45 +78,56 @@ fn own(text: &str) -> Option<(Url, String, &'static str)> {
 mod tests {
     use super::*;
 
+    /// With a name as SNS's certificates have.
+    fn named(text: &str) -> String {
+        let name = "SimpleNotificationService-01d088a6f77103d0fe307c0069e40ed6.pem";
+        text.replace("NAME", name)
+    }
+
     #[test]
     fn only_sns_itself_hands_out_certificates() {
         for text in [
-            "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0.pem",
-            "https://sns.us-gov-west-1.amazonaws.com/a/b.pem",
-            "https://sns.cn-north-1.amazonaws.com.cn/SimpleNotificationService-0.pem",
+            "https://sns.us-east-1.amazonaws.com/NAME",
+            "https://sns.us-gov-west-1.amazonaws.com/NAME",
+            "https://sns.cn-north-1.amazonaws.com.cn/NAME",
         ] {
-            assert!(of_certificate(text).is_some(), "{text}");
+            assert!(of_certificate(&named(text)).is_some(), "{text}");
         }
         for text in [
-            "http://sns.us-east-1.amazonaws.com/a.pem",
-            "https://sns.us-east-1.amazonaws.com.evil.example/a.pem",
-            "https://sns.us-east-1.amazonaws.com@evil.example/a.pem",
-            "https://evil.example/sns.us-east-1.amazonaws.com/a.pem",
-            "https://evil.example#sns.us-east-1.amazonaws.com/a.pem",
-            "https://user@sns.us-east-1.amazonaws.com/a.pem",
-            "https://sns.us-east-1.amazonaws.com:443/a.pem",
-            "https://sns.us-east-1.amazonaws.com:8443/a.pem",
-            "https://sns.us-east-1.amazonaws.com./a.pem",
-            "https://SNS.us-east-1.amazonaws.com/a.pem",
-            "https://sns.us-east-1.amazonaws.com/a.pem?x",
-            "https://sns.us-east-1.amazonaws.com/a.pem#x",
-            "https://sns.us-east-1.amazonaws.com/a.txt",
-            "https://sns.us-east-1.amazonaws.com/../a.pem",
-            "https://sns.us-east-1.amazonaws.com\\@evil.example/a.pem",
+            "http://sns.us-east-1.amazonaws.com/NAME",
+            "https://sns.us-east-1.amazonaws.com.evil.example/NAME",
+            "https://sns.us-east-1.amazonaws.com@evil.example/NAME",
+            "https://evil.example/sns.us-east-1.amazonaws.com/NAME",
+            "https://evil.example#sns.us-east-1.amazonaws.com/NAME",
+            "https://user@sns.us-east-1.amazonaws.com/NAME",
+            "https://sns.us-east-1.amazonaws.com:443/NAME",
+            "https://sns.us-east-1.amazonaws.com:8443/NAME",
+            "https://sns.us-east-1.amazonaws.com./NAME",
+            "https://SNS.us-east-1.amazonaws.com/NAME",
+            "https://sns.us-east-1.amazonaws.com/NAME?x",
+            "https://sns.us-east-1.amazonaws.com/NAME#x",
+            "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0.txt",
+            "https://sns.us-east-1.amazonaws.com/../NAME",
+            "https://sns.us-east-1.amazonaws.com\\@evil.example/NAME",
             "https://sns.us-east-1.amazonaws.com",
-            "https://sns.amazonaws.com/a.pem",
-            "https://sns..amazonaws.com/a.pem",
-            "https://sns.evil.us-east-1.amazonaws.com/a.pem",
-            "https://sns.s3-1.amazonaws.com/a.pem",
-            "https://xsns.us-east-1.amazonaws.com/a.pem",
-            "https://sns.us-east-1.amazonaws.com.cn.evil.example/a.pem",
-            "https://sns-us-east-1.amazonaws.com/a.pem",
-            "https://bucket.s3.amazonaws.com/sns.us-east-1.amazonaws.com/a.pem",
-            " https://sns.us-east-1.amazonaws.com/a.pem",
-            "https://sns.us-east-1.amazonaws.com/a b.pem",
+            "https://sns.amazonaws.com/NAME",
+            "https://sns..amazonaws.com/NAME",
+            "https://sns.evil.us-east-1.amazonaws.com/NAME",
+            "https://sns.s3-1.amazonaws.com/NAME",
+            "https://xsns.us-east-1.amazonaws.com/NAME",
+            "https://sns.us-east-1.amazonaws.com.cn.evil.example/NAME",
+            "https://sns-us-east-1.amazonaws.com/NAME",
+            "https://bucket.s3.amazonaws.com/sns.us-east-1.amazonaws.com/NAME",
+            " https://sns.us-east-1.amazonaws.com/NAME",
+            "https://sns.us-east-1.amazonaws.com/NAME ",
+            "https://sns.us-east-1.amazonaws.com/a.pem",
+            "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0.pem",
+            "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-01d088a6f77103d0fe307c0069e40edg.pem",
+            "https://sns.us-east-1.amazonaws.com/a/NAME",
+            "https://sns.us-east-1.amazonaws.com/%53impleNotificationService-01d088a6f77103d0fe307c0069e40ed6.pem",
             "",
         ] {
-            assert!(of_certificate(text).is_none(), "{text}");
+            assert!(of_certificate(&named(text)).is_none(), "{text}");
         }
     }
 

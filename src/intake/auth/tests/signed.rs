@@ -24,8 +24,12 @@ pub(super) struct SignedWorld {
     pub(super) trust: Trust,
 }
 
+/// The name as SNS's certificates have theirs: 32 hexadecimal digits.
 pub(super) fn certificate_url(name: &str) -> String {
-    format!("{HOST}/SimpleNotificationService-{name}.pem")
+    let digits = name
+        .bytes()
+        .fold(0_u128, |digits, byte| digits << 8 | u128::from(byte));
+    format!("{HOST}/SimpleNotificationService-{digits:032x}.pem")
 }
 
 fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
