@@ -9,6 +9,11 @@ use crate::address::HostProof;
 use crate::resource::kafka::{Credentials, KafkaCluster, KafkaTls, Sasl};
 use crate::source::aws::one_line;
 
+/// Longest answer of a broker. Source: our own bound; the metadata of 100,000 partitions has some 6 MiB. Unit: bytes.
+const LONGEST_ANSWER: &str = "16777216";
+/// What librdkafka would fetch of messages at a time. We fetch none, but it wants more than that in an answer.
+const FETCH: &str = "1000000";
+
 /// A client that only asks for offsets, as light as librdkafka can be made.
 pub(super) fn native(cluster: &KafkaCluster, group: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -24,6 +29,9 @@ pub(super) fn native(cluster: &KafkaCluster, group: &str) -> ClientConfig {
         // Every poll fetches what it needs; nothing has to stay fresh in between.
         .set("topic.metadata.refresh.interval.ms", "-1")
         .set("enable.metrics.push", "false")
+        .set("receive.message.max.bytes", LONGEST_ANSWER)
+        .set("fetch.max.bytes", FETCH)
+        .set("fetch.message.max.bytes", FETCH)
         // That a broker hangs up is told in the log alone.
         .set("log.connection.close", "true")
         .set("socket.keepalive.enable", "true")

@@ -15,6 +15,7 @@ use slipway::source::pool::{Pool, Settings};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use crate::kafka::{local_pool, spec};
 use crate::support::scaler::{Says, Scaler};
 
 /// What is sent at most. Far more than sockets hold by themselves.
@@ -137,4 +138,39 @@ async fn an_external_scaler_may_say_so_much_and_no_more() {
     let error = ask(&"x".repeat(70_000)).await.unwrap_err();
     assert_eq!(error.reason(), "BadAnswer", "{error}");
     assert!(error.to_string().contains("65536"), "{error}");
+}
+
+/// Answers every request as a broker whose answer has 90 MB; tells the most that one connection took of it.
+async fn endless_broker(listener: TcpListener, most: Arc<AtomicUsize>) {
+    let part = vec![0; 0x10000];
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        if matches!(stream.read(&mut request).await, Ok(0) | Err(_)) {
+            continue;
+        }
+        drop(stream.write_all(&90_000_000_u32.to_be_bytes()).await);
+        let mut sent = 0;
+        while sent < 90_000_000 && stream.write_all(&part).await.is_ok() {
+            sent += part.len();
+            most.fetch_max(sent, Ordering::Relaxed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_broker_may_say_so_much_and_no_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let most = Arc::new(AtomicUsize::new(0));
+    let source = local_pool()
+        .connect(&spec(&address, "workers", "orders"))
+        .unwrap();
+    let error = tokio::select! {
+        result = source.read(Duration::ZERO) => result.unwrap_err(),
+        () = endless_broker(listener, most.clone()) => unreachable!("serves for ever"),
+    };
+    assert_eq!(error.reason(), "Unreachable", "{error}");
+    let most = most.load(Ordering::Relaxed);
+    assert!(0 < most && most < TAKEN, "{most} bytes of its answer");
 }
