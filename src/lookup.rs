@@ -59,6 +59,9 @@ pub trait Lookup: Send + Sync {
 
     /// Drops what is remembered of a namespace, or (`None`) of everything: something changed there.
     fn forget(&self, namespace: Option<&str>);
+
+    /// Drops what is remembered of one Secret.
+    fn forget_secret(&self, _id: &ObjectId) {}
 }
 
 /// A TriggerAuthentication as it was found.

@@ -4,6 +4,7 @@
 //! What is missing on our side (a Secret, an issuer's keys) is [`SenderVerdict::Unavailable`]:
 //! it never lets anybody in, and never tells a sender that it is wrong.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -11,6 +12,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 
 use crate::lookup::Lookup;
+use crate::resource::ObjectId;
 use crate::resource::event_job::Auth;
 
 use self::compare::Comparer;
@@ -147,9 +149,12 @@ impl Authenticator {
             verdict,
             SenderVerdict::Refused | SenderVerdict::Unavailable(_)
         );
-        if is_refused && auth.iter().any(has_secret) && self.rereads.may(namespace) {
+        let names: BTreeSet<&str> = auth.iter().flat_map(secret_names).collect();
+        if is_refused && !names.is_empty() && self.rereads.may(namespace, &names) {
             // A key that was rotated a moment ago may be in the Secret and not in what is remembered of it.
-            self.lookup.forget(Some(namespace));
+            for name in names {
+                self.lookup.forget_secret(&ObjectId::new(namespace, name));
+            }
             return self.as_remembered(namespace, auth, headers, body).await;
         }
         verdict
@@ -226,12 +231,15 @@ impl Authenticator {
     }
 }
 
-/// Whether a Secret decides.
-fn has_secret(auth: &Auth) -> bool {
-    matches!(
-        auth,
-        Auth::ApiKey { .. } | Auth::Basic { .. } | Auth::Hmac { .. }
-    )
+/// The Secrets that decide.
+fn secret_names(auth: &Auth) -> Vec<&str> {
+    match auth {
+        Auth::ApiKey { keys, .. } | Auth::Hmac { keys, .. } => {
+            keys.iter().map(|key| key.name.as_str()).collect()
+        }
+        Auth::Basic { secret } => vec![secret],
+        Auth::None | Auth::Jwt { .. } | Auth::Sns { .. } => Vec::new(),
+    }
 }
 
 mod api_key;
@@ -244,6 +252,7 @@ mod jwks;
 mod jwt;
 mod rereads;
 mod secrets;
+pub mod shared;
 mod sns;
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use self::answer::{DoorAnswer, EventReport, Reason};
 use self::clock::Clock;
 use self::metrics::Metrics;
+use self::senders::KnownWays;
 use self::troubles::ToldTroubles;
 use self::unknown::Looks;
 use super::auth::{Authenticator, SenderVerdict};
@@ -88,6 +89,7 @@ pub struct Webhook {
     deliveries: Deliveries,
     look: Arc<dyn Look>,
     looks: Looks,
+    ways: KnownWays,
     troubles: ToldTroubles,
     metrics: Metrics,
     record: Arc<dyn Record>,
@@ -109,6 +111,7 @@ impl Webhook {
             deliveries,
             look,
             looks: Looks::default(),
+            ways: KnownWays::default(),
             troubles: ToldTroubles::default(),
             metrics,
             record,

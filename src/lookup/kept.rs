@@ -103,6 +103,11 @@ where
         self.slots().retain(|key, _| is_kept(key));
     }
 
+    /// Drops what is kept of one object.
+    pub(super) fn forget(&self, key: &K) {
+        self.slots().remove(key);
+    }
+
     fn file(&self, key: &K, number: u64, began: Instant, answer: &Read<V>) {
         // What was found is as old as its read; what was not found is kept from now on.
         let until = match answer {

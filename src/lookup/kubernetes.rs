@@ -150,6 +150,10 @@ impl Lookup for KubernetesLookup {
             .retain(|key| namespace.is_some() && key.namespace.as_deref() != namespace);
     }
 
+    fn forget_secret(&self, id: &ObjectId) {
+        self.kept.forget(&LookupKey::namespaced("secrets", id));
+    }
+
     fn secret<'a>(
         &'a self,
         id: &'a ObjectId,

@@ -63,7 +63,7 @@ pub(super) async fn basic(
 }
 
 /// Splits at the first colon: a user's name has none, a password may (RFC 7617 §2).
-fn user_and_password(credentials: &str) -> Option<(String, String)> {
+pub(super) fn user_and_password(credentials: &str) -> Option<(String, String)> {
     let text = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
     if text.chars().any(char::is_control) {
         return None;

@@ -24,13 +24,18 @@ impl Comparer {
 
     /// Whether `presented` is `stored`. An empty value equals nothing.
     pub(super) fn equal(&self, presented: &[u8], stored: &[u8]) -> bool {
-        let Some(key) = &self.key else {
-            return false;
-        };
-        let stored_tag = ring::hmac::sign(key, stored);
-        let presented_tag = ring::hmac::sign(key, presented);
-        let equal = stored_tag.as_ref().ct_eq(presented_tag.as_ref());
-        bool::from(equal) & !stored.is_empty()
+        match (self.tag(presented), self.tag(stored)) {
+            (Some(presented), Some(stored)) => tags_equal(&presented, &stored),
+            _ => false,
+        }
+    }
+
+    /// What stands for a value in this process: equal values have equal tags, and nothing else can be told from one. An
+    /// empty value has none.
+    pub(super) fn tag(&self, value: &[u8]) -> Option<[u8; 32]> {
+        let tag = ring::hmac::sign(self.key.as_ref()?, value);
+        let tag = tag.as_ref().try_into().ok()?;
+        (!value.is_empty()).then_some(tag)
     }
 }
 

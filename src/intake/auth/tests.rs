@@ -10,6 +10,7 @@ use crate::resource::event_job::{HmacScheme, SecretKey};
 
 mod bearer;
 mod issuers;
+mod many;
 mod shared;
 mod signed;
 mod topics;

@@ -43,13 +43,21 @@ impl Clock {
 
     /// The verdict, if it comes in time.
     pub(super) async fn verdict(&self, verdict: BoxFuture<'_, SenderVerdict>) -> SenderVerdict {
-        let late = || {
-            SenderVerdict::Unavailable(
-                "the credentials' Secrets or keys did not come in time".to_owned(),
-            )
-        };
-        tokio::time::timeout(self.left(), verdict)
-            .await
-            .unwrap_or_else(|_| late())
+        let verdict = tokio::time::timeout(self.left(), verdict).await;
+        verdict.unwrap_or_else(|_| late())
     }
+
+    /// So many verdicts, if they come in time.
+    pub(super) async fn verdicts(
+        &self,
+        verdicts: impl Future<Output = Vec<SenderVerdict>>,
+        count: usize,
+    ) -> Vec<SenderVerdict> {
+        let verdicts = tokio::time::timeout(self.left(), verdicts).await;
+        verdicts.unwrap_or_else(|_| vec![late(); count])
+    }
+}
+
+fn late() -> SenderVerdict {
+    SenderVerdict::Unavailable("the credentials' Secrets or keys did not come in time".to_owned())
 }

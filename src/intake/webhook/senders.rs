@@ -1,14 +1,38 @@
 //! What is said to a sender, by what is known of it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::answer::{DoorAnswer, EventReport, Reason};
 use super::{Webhook, sender_kind};
 use crate::catalog::{SharedEntry, SharedEventJobs};
 use crate::intake::SenderKind;
 use crate::intake::auth::SenderVerdict;
+use crate::intake::auth::shared::SharedAuths;
 use crate::resource::ObjectId;
 use crate::resource::event_job::{Auth, EventJob};
+
+/// The ways in of each shared door, as they were last made ready.
+#[derive(Debug, Default)]
+pub(super) struct KnownWays(Mutex<HashMap<String, (Arc<SharedEventJobs>, Arc<SharedAuths>)>>);
+
+impl KnownWays {
+    /// Those of this door. They are made once for each state of it.
+    pub(super) fn of(&self, namespace: &str, shared: &Arc<SharedEventJobs>) -> Arc<SharedAuths> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, ways)) = known.get(namespace)
+            && Arc::ptr_eq(of, shared)
+        {
+            return Arc::clone(ways);
+        }
+        let ways = Arc::new(SharedAuths::new(&shared.auths));
+        known.insert(
+            namespace.to_owned(),
+            (Arc::clone(shared), Arc::clone(&ways)),
+        );
+        ways
+    }
+}
 
 /// What each way in of the shared EventJobs says of a sender.
 pub(super) struct Senders<'a> {
@@ -27,12 +51,9 @@ pub(super) enum Hearing {
 }
 
 impl<'a> Senders<'a> {
-    /// Nobody is let in yet.
-    pub(super) fn new(shared: &'a SharedEventJobs) -> Self {
-        Self {
-            shared,
-            verdicts: vec![SenderVerdict::Refused; shared.auths.len()],
-        }
+    /// A sender of whom this was said.
+    pub(super) fn new(shared: &'a SharedEventJobs, verdicts: Vec<SenderVerdict>) -> Self {
+        Self { shared, verdicts }
     }
 
     /// Whether some EventJob, or the last valid version of one, lets the sender in.

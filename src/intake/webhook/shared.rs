@@ -39,14 +39,12 @@ impl Webhook {
         if !self.catalog.is_complete(namespace) {
             return not_synced();
         }
-        let mut senders = Senders::new(&shared);
-        for (event_job, verdict) in shared.auths.iter().zip(&mut senders.verdicts) {
-            let auth = &event_job.webhook.auth;
-            let asked = self
-                .authenticator
-                .with_headers(namespace, auth, request.headers);
-            *verdict = clock.verdict(asked).await;
-        }
+        let ways = self.ways.of(namespace, &shared);
+        let asked = self
+            .authenticator
+            .with_headers_of_all(namespace, &ways, request.headers);
+        let verdicts = clock.verdicts(asked, shared.auths.len()).await;
+        let mut senders = Senders::new(&shared, verdicts);
         if let Some(answer) = senders.refused(self, namespace) {
             return answer;
         }
