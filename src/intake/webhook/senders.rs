@@ -14,22 +14,29 @@ use crate::resource::event_job::{Auth, EventJob};
 
 /// The ways in of each shared door, as they were last made ready.
 #[derive(Debug, Default)]
-pub(super) struct KnownWays(Mutex<HashMap<String, (Arc<SharedEventJobs>, Arc<SharedAuths>)>>);
+pub(super) struct KnownWays(Mutex<HashMap<String, WaysOfDoor>>);
+
+#[derive(Debug)]
+struct WaysOfDoor {
+    door: Arc<SharedEventJobs>,
+    ways: Arc<SharedAuths>,
+}
 
 impl KnownWays {
     /// Those of this door. They are made once for each state of it.
     pub(super) fn of(&self, namespace: &str, shared: &Arc<SharedEventJobs>) -> Arc<SharedAuths> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, ways)) = known.get(namespace)
-            && Arc::ptr_eq(of, shared)
+        if let Some(known) = known.get(namespace)
+            && Arc::ptr_eq(&known.door, shared)
         {
-            return Arc::clone(ways);
+            return Arc::clone(&known.ways);
         }
         let ways = Arc::new(SharedAuths::new(&shared.auths));
-        known.insert(
-            namespace.to_owned(),
-            (Arc::clone(shared), Arc::clone(&ways)),
-        );
+        let of_door = WaysOfDoor {
+            door: Arc::clone(shared),
+            ways: Arc::clone(&ways),
+        };
+        known.insert(namespace.to_owned(), of_door);
         ways
     }
 }
