@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::resource::ObjectId;
 use crate::resource::event_job::EventJob;
 
-pub use self::shared::{SharedEntry, SharedEventJobs};
+pub use self::shared::{MOST_BODY_KEYS, SharedEntry, SharedEventJobs};
 
 mod shared;
 

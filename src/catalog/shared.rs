@@ -1,12 +1,12 @@
 //! The `shared` EventJobs of a namespace, made ready for the requests to its shared door.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{CatalogEntry, Listing};
 use crate::pattern::{Matcher, Pattern};
 use crate::resource::ObjectId;
-use crate::resource::event_job::{Auth, EventJob};
+use crate::resource::event_job::{Auth, EventJob, HmacScheme, SecretKey};
 
 /// The `shared` EventJobs of a namespace, compiled into one matcher.
 #[derive(Debug)]
@@ -21,17 +21,67 @@ pub struct SharedEventJobs {
     pub auths: Vec<Arc<EventJob>>,
     /// Invalid ones of which no valid version is known: any event may concern them.
     pub unknown: Vec<ObjectId>,
+    /// Those that came when others had [`MOST_BODY_KEYS`] already: they are taken as invalid here.
+    pub crowded: BTreeSet<ObjectId>,
 }
+
+/// Keys for bodies that are tried at one shared door, SNS's lists of topics included: each is tried on each body, before
+/// anybody knows who sends.
+pub const MOST_BODY_KEYS: usize = 32;
 
 /// One `shared` EventJob.
 #[derive(Debug, Clone)]
 pub struct SharedEntry {
     /// The object; when it is invalid, its last valid version, as one that is not ready.
     pub entry: CatalogEntry,
-    /// Whether the object is invalid now.
+    /// Whether the object is invalid now, or crowded out.
     pub is_invalid: bool,
-    /// Who may send: an index into [`SharedEventJobs::auths`].
-    pub auth: usize,
+    /// Who may send: an index into [`SharedEventJobs::auths`]. `None` for one that is crowded out: its keys are not tried.
+    pub auth: Option<usize>,
+}
+
+/// What is tried on a body.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum BodyKey {
+    Hmac(HmacScheme, SecretKey),
+    Sns(Vec<String>),
+}
+
+fn body_keys(event_job: &EventJob) -> HashSet<BodyKey> {
+    let mut found = HashSet::new();
+    for auth in &event_job.webhook.auth {
+        match auth {
+            Auth::Hmac { scheme, keys } => {
+                found.extend(
+                    keys.iter()
+                        .map(|key| BodyKey::Hmac(scheme.clone(), key.clone())),
+                );
+            }
+            Auth::Sns { topic_arns } => {
+                found.insert(BodyKey::Sns(topic_arns.clone()));
+            }
+            Auth::None | Auth::ApiKey { .. } | Auth::Basic { .. } | Auth::Jwt { .. } => {}
+        }
+    }
+    found
+}
+
+/// The newest ones, whose keys are too many.
+fn crowded(entries: &BTreeMap<ObjectId, SharedEntry>) -> BTreeSet<ObjectId> {
+    let mut oldest_first: Vec<&EventJob> =
+        entries.values().map(|of| &*of.entry.event_job).collect();
+    oldest_first.sort_by_key(|event_job| (&event_job.created, &event_job.id));
+    let mut tried = HashSet::new();
+    let mut crowded = BTreeSet::new();
+    for event_job in oldest_first {
+        let all: HashSet<_> = tried.union(&body_keys(event_job)).cloned().collect();
+        if all.len() > MOST_BODY_KEYS {
+            crowded.insert(event_job.id.clone());
+        } else {
+            tried = all;
+        }
+    }
+    crowded
 }
 
 impl SharedEventJobs {
@@ -60,17 +110,26 @@ impl SharedEventJobs {
                     continue;
                 }
             };
-            let auth = entry.event_job.webhook.auth.clone();
-            let auth = *known.entry(auth).or_insert_with(|| {
-                auths.push(Arc::clone(&entry.event_job));
-                auths.len() - 1
-            });
             let shared = SharedEntry {
                 entry,
                 is_invalid,
-                auth,
+                auth: None,
             };
             entries.insert(id, shared);
+        }
+        let crowded = crowded(&entries);
+        for (id, shared) in &mut entries {
+            let event_job = &shared.entry.event_job;
+            if crowded.contains(id) {
+                shared.entry.not_ready = Some("the shared door has too many keys".to_owned());
+                shared.is_invalid = true;
+                continue;
+            }
+            let auth = event_job.webhook.auth.clone();
+            shared.auth = Some(*known.entry(auth).or_insert_with(|| {
+                auths.push(Arc::clone(event_job));
+                auths.len() - 1
+            }));
         }
         unknown.sort();
         let matcher = match before {
@@ -92,6 +151,7 @@ impl SharedEventJobs {
             entries,
             auths,
             unknown,
+            crowded,
         }
     }
 

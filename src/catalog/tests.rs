@@ -81,3 +81,33 @@ fn a_namespace_is_complete_on_its_own() {
     catalog.complete(None);
     assert!(catalog.is_complete("m"));
 }
+
+#[tokio::test]
+async fn the_newest_is_crowded_out_where_bodies_would_be_tried_with_too_many_keys() {
+    let catalog = Catalog::default();
+    // The older ones come last: what counts is when they were made.
+    for number in (0..40).rev() {
+        let mut event_job = (*event_job(&format!("e{number:02}"), true, true)).clone();
+        event_job.created = format!("2026-11-29T00:00:{number:02}Z");
+        let key = |name: String| event_job::SecretKey {
+            name,
+            key: "k".to_owned(),
+        };
+        event_job.webhook.auth = vec![event_job::Auth::Hmac {
+            scheme: event_job::HmacScheme::GitHub,
+            // One that all share, and one of its own.
+            keys: vec![key("all".to_owned()), key(format!("s{number}"))],
+        }];
+        set(&catalog, &Arc::new(event_job), None);
+    }
+    set(&catalog, &event_job("header", true, true), None);
+    let shared = catalog.shared("n").await.unwrap();
+    assert_eq!((shared.entries.len(), shared.auths.len()), (41, 32));
+    let crowded = shared.crowded.iter().map(|id| id.name.as_str());
+    let expected: Vec<String> = (31..40).map(|number| format!("e{number}")).collect();
+    assert!(crowded.eq(expected.iter().map(String::as_str)));
+    for id in &shared.crowded {
+        let entry = &shared.entries[id];
+        assert!(entry.is_invalid && entry.auth.is_none() && entry.entry.not_ready.is_some());
+    }
+}

@@ -32,6 +32,8 @@ pub struct EventJob {
     pub uid: String,
     /// `metadata.generation`; 0 for files.
     pub generation: i64,
+    /// `metadata.creationTimestamp`, RFC 3339, so that the older one sorts first; empty for files.
+    pub created: String,
     /// `spec.source.webhook`.
     pub webhook: WebhookSource,
     /// `spec.pattern`; `None` for every event.

@@ -175,6 +175,7 @@ fn event_job(name: &str, concurrency: Concurrency) -> EventJob {
         id: ObjectId::new("n", name),
         uid: name.to_owned(),
         generation: 1,
+        created: String::new(),
         webhook: WebhookSource {
             format: Format::Json,
             shared: false,

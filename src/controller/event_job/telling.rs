@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::credentials::{CredentialsSeen, CredentialsWatch};
-use crate::catalog::Listing;
+use crate::catalog::{Listing, MOST_BODY_KEYS};
 use crate::controller::announce::Note;
 use crate::controller::event_jobs::status::{self, EventJobStanding, Facts};
 use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
@@ -19,7 +19,8 @@ use crate::controller::status_writer::notes::Notes;
 use crate::controller::workers::ObjectTask;
 use crate::launch::delivered::Gate;
 use crate::launch::ports::DeliveredJob;
-use crate::resource::ObjectId;
+use crate::resource::event_job::{Auth, EventJob};
+use crate::resource::{Fault, ObjectId};
 
 /// What is new is told at most this often.
 const PACE: Duration = Duration::from_secs(1);
@@ -84,7 +85,17 @@ impl Telling<'_> {
         let now = (self.event_jobs.clock)();
         let mut notes = self.event_jobs.outcomes.take_news(id, now);
         let mut again = None;
-        if leads && let Some(facts) = self.facts(&desired, now) {
+        let facts = if leads {
+            self.facts(&desired, now)
+        } else {
+            None
+        };
+        if let Some(mut facts) = facts {
+            if let Ok(event_job) = &desired.event_job
+                && self.is_crowded(event_job).await
+            {
+                facts.standing = EventJobStanding::Invalid(vec![too_many_keys()]);
+            }
             let wanted = |before: &Value| (status::wanted(id, before, &facts), Notes::default());
             let writer = &self.event_jobs.writer;
             again = writer.write(&desired.identity, now, wanted).await;
@@ -110,6 +121,18 @@ impl Telling<'_> {
         series.running(&object, number(active));
         series.waiting(&object, number(waiting));
         series.ended(&object, jobs.iter().filter_map(ended));
+    }
+
+    /// Whether the shared door has no room for its keys.
+    async fn is_crowded(&self, event_job: &EventJob) -> bool {
+        let is_for_bodies = |auth: &Auth| matches!(auth, Auth::Hmac { .. } | Auth::Sns { .. });
+        let webhook = &event_job.webhook;
+        if !webhook.shared || !webhook.auth.iter().any(is_for_bodies) {
+            return false;
+        }
+        let id = &event_job.id;
+        let shared = self.event_jobs.catalog.shared(&id.namespace).await;
+        shared.is_some_and(|shared| shared.crowded.contains(id))
     }
 
     fn facts(&self, desired: &DesiredEventJob, now: Timestamp) -> Option<Facts> {
@@ -175,4 +198,14 @@ fn ended(job: &DeliveredJob) -> Option<EndedJob<'_>> {
         created_at: Some(job.created_at),
         ended_at: Some(at),
     })
+}
+
+fn too_many_keys() -> Fault {
+    Fault::at(
+        "spec.source.webhook.shared",
+        format!(
+            "the older shared EventJobs of this namespace have {MOST_BODY_KEYS} keys for `hmac` and `sns` already, and \
+             all are tried on each body: share keys, or post to this EventJob's own address"
+        ),
+    )
 }

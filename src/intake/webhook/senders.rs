@@ -78,13 +78,13 @@ impl<'a> Senders<'a> {
 
     /// What an EventJob does with an event that concerns it; `None` when the sender is a stranger to it.
     pub(super) fn hearing(&self, of: &SharedEntry) -> Option<Hearing> {
-        match &self.verdicts[of.auth] {
+        match of.auth.map(|auth| &self.verdicts[auth]) {
             _ if of.is_invalid => self.is_let_in().then_some(Hearing::Delivers),
-            SenderVerdict::Passed => Some(Hearing::Delivers),
-            SenderVerdict::Unavailable(_) => self
+            Some(SenderVerdict::Passed) => Some(Hearing::Delivers),
+            Some(SenderVerdict::Unavailable(_)) => self
                 .is_let_in()
                 .then_some(Hearing::CannotTell(CANNOT_BE_CHECKED)),
-            SenderVerdict::Refused | SenderVerdict::NeedsBody => None,
+            Some(SenderVerdict::Refused | SenderVerdict::NeedsBody) | None => None,
         }
     }
 
@@ -112,7 +112,8 @@ impl<'a> Senders<'a> {
             self.note_troubles(webhook);
             return Some(cannot_be_checked());
         }
-        let answer = match self.shared.unknown.first() {
+        let crowded = self.shared.crowded.first();
+        let answer = match self.shared.unknown.first().or(crowded) {
             Some(_) => DoorAnswer::error(
                 Reason::NotReady,
                 format!("a shared EventJob of {namespace} is not valid; its status says why"),

@@ -19,6 +19,7 @@ fn event_job() -> EventJob {
         id: ObjectId::new("production", "invoice-generator"),
         uid: "uid".to_owned(),
         generation: 3,
+        created: String::new(),
         webhook: WebhookSource {
             format: Format::EventBridge,
             shared: false,

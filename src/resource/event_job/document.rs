@@ -18,6 +18,10 @@ pub(super) fn read(value: &Value, faults: &Faults) -> Option<EventJob> {
         uid: metadata.uid.unwrap_or_else(|| metadata.id.to_string()),
         id: metadata.id,
         generation: metadata.generation,
+        created: value["metadata"]["creationTimestamp"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
         ..event_job
     })
 }
@@ -66,6 +70,7 @@ fn spec(fields: &Fields<'_>, faults: &Faults) -> Option<EventJob> {
         id: crate::resource::ObjectId::new("", ""),
         uid: String::new(),
         generation: 0,
+        created: String::new(),
         webhook: webhook?,
         pattern,
         id_from,

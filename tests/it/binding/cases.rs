@@ -208,6 +208,7 @@ pub(super) fn event_job(dice: &mut Dice) -> EventJob {
         id: ObjectId::new("ns", "job"),
         uid: "uid".to_owned(),
         generation: 1,
+        created: String::new(),
         webhook: WebhookSource {
             format: Format::EventBridge,
             shared: false,
