@@ -57,7 +57,9 @@ impl Events {
             config.ledger_grace,
         ));
         let catalog = Arc::new(Catalog::default());
-        let outcomes = Arc::new(Outcomes::new(clock));
+        let outcomes = Outcomes::new(clock);
+        outcomes.register(registry);
+        let outcomes = Arc::new(outcomes);
         let metrics = webhook::metrics::Metrics::default();
         metrics.register(registry.sub_registry_with_prefix("webhook"));
         let rules = Rules::new(config.allow_address.clone(), false).through(https_proxy()?);

@@ -22,7 +22,7 @@ use super::{Body, BodyError, SenderKind, attributes};
 use crate::catalog::{Catalog, Listing};
 pub use crate::cycle::delivery::Deliveries;
 use crate::cycle::delivery::{DeliveryOutcome, Error};
-use crate::event::{self, Opened};
+use crate::event::{self, Opened, Refusal};
 use crate::resource::ObjectId;
 use crate::resource::event_job::Auth;
 
@@ -60,6 +60,10 @@ pub trait Record: Send + Sync {
     /// An event was answered like this. Called for each, so it must not wait.
     fn told(&self, event_job: &ObjectId, outcome: &Result<DeliveryOutcome, Error>);
 
+    /// Something that was posted is no event of this EventJob's, or comes from nobody who may send. Called for each, so it
+    /// must not wait. `field`: where that stands; `message` has nothing of the request's values.
+    fn refused(&self, event_job: &ObjectId, reason: Reason, field: &str, message: &str);
+
     /// Nobody can tell who sends to an EventJob: a Secret or a key is missing, or cannot be read. Called rarely.
     fn cannot_tell(&self, event_job: &ObjectId);
 }
@@ -67,6 +71,8 @@ pub trait Record: Send + Sync {
 /// Nobody keeps a record.
 impl Record for () {
     fn told(&self, _event_job: &ObjectId, _outcome: &Result<DeliveryOutcome, Error>) {}
+
+    fn refused(&self, _event_job: &ObjectId, _reason: Reason, _field: &str, _message: &str) {}
 
     fn cannot_tell(&self, _event_job: &ObjectId) {}
 }
@@ -166,6 +172,7 @@ impl Webhook {
                 .with_headers(&id.namespace, &webhook.auth, request.headers);
         let verdict = clock.verdict(verdict).await;
         if let Some(refused) = self.refused(id, &verdict) {
+            self.note_refused(id, &webhook.auth, &verdict, request.headers);
             return refused;
         }
         let sender = sender_kind(webhook.auth != [Auth::None] && verdict == SenderVerdict::Passed);
@@ -177,7 +184,9 @@ impl Webhook {
             let verdict =
                 self.authenticator
                     .with_body(&id.namespace, &webhook.auth, request.headers, &bytes);
-            if let Some(refused) = self.refused(id, &clock.verdict(verdict).await) {
+            let verdict = clock.verdict(verdict).await;
+            if let Some(refused) = self.refused(id, &verdict) {
+                self.note_refused(id, &webhook.auth, &verdict, request.headers);
                 return refused;
             }
         }
@@ -187,7 +196,10 @@ impl Webhook {
         }
         let attributes = attributes(request.headers);
         match event::open(webhook.format, &attributes, &bytes) {
-            Err(refusal) => DoorAnswer::refused(&refusal),
+            Err(refusal) => {
+                self.note_no_event(id, &refusal);
+                DoorAnswer::refused(&refusal)
+            }
             Ok(Opened::One(event)) => self
                 .deliver(&entry, &event, false, &clock)
                 .await
@@ -198,7 +210,10 @@ impl Webhook {
                 for event in events {
                     reports.push(match event {
                         Ok(event) => self.deliver(&entry, &event, false, &clock).await,
-                        Err(refusal) => EventReport::refused(&refusal),
+                        Err(refusal) => {
+                            self.note_no_event(id, &refusal);
+                            EventReport::refused(&refusal)
+                        }
                     });
                 }
                 DoorAnswer::many(reports)
@@ -217,6 +232,40 @@ impl Webhook {
                 DoorAnswer::noted("Unsubscribed")
             }
         }
+    }
+
+    /// Lets the owner know why a request was no sender's; the sender hears one word for every cause.
+    fn note_refused(
+        &self,
+        id: &ObjectId,
+        auth: &[Auth],
+        verdict: &SenderVerdict,
+        headers: &HeaderMap,
+    ) {
+        if *verdict != SenderVerdict::Refused {
+            return;
+        }
+        let expected: Vec<&str> = auth.iter().filter_map(Auth::header).collect();
+        let (field, message) = match expected
+            .iter()
+            .find(|header| headers.contains_key(**header))
+        {
+            Some(header) => (
+                *header,
+                "is there, and holds no credentials of this EventJob",
+            ),
+            None => match expected.first() {
+                Some(header) => (*header, "is missing: it carries the sender's credentials"),
+                None => ("body", "carries no signature that is known here"),
+            },
+        };
+        self.record
+            .refused(id, Reason::Unauthorized, field, message);
+    }
+
+    fn note_no_event(&self, id: &ObjectId, refusal: &Refusal) {
+        let Refusal { field, message } = refusal;
+        self.record.refused(id, Reason::BadRequest, field, message);
     }
 
     async fn confirm(

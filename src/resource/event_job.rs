@@ -145,6 +145,24 @@ pub enum HmacScheme {
     },
 }
 
+impl Auth {
+    /// The header that carries the proof, in lower case; none when it is in the body, or asked for by nobody.
+    pub fn header(&self) -> Option<&str> {
+        match self {
+            Self::ApiKey { header, .. } => Some(header),
+            Self::Basic { .. } | Self::Jwt { .. } => Some("authorization"),
+            Self::Hmac { scheme, .. } => Some(match scheme {
+                HmacScheme::StandardWebhooks => "webhook-signature",
+                HmacScheme::GitHub => "x-hub-signature-256",
+                HmacScheme::Generic {
+                    signature_header, ..
+                } => signature_header,
+            }),
+            Self::Sns { .. } | Self::None => None,
+        }
+    }
+}
+
 /// One part of an event's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdPart {

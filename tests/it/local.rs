@@ -206,4 +206,5 @@ mod events;
 mod port;
 mod restart;
 mod rules;
+mod text;
 mod trying;

@@ -9,6 +9,7 @@ use slipway::externalscaler::ScaledObjectRef;
 use crate::controller::{cluster, scaled_job, slipway};
 use crate::events::{KEY, deliver, event_job, event_jobs, renewed};
 use crate::support::await_until;
+use crate::support::http::post;
 use crate::support::queue::Queue;
 
 const REFERENCE: &str = include_str!("../../docs/reference.md");
@@ -81,6 +82,12 @@ async fn the_metrics_of_the_reference_are_those_of_the_binary() {
     cluster.create(event_job("invoice", &json!({}))).await;
     let slipway = slipway(&cluster).await;
     deliver(&slipway, &cluster, "invoice", &renewed("e-1", "sub-1")).await;
+    // From somebody who may not send.
+    let path = format!("/events/{}/invoice", cluster.namespace);
+    let heard = post(slipway.http(), &path, &[("x-api-key", "wrong")], "{}")
+        .await
+        .unwrap();
+    assert_eq!(heard.status, 401);
     let mut keda = crate::keda::connect(slipway.grpc()).await;
     let nothing = keda.is_active(ScaledObjectRef::default()).await;
     nothing.expect_err("there is no trigger without metadata");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
+use tracing::warn;
 
 use super::credentials::{CredentialsSeen, CredentialsWatch};
 use crate::catalog::{Listing, MOST_BODY_KEYS};
@@ -105,6 +106,9 @@ impl Telling<'_> {
             }
         }
         for note in notes {
+            if note.kind == "Warning" {
+                warn!("EventJob {id}: {}: {}", note.reason, note.text);
+            }
             self.event_jobs
                 .writer
                 .announce(&desired.identity, &note, now)

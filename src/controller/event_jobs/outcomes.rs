@@ -7,16 +7,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 
 use crate::controller::announce::Note;
 use crate::cycle::delivery::{DeliveryOutcome, Error};
 use crate::intake::webhook::Record;
+use crate::intake::webhook::answer::Reason;
 use crate::launch::{self, Launched};
 use crate::resource::ObjectId;
 
 /// Created Jobs of one EventJob are told together, this far apart.
 const QUIET: Duration = Duration::from_secs(10);
+/// Refusals of one cause are told together, this far apart.
+const REFUSAL_QUIET: Duration = Duration::from_mins(10);
 /// The same trouble is told again after this.
 const TROUBLE_QUIET: Duration = Duration::from_mins(5);
 
@@ -25,6 +32,15 @@ const TROUBLE_QUIET: Duration = Duration::from_mins(5);
 pub struct Outcomes {
     clock: fn() -> Timestamp,
     lines: Mutex<HashMap<ObjectId, Line>>,
+    refusals: Family<OfRefusal, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRefusal {
+    namespace: String,
+    kind: &'static str,
+    name: String,
+    reason: &'static str,
 }
 
 /// What is known of the events of one EventJob.
@@ -45,6 +61,18 @@ struct Line {
     /// Troubles that are to be told, by reason, how often they came.
     troubles: BTreeMap<&'static str, (u64, String)>,
     troubles_told_at: BTreeMap<&'static str, Timestamp>,
+    /// Events that were refused, by reason.
+    refusals: BTreeMap<&'static str, Refused>,
+}
+
+/// Events that were refused for one reason.
+#[derive(Debug, Clone, Default)]
+struct Refused {
+    /// Since it was told.
+    count: u64,
+    /// Where and why the last one was; nothing of its values.
+    last: String,
+    told_at: Option<Timestamp>,
 }
 
 /// What became of the last event.
@@ -77,7 +105,23 @@ impl Outcomes {
         Self {
             clock,
             lines: Mutex::default(),
+            refusals: Family::default(),
         }
+    }
+
+    /// Registers what is counted; the caller chooses the prefix.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "event_refusals",
+            "Events that became no Job, by why: they were filtered or refused",
+            self.refusals.clone(),
+        );
+    }
+
+    fn count_refusal(&self, event_job: &ObjectId, reason: &'static str) {
+        self.refusals
+            .get_or_create(&refusal(event_job, reason))
+            .inc();
     }
 
     /// Begins to listen to the events of an EventJob. Told when something about it may be new.
@@ -112,7 +156,10 @@ impl Outcomes {
 
     /// Drops what is kept for an EventJob that is gone.
     pub(super) fn forget(&self, event_job: &ObjectId) {
-        self.lock().remove(event_job);
+        let line = self.lock().remove(event_job).unwrap_or_default();
+        for reason in line.refusals.keys() {
+            self.refusals.remove(&refusal(event_job, reason));
+        }
     }
 
     /// What is worth an Event now; taken as told. Asks to be looked at again while something is held back.
@@ -156,6 +203,22 @@ impl Line {
             self.created = 0;
             self.created_told_at = Some(now);
         }
+        for (reason, refused) in &mut self.refusals {
+            if refused.count == 0
+                || *reason == FILTERED
+                || !is_quiet(refused.told_at, REFUSAL_QUIET)
+            {
+                continue;
+            }
+            let Refused { count, last, .. } = &*refused;
+            notes.push(Note {
+                kind: "Warning",
+                reason: "EventRefused",
+                text: format!("{reason}, {count} times since this was last told: {last}"),
+            });
+            refused.count = 0;
+            refused.told_at = Some(now);
+        }
         for (reason, (count, text)) in std::mem::take(&mut self.troubles) {
             let told_at = self.troubles_told_at.get(reason).copied();
             if !is_quiet(told_at, TROUBLE_QUIET) {
@@ -169,6 +232,15 @@ impl Line {
             });
         }
         notes
+    }
+
+    /// Whether it is worth an Event now.
+    fn refused(&mut self, reason: &'static str, text: String, now: Timestamp) -> bool {
+        let refused = self.refusals.entry(reason).or_default();
+        refused.count += 1;
+        refused.last = text;
+        let since = |at: Timestamp| now.duration_since(at).unsigned_abs();
+        refused.told_at.is_none_or(|at| since(at) >= REFUSAL_QUIET)
     }
 
     fn told(&mut self, outcome: &Result<DeliveryOutcome, Error>, now: Timestamp) {
@@ -215,6 +287,18 @@ impl Line {
     }
 }
 
+/// An event that its owner does not want: counted, and told nobody.
+const FILTERED: &str = "Filtered";
+
+fn refusal(event_job: &ObjectId, reason: &'static str) -> OfRefusal {
+    OfRefusal {
+        namespace: event_job.namespace.clone(),
+        kind: "EventJob",
+        name: event_job.name.clone(),
+        reason,
+    }
+}
+
 impl Trouble {
     fn of(error: &Error) -> Self {
         let (reason, text) = match error {
@@ -240,6 +324,17 @@ impl Record for Outcomes {
         let now = (self.clock)();
         // One that nobody looks after is gone.
         if let Some(line) = self.lock().get_mut(event_job) {
+            let refused = match outcome {
+                Ok(DeliveryOutcome::Filtered { .. }) => Some((FILTERED, String::new())),
+                Err(Error::Refused(refusal)) => {
+                    Some((Reason::BadRequest.name(), refusal.to_string()))
+                }
+                _ => None,
+            };
+            if let Some((reason, text)) = refused {
+                line.refused(reason, text, now);
+                self.count_refusal(event_job, reason);
+            }
             line.told(outcome, now);
             line.news.notify_one();
             if matches!(outcome, Err(Error::TemplateRefused { .. })) {
@@ -248,9 +343,55 @@ impl Record for Outcomes {
         }
     }
 
+    fn refused(&self, event_job: &ObjectId, reason: Reason, field: &str, message: &str) {
+        if let Some(line) = self.lock().get_mut(event_job) {
+            self.count_refusal(event_job, reason.name());
+            let text = format!("{field}: {message}");
+            // Strangers cause these: they wake nobody while there is nothing to tell.
+            if line.refused(reason.name(), text, (self.clock)()) {
+                line.news.notify_one();
+            }
+        }
+    }
+
     fn cannot_tell(&self, event_job: &ObjectId) {
         if let Some(line) = self.lock().get(event_job) {
             line.credentials.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("in range")
+    }
+
+    #[test]
+    fn refusals_of_one_cause_are_told_once_in_ten_minutes_with_their_count() {
+        let mut line = Line::default();
+        let told = |line: &mut Line, second: i64| -> Vec<String> {
+            let notes = line.take_news(at(second)).into_iter();
+            notes.map(|note| note.text).collect()
+        };
+        assert!(line.refused("Unauthorized", "x-api-key: is missing".to_owned(), at(0)));
+        line.refused("Unauthorized", "x-api-key: is there".to_owned(), at(1));
+        line.refused(FILTERED, String::new(), at(1));
+        assert_eq!(
+            told(&mut line, 2),
+            ["Unauthorized, 2 times since this was last told: x-api-key: is there"]
+        );
+        // A stranger's next one wakes nobody.
+        assert!(!line.refused("Unauthorized", "a".to_owned(), at(3)));
+        // Another cause is told at once.
+        assert!(line.refused("BadRequest", "$.id: is missing".to_owned(), at(4)));
+        assert_eq!(told(&mut line, 5).len(), 1);
+        assert!(line.refused("Unauthorized", "b".to_owned(), at(603)));
+        assert_eq!(
+            told(&mut line, 603),
+            ["Unauthorized, 2 times since this was last told: b"]
+        );
     }
 }

@@ -88,7 +88,8 @@ impl Reason {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// The word that the sender hears.
+    pub fn name(self) -> &'static str {
         match self {
             Self::BadRequest => "BadRequest",
             Self::Unauthorized => "Unauthorized",

@@ -105,6 +105,16 @@ async fn every_wrong_event_is_told_what_is_wrong_and_makes_no_job() {
     assert_eq!(filtered.body["jobName"], Value::Null);
     assert!(filtered.text("field").contains("source"), "{filtered:?}");
     assert_eq!(cluster.jobs().await.len(), 1);
+    // The owner hears why, and the sender's values stand nowhere.
+    let told = await_until("the owner is told", SOON, async || {
+        let events = cluster.events().await;
+        let is_told = |reason: &str| events.iter().any(|event| event.starts_with(reason));
+        let both = is_told("EventRefused: Unauthorized") && is_told("EventRefused: BadRequest");
+        both.then(|| events.concat())
+    })
+    .await;
+    assert!(told.contains("x-api-key: "), "{told}");
+    assert!(!told.contains("wrong"), "{told}");
     cluster.remove().await;
 }
 

@@ -28,15 +28,6 @@ impl Fetch for NoPages {
     }
 }
 
-/// Nobody listens.
-struct NoRecord;
-
-impl Record for NoRecord {
-    fn told(&self, _event_job: &ObjectId, _outcome: &std::result::Result<DeliveryOutcome, Error>) {}
-
-    fn cannot_tell(&self, _event_job: &ObjectId) {}
-}
-
 /// What is kept past the catalog.
 #[derive(Default)]
 pub(super) struct Kept {
@@ -210,7 +201,7 @@ impl World {
             ),
             kept.clone(),
             Metrics::default(),
-            Arc::new(NoRecord),
+            Arc::new(()),
         );
         Self {
             webhook,
