@@ -9,7 +9,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use self::conditions::{Condition, Conditions, State};
+use self::conditions::{Conditions, KedaCondition, State};
 use crate::cycle::{TriggerOutcome, TurnOutcome, Verdict};
 use crate::launch;
 use crate::resource::{Api, Fault};
@@ -158,7 +158,7 @@ fn judge(conditions: &mut Conditions, report: &Report) {
 const CREATE_FAILED: &str = "KEDAJobCreateFailed";
 
 /// An object whose Jobs are refused is not ready, until one is made. `refused`: what its Ready said before.
-fn judge_creates(conditions: &mut Conditions, report: &Report, refused: Option<Condition>) {
+fn judge_creates(conditions: &mut Conditions, report: &Report, refused: Option<KedaCondition>) {
     let Observed::Turn(outcome) = &report.observed else {
         return;
     };

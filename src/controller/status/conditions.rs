@@ -22,7 +22,7 @@ pub(super) enum State {
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Condition {
+pub(super) struct KedaCondition {
     state: State,
     reason: String,
     message: String,
@@ -30,21 +30,22 @@ pub(super) struct Condition {
 
 /// Conditions by type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Conditions(BTreeMap<&'static str, Condition>);
+pub(super) struct Conditions(BTreeMap<&'static str, KedaCondition>);
 
 impl Conditions {
     /// Those of a status; the initial four when one of them is missing, as in KEDA.
     pub(super) fn of(status: &Value) -> Self {
-        let read = |name| Some((name, find(status, name).and_then(Condition::read)?));
+        let read = |name| Some((name, find(status, name).and_then(KedaCondition::read)?));
         let found: Option<BTreeMap<_, _>> = INITIAL.iter().map(|(name, _)| read(*name)).collect();
         Self(found.unwrap_or_else(|| {
-            let initial = |(name, state): &(&'static str, State)| (*name, Condition::new(*state));
+            let initial =
+                |(name, state): &(&'static str, State)| (*name, KedaCondition::new(*state));
             INITIAL.iter().map(initial).collect()
         }))
     }
 
     pub(super) fn set(&mut self, name: &'static str, state: State, reason: &str, message: &str) {
-        let condition = Condition {
+        let condition = KedaCondition {
             state,
             reason: reason.to_owned(),
             message: message.to_owned(),
@@ -59,13 +60,13 @@ impl Conditions {
     }
 
     /// A condition that says so, as it stands.
-    pub(super) fn with_reason(&self, name: &str, reason: &str) -> Option<Condition> {
+    pub(super) fn with_reason(&self, name: &str, reason: &str) -> Option<KedaCondition> {
         let condition = self.0.get(name)?;
         (condition.reason == reason).then(|| condition.clone())
     }
 
     /// Lets a condition stand as it stood.
-    pub(super) fn restore(&mut self, name: &'static str, condition: Condition) {
+    pub(super) fn restore(&mut self, name: &'static str, condition: KedaCondition) {
         self.0.insert(name, condition);
     }
 
@@ -92,7 +93,7 @@ impl Conditions {
     }
 }
 
-impl Condition {
+impl KedaCondition {
     fn new(state: State) -> Self {
         Self {
             state,

@@ -179,7 +179,7 @@ fn every_flag_that_is_rendered_is_one_of_the_program() {
     let help = String::from_utf8(help.unwrap().stdout).unwrap();
     let is_known = |flag: &str| {
         let mut lines = help.lines().map(str::trim_start);
-        lines.any(|line| line.split([' ', ',']).next() == Some(flag))
+        lines.any(|line| line.starts_with('-') && line.split([' ', ',']).any(|word| word == flag))
     };
     for (name, values) in value_sets() {
         let objects = render(&values);
