@@ -106,7 +106,7 @@ async fn every_wrong_event_is_told_what_is_wrong_and_makes_no_job() {
     assert!(filtered.text("field").contains("source"), "{filtered:?}");
     assert_eq!(cluster.jobs().await.len(), 1);
     // The owner hears why, and the sender's values stand nowhere.
-    let told = await_until("the owner is told", SOON, async || {
+    let told = await_until("the owner is told", Duration::from_secs(30), async || {
         let events = cluster.events().await;
         let is_told = |reason: &str| events.iter().any(|event| event.starts_with(reason));
         let both = is_told("EventRefused: Unauthorized") && is_told("EventRefused: BadRequest");
