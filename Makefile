@@ -1,5 +1,5 @@
 # The few commands a person needs. Each sets up what it lacks; nothing is installed into this folder.
-.PHONY: help demo test bench faults mutants lint fmt
+.PHONY: help demo test bench faults fairness mutants lint fmt
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,6 +20,10 @@ bench: ## measure, against the same servers
 faults: ## 200 seeded fault schedules against the same servers, two hours; SEEDS=17 for one, STEPS=0,3 for these steps of it
 	@tests/env/prerequisites test
 	SLIPWAY_FAULT_SEEDS=$(or $(SEEDS),1..200) SLIPWAY_FAULT_STEPS=$(STEPS) tests/env/with cargo test --locked --test it every_promise -- --nocapture
+
+fairness: ## what senders of one namespace wait while the webhooks of others hang: a ratio, on a quiet machine
+	@tests/env/prerequisites test
+	tests/env/with cargo test --locked --test it a_sender_waits_no_longer -- --ignored --test-threads 1 --nocapture
 
 mutants: ## plant small faults in the pure core and list those that no test notices; hours, SHARD=0/8 for a part
 	@tests/env/mutants $(SHARD)

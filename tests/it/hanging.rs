@@ -285,11 +285,13 @@ async fn nobody_else_waits_longer(namespaces: usize) {
 }
 
 #[tokio::test]
+#[ignore = "measures a ratio, on a machine with nothing else to do: make fairness"]
 async fn a_sender_waits_no_longer_while_another_namespace_hangs() {
     nobody_else_waits_longer(1).await;
 }
 
 #[tokio::test]
+#[ignore = "measures a ratio, on a machine with nothing else to do: make fairness"]
 async fn a_sender_waits_no_longer_while_ten_other_namespaces_hang() {
     nobody_else_waits_longer(10).await;
 }
