@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Such a trouble is told this often.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
-/// Lets the process have as many file descriptors as it is allowed to, [`DESCRIPTORS`] at most. Where that fails, it goes
+/// Lets the process have as many file descriptors as it is allowed to, 65,536 at most. Where that fails, it goes
 /// on with those that it has: every port takes a part of them only.
 pub fn raise_descriptor_limit() {
     let limits = getrlimit(Resource::Nofile);
