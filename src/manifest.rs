@@ -143,6 +143,12 @@ impl Manifests {
         })
     }
 
+    /// Whether an object, given as `Kind namespace/name`, is in the files.
+    pub fn holds(&self, object: &str) -> bool {
+        let mut documents = self.entries.iter().map(|entry| &entry.document);
+        documents.any(|document| format!("{} {}", document.kind, document.id) == object)
+    }
+
     fn read_path(&mut self, path: &Path) {
         let name = path.display().to_string();
         if name == STANDARD_INPUT {

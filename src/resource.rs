@@ -58,6 +58,15 @@ impl Api {
         all.into_iter().find(|api| api.version() == api_version)
     }
 
+    /// The one that it is not.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Slipway => Self::Keda,
+            Self::Keda => Self::Slipway,
+        }
+    }
+
     /// Its `apiVersion`.
     pub fn version(self) -> &'static str {
         match self {

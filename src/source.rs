@@ -122,6 +122,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// There are no credentials to go to the source with: somebody `refused` them, or nobody answered.
+    fn without_credentials(source_name: String, refused: bool, detail: String) -> Self {
+        if refused {
+            return Self::Forbidden {
+                source_name,
+                detail,
+            };
+        }
+        Self::Unreachable {
+            source_name,
+            detail,
+        }
+    }
+
     /// Every answer of [`Error::reason`].
     pub const REASONS: [&str; 6] = [
         "Unreachable",

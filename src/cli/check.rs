@@ -194,8 +194,8 @@ async fn check_trigger(
             Err(faults) => findings.faults.extend(at(entry, faults)),
         },
         // What is there and lacks something is wrong wherever the rest is.
-        Err(error @ lookup::Error::Missing { .. }) if is_here(manifests, &error) => {
-            let fault = Fault::at(field, error.to_string());
+        Err(lookup::Error::Missing { object, detail }) if manifests.holds(&object) => {
+            let fault = Fault::at(field, format!("{object} {detail}"));
             findings.faults.push(entry.finding(fault));
         }
         // Secrets seldom stand beside what uses them: that one is missing here says nothing.
@@ -212,15 +212,6 @@ async fn check_trigger(
             findings.faults.push(entry.finding(fault));
         }
     }
-}
-
-/// Whether the object that lacks something is in the files.
-fn is_here(manifests: &Manifests, error: &lookup::Error) -> bool {
-    let lookup::Error::Missing { object, .. } = error else {
-        return false;
-    };
-    let mut documents = manifests.entries.iter().map(|entry| &entry.document);
-    documents.any(|document| format!("{} {}", document.kind, document.id) == *object)
 }
 
 fn at(entry: &FileDocument, faults: Vec<Fault>) -> impl Iterator<Item = Finding> {

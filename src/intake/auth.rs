@@ -149,7 +149,8 @@ impl Authenticator {
             verdict,
             SenderVerdict::Refused | SenderVerdict::Unavailable(_)
         );
-        let names: BTreeSet<&str> = auth.iter().flat_map(secret_names).collect();
+        let keys = auth.iter().flat_map(Auth::secret_keys);
+        let names: BTreeSet<&str> = keys.map(|(name, _)| name).collect();
         if is_refused && !names.is_empty() && self.rereads.may(namespace, &names) {
             // A key that was rotated a moment ago may be in the Secret and not in what is remembered of it.
             for name in names {
@@ -228,17 +229,6 @@ impl Authenticator {
                 }
             },
         }
-    }
-}
-
-/// The Secrets that decide.
-fn secret_names(auth: &Auth) -> Vec<&str> {
-    match auth {
-        Auth::ApiKey { keys, .. } | Auth::Hmac { keys, .. } => {
-            keys.iter().map(|key| key.name.as_str()).collect()
-        }
-        Auth::Basic { secret } => vec![secret],
-        Auth::None | Auth::Jwt { .. } | Auth::Sns { .. } => Vec::new(),
     }
 }
 

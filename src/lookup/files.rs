@@ -189,11 +189,7 @@ impl Lookup for Files {
             }
         };
         // As in a cluster: that of the object's own group, else that of the other.
-        let other = match api {
-            Api::Slipway => Api::Keda,
-            Api::Keda => Api::Slipway,
-        };
-        let spec = of(api).or_else(|| of(other));
+        let spec = of(api).or_else(|| of(api.other()));
         Box::pin(ready(Ok(spec.map(|spec| Authentication {
             spec: spec.clone(),
             namespace: id.namespace.clone(),

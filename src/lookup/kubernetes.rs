@@ -119,13 +119,9 @@ impl KubernetesLookup {
         cluster: bool,
         api: Api,
     ) -> Result<Option<Authentication>, Error> {
-        let other = match api {
-            Api::Slipway => Api::Keda,
-            Api::Keda => Api::Slipway,
-        };
         let spec = match self.spec(id, cluster, api).await? {
             Some(spec) => Some(spec),
-            None => match self.spec(id, cluster, other).await {
+            None => match self.spec(id, cluster, api.other()).await {
                 // Whoever has no right to read the other group does not use it.
                 Err(Error::Forbidden { .. }) => None,
                 found => found?,

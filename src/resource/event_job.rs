@@ -161,6 +161,18 @@ impl Auth {
             Self::Sns { .. } | Self::None => None,
         }
     }
+
+    /// The Secrets that decide, by name, each with the key in it that is needed.
+    pub fn secret_keys(&self) -> Vec<(&str, &str)> {
+        match self {
+            Self::ApiKey { keys, .. } | Self::Hmac { keys, .. } => {
+                let needed = keys.iter().map(|key| (key.name.as_str(), key.key.as_str()));
+                needed.collect()
+            }
+            Self::Basic { secret } => vec![(secret, "username"), (secret, "password")],
+            Self::None | Self::Jwt { .. } | Self::Sns { .. } => Vec::new(),
+        }
+    }
 }
 
 /// One part of an event's identity.

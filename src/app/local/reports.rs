@@ -78,9 +78,7 @@ impl Reports {
         let before = event_jobs.insert(id.clone(), text.clone());
         drop(event_jobs);
         if before.as_ref() != Some(&text) {
-            let (kind, id) = ("eventjob", id.clone());
-            // Nobody may be listening.
-            drop(self.news.send(ObjectNews { kind, id, text }));
+            self.tell("eventjob", id, text);
         }
     }
 
@@ -91,7 +89,11 @@ impl Reports {
 
     /// What there is to say about a Job of the files.
     pub(super) fn tell_of_job(&self, id: &ObjectId, text: String) {
-        let (kind, id) = ("job", id.clone());
+        self.tell("job", id, text);
+    }
+
+    fn tell(&self, kind: &'static str, id: &ObjectId, text: String) {
+        let id = id.clone();
         // Nobody may be listening.
         drop(self.news.send(ObjectNews { kind, id, text }));
     }
@@ -241,9 +243,7 @@ impl Reporter for Reports {
             None => Some("reads its sources again".to_owned()),
         };
         if let Some(text) = text {
-            let (kind, id) = ("scaledjob", object.id.clone());
-            // Nobody may be listening.
-            drop(self.news.send(ObjectNews { kind, id, text }));
+            self.tell("scaledjob", &object.id, text);
         }
         Box::pin(std::future::ready(None))
     }

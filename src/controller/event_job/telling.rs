@@ -86,12 +86,7 @@ impl Telling<'_> {
         let now = (self.event_jobs.clock)();
         let mut notes = self.event_jobs.outcomes.take_news(id, now);
         let mut again = None;
-        let facts = if leads {
-            self.facts(&desired, now)
-        } else {
-            None
-        };
-        if let Some(mut facts) = facts {
+        if leads && let Some(mut facts) = self.facts(&desired, now) {
             if let Ok(event_job) = &desired.event_job
                 && self.is_crowded(event_job).await
             {

@@ -24,20 +24,8 @@ pub async fn trouble(
     namespace: &str,
     auth: &[Auth],
 ) -> Result<Option<CredentialsTrouble>, crate::lookup::Error> {
-    let mut wanted: Vec<(&str, &str)> = Vec::new();
-    for scheme in auth {
-        match scheme {
-            Auth::ApiKey { keys, .. } | Auth::Hmac { keys, .. } => {
-                wanted.extend(keys.iter().map(|key| (key.name.as_str(), key.key.as_str())));
-            }
-            Auth::Basic { secret } => {
-                wanted.extend([(secret.as_str(), "username"), (secret, "password")]);
-            }
-            Auth::None | Auth::Jwt { .. } | Auth::Sns { .. } => {}
-        }
-    }
     let secrets = Secrets { lookup, namespace };
-    for (name, key) in wanted {
+    for (name, key) in auth.iter().flat_map(Auth::secret_keys) {
         let id = ObjectId::new(namespace, name);
         let (reason, text) = match lookup.secret(&id).await {
             Ok(Some(data)) => match secrets.value(name, &data, key) {

@@ -69,22 +69,12 @@ impl SharedAuths {
         let has_others =
             |(_, event_job): &(usize, &Arc<EventJob>)| !event_job.webhook.auth.iter().all(is_key);
         let others = auths.iter().enumerate().filter(has_others);
-        let mut secrets = BTreeSet::new();
-        for auth in auths.iter().flat_map(|event_job| &event_job.webhook.auth) {
-            match auth {
-                Auth::ApiKey { keys, .. } => {
-                    secrets.extend(keys.iter().map(|key| key.name.clone()));
-                }
-                Auth::Basic { secret } => {
-                    secrets.insert(secret.clone());
-                }
-                Auth::None | Auth::Hmac { .. } | Auth::Jwt { .. } | Auth::Sns { .. } => {}
-            }
-        }
+        let all = auths.iter().flat_map(|event_job| &event_job.webhook.auth);
+        let keys = all.filter(|auth| is_key(auth)).flat_map(Auth::secret_keys);
         Self {
             others: others.map(|(index, _)| index).collect(),
             auths: auths.to_vec(),
-            secrets,
+            secrets: keys.map(|(name, _)| name.to_owned()).collect(),
             keys: Mutex::default(),
         }
     }

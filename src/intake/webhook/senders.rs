@@ -36,6 +36,8 @@ impl KnownWays {
             door: Arc::clone(shared),
             ways: Arc::clone(&ways),
         };
+        // What only this table still holds is a door as it was.
+        known.retain(|_, known| Arc::strong_count(&known.door) > 1);
         known.insert(namespace.to_owned(), of_door);
         ways
     }

@@ -1,6 +1,6 @@
 //! Where values of an event come from: paths into it, and headers beside it.
 
-use super::{Auth, BindSource, HmacScheme, IdPart, WebhookSource};
+use super::{Auth, BindSource, IdPart, WebhookSource};
 use crate::resource::fields::Fields;
 use crate::resource::names::is_header;
 use crate::resource::query::Query;
@@ -28,20 +28,10 @@ pub(super) struct Origins {
 impl Origins {
     /// Those of an object, whose own credentials are secret too.
     pub(super) fn new(webhook: Option<&WebhookSource>) -> Self {
-        let own = |auth: &Auth| match auth {
-            Auth::ApiKey { header, .. } => Some(header.clone()),
-            Auth::Hmac {
-                scheme:
-                    HmacScheme::Generic {
-                        signature_header, ..
-                    },
-                ..
-            } => Some(signature_header.clone()),
-            _ => None,
-        };
         let auth = webhook.map_or(&[][..], |webhook| &webhook.auth);
+        let own = auth.iter().filter_map(Auth::header);
         Self {
-            secret: auth.iter().filter_map(own).collect(),
+            secret: own.map(str::to_owned).collect(),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::source::Connect;
 pub const MOST: usize = 20_000;
 /// What all triggers may weigh. Unit: bytes. 16,000 of KEDA's usual size.
 const HEAVIEST: usize = 64 << 20;
-/// What a trigger with its source weighs, beside its metadata. Unit: bytes, measured.
+/// What a trigger with its source weighs, beside its metadata. Unit: bytes, estimated.
 const READY: usize = 2 << 10;
 /// How often a byte of metadata is there: as it was asked, in the parsed trigger, in its source and in its texts.
 const COPIES: usize = 4;

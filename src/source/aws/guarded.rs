@@ -9,7 +9,6 @@ use aws_smithy_runtime_api::client::http::{
     SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
 use super::resolver::{AddressNotAllowed, SdkResolver};
@@ -106,10 +105,7 @@ impl HttpConnector for GuardedConnector {
         match self.rules.proxy_for(request.uri()) {
             Ok(None) => self.direct.call(request),
             Ok(Some(_)) => self.proxied.call(request),
-            Err(why) => {
-                let refused = ConnectorError::user(AddressNotAllowed(why).into());
-                HttpConnectorFuture::ready(Err(refused))
-            }
+            Err(why) => AddressNotAllowed(why).refused(),
         }
     }
 }

@@ -9,7 +9,6 @@ use aws_smithy_runtime_api::client::http::{
     SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use url::Url;
 
@@ -53,10 +52,7 @@ impl HttpConnector for IdentityConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         match check(&self.rules, request.method(), request.uri()) {
             Ok(()) => self.inner.call(request),
-            Err(why) => {
-                let refused = ConnectorError::user(AddressNotAllowed(why).into());
-                HttpConnectorFuture::ready(Err(refused))
-            }
+            Err(why) => AddressNotAllowed(why).refused(),
         }
     }
 }

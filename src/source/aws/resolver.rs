@@ -5,6 +5,8 @@
 use std::net::IpAddr;
 
 use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
+use aws_smithy_runtime_api::client::http::HttpConnectorFuture;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use crate::address::Rules;
 
@@ -18,6 +20,13 @@ pub(in crate::source) struct SdkResolver {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(in crate::source) struct AddressNotAllowed(pub(in crate::source) String);
+
+impl AddressNotAllowed {
+    /// What becomes of a request that would go there.
+    pub(super) fn refused(self) -> HttpConnectorFuture {
+        HttpConnectorFuture::ready(Err(ConnectorError::user(self.into())))
+    }
+}
 
 impl SdkResolver {
     /// A resolver that answers only with allowed addresses, or not at all.

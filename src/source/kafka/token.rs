@@ -53,19 +53,7 @@ pub(super) struct NoToken {
 impl NoToken {
     /// What a poll fails with that got no token.
     pub(super) fn to_error(&self, source_name: &str) -> Error {
-        let source_name = source_name.to_owned();
-        let detail = self.detail.clone();
-        if self.refused {
-            Error::Forbidden {
-                source_name,
-                detail,
-            }
-        } else {
-            Error::Unreachable {
-                source_name,
-                detail,
-            }
-        }
+        Error::without_credentials(source_name.to_owned(), self.refused, self.detail.clone())
     }
 }
 

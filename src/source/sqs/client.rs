@@ -221,18 +221,7 @@ fn refusal(source_name: String, status: u16, code: &str, message: Option<&str>) 
 /// There was no answer: no credentials, no address, no connection.
 fn before_the_answer(source_name: String, error: &(dyn std::error::Error + 'static)) -> Error {
     if let Some(role) = cause::<RoleError>(error) {
-        let detail = role.detail.clone();
-        return if role.refused {
-            Error::Forbidden {
-                source_name,
-                detail,
-            }
-        } else {
-            Error::Unreachable {
-                source_name,
-                detail,
-            }
-        };
+        return Error::without_credentials(source_name, role.refused, role.detail.clone());
     }
     if let Some(AddressNotAllowed(why)) = cause::<AddressNotAllowed>(error) {
         return Error::Invalid {
