@@ -12,6 +12,7 @@ use tracing::warn;
 use super::credentials::{CredentialsSeen, CredentialsWatch};
 use crate::catalog::{Listing, MOST_BODY_KEYS};
 use crate::controller::announce::Note;
+use crate::controller::event_jobs::outcomes::EVENT_REFUSED;
 use crate::controller::event_jobs::status::{self, EventJobStanding, Facts};
 use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
 use crate::controller::metrics::{EndedJob, OfObject};
@@ -101,7 +102,8 @@ impl Telling<'_> {
             }
         }
         for note in notes {
-            if note.kind == "Warning" {
+            // A launch that failed was logged where it failed.
+            if note.reason == EVENT_REFUSED {
                 warn!("EventJob {id}: {}: {}", note.reason, note.text);
             }
             self.event_jobs

@@ -20,6 +20,8 @@ use crate::intake::webhook::answer::Reason;
 use crate::launch::{self, Launched};
 use crate::resource::ObjectId;
 
+/// The reason of a Kubernetes Event about events that were refused.
+pub(in crate::controller) const EVENT_REFUSED: &str = "EventRefused";
 /// Created Jobs of one EventJob are told together, this far apart.
 const QUIET: Duration = Duration::from_secs(10);
 /// Refusals of one cause are told together, this far apart.
@@ -213,7 +215,7 @@ impl Line {
             let Refused { count, last, .. } = &*refused;
             notes.push(Note {
                 kind: "Warning",
-                reason: "EventRefused",
+                reason: EVENT_REFUSED,
                 text: format!("{reason}, {count} times since this was last told: {last}"),
             });
             refused.count = 0;
