@@ -23,7 +23,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(250);
 /// librdkafka's client, for every group of a cluster.
 pub(super) struct BrokerConnection {
     client: OffsetsClient,
-    /// Somebody answered that a group is looked after elsewhere: librdkafka does not forget where it was.
+    /// Somebody answered that a group is looked after elsewhere, and librdkafka does not forget where it was; or a
+    /// group's offsets did not come in time, see [`OffsetsClient::committed`].
     is_stale: AtomicBool,
 }
 
@@ -263,7 +264,11 @@ impl BrokerConnection {
             .transpose()?;
         let answer = self
             .client
-            .committed(&wanted.group, list.as_ref(), left(until))?;
+            .committed(&wanted.group, list.as_ref(), left(until))?
+            .ok_or_else(|| {
+                self.is_stale.store(true, Ordering::Relaxed);
+                KafkaError::Global(RDKafkaErrorCode::OperationTimedOut)
+            })?;
         let mut committed = BTreeMap::new();
         for (topic, partition, offset, error) in answer {
             let error = RDKafkaErrorCode::from(error);

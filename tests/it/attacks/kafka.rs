@@ -199,6 +199,32 @@ async fn our_identity_goes_to_no_broker_that_a_broker_names() {
     std::fs::remove_file(&token).unwrap();
 }
 
+/// librdkafka ends the process when a coordinator shows up for a question whose time is over.
+#[tokio::test]
+async fn a_coordinator_that_comes_late_ends_no_process() {
+    let broker = FakeBroker::start(None, Names::Coordinator).await;
+    broker.lack_coordinator(true);
+    let pool = local_pool();
+    let sources: Vec<Arc<dyn Source>> = (0..4)
+        .map(|number| {
+            let group = format!("group-{number}");
+            let asked = spec(&format!("127.0.0.1:{}", broker.port), &group, "orders");
+            pool.connect(&asked).unwrap()
+        })
+        .collect();
+    for answer in join_all(sources.iter().map(|source| source.read(NOW))).await {
+        assert_eq!(answer.unwrap_err().reason(), "Unreachable");
+    }
+    broker.lack_coordinator(false);
+    for source in sources {
+        let taken = await_until("it is read", Duration::from_mins(1), async || {
+            source.read(NOW).await.ok()
+        });
+        // Nothing is committed, and `latest` makes one Job then.
+        assert!((taken.await.reading.waiting() - 1.0).abs() < f64::EPSILON);
+    }
+}
+
 #[tokio::test]
 async fn three_hundred_groups_are_one_client() {
     let broker = servers::kafka_brokers();

@@ -1,7 +1,7 @@
 //! A broker that takes any token, and says whatever suits it of who leads and who coordinates.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,6 +34,8 @@ pub(super) struct FakeBroker {
 struct Seen {
     connections: AtomicUsize,
     tokens: AtomicUsize,
+    /// Whether it answers that no group has a coordinator yet.
+    lacks_coordinator: AtomicBool,
 }
 
 /// What it tells of its cluster.
@@ -81,6 +83,11 @@ impl FakeBroker {
         }
     }
 
+    /// Whether it says that no group has a coordinator yet.
+    pub(super) fn lack_coordinator(&self, lacks: bool) {
+        self.seen.lacks_coordinator.store(lacks, Ordering::SeqCst);
+    }
+
     pub(super) fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
     }
@@ -100,7 +107,7 @@ impl Tale {
             if number(0) == key::SASL_AUTHENTICATE {
                 seen.tokens.fetch_add(1, Ordering::SeqCst);
             }
-            let Some(body) = self.answer(number(0), number(2)) else {
+            let Some(body) = self.answer(number(0), number(2), seen) else {
                 return Ok(());
             };
             let length = u32::try_from(body.len() + 4).unwrap();
@@ -110,7 +117,7 @@ impl Tale {
         }
     }
 
-    fn answer(&self, asked: i16, version: i16) -> Option<Vec<u8>> {
+    fn answer(&self, asked: i16, version: i16, seen: &Seen) -> Option<Vec<u8>> {
         let mut body = Body::default();
         match asked {
             key::API_VERSIONS => {
@@ -148,10 +155,19 @@ impl Tale {
                 body.long(1).short(0).long(0).long(leader);
                 body.long(1).long(leader).long(1).long(leader);
             }
+            key::FIND_COORDINATOR if seen.lacks_coordinator.load(Ordering::SeqCst) => {
+                // COORDINATOR_NOT_AVAILABLE.
+                body.short(15).long(-1).text("").long(-1);
+            }
             key::FIND_COORDINATOR => {
                 let other = self.other(Names::Coordinator);
                 let (id, at) = other.map_or((OWN, &self.own), |at| (OTHER, at));
                 body.short(0).long(id).place(at);
+            }
+            key::LIST_OFFSETS => {
+                // At any time, the log of the one partition ends at 7.
+                body.long(1).text("orders").long(1).long(0).short(0);
+                body.long(-1).long(-1).long(0).long(7);
             }
             key::OFFSET_FETCH => {
                 // No commit: -1, without a text and an error.
