@@ -28,6 +28,7 @@ use crate::cluster::{self, Cluster, Scope};
 use crate::config::{self, Config};
 use crate::controller::metrics::Metrics;
 use crate::controller::status_writer::StatusWriter;
+use crate::controller::watch::troubles::WatchTroubles;
 use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{self, Change, TurnPorts, WAITING_CHANGES};
 use crate::launch::kubernetes::Kubernetes;
@@ -65,10 +66,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     };
     let mut registry = telemetry::registry();
     let metrics = Metrics::register(&mut registry);
-    let cluster_namespace = config
-        .cluster_namespace
-        .clone()
-        .unwrap_or_else(|| own_namespace.clone());
+    let troubles = WatchTroubles::default();
+    troubles.register(&mut registry);
+    let own = (scope == Scope::All).then(|| own_namespace.clone());
+    let cluster_namespace = config.cluster_namespace.clone().or(own);
     let lookup = Arc::new(lookup::kubernetes::KubernetesLookup::new(
         cluster.clone(),
         cluster_namespace,
@@ -109,7 +110,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let listener = listen("--health", config.health).await?;
     let door = listen("--http", config.http).await?;
     let port = listen("--grpc", config.grpc).await?;
-    info!(scope = ?scope, health = %listener.local_addr()?, http = %door.local_addr()?, grpc = %port.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
+    info!(namespaces = %scope, health = %listener.local_addr()?, http = %door.local_addr()?, grpc = %port.local_addr()?, "slipway {} starts", env!("CARGO_PKG_VERSION"));
 
     let stops = Stops::default();
     let (leaving, stop) = (stops.announced.clone(), stops.closing.clone());
@@ -121,13 +122,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         startup.is_done()
     };
     let ready = until_the_end(is_ready, &stops);
-    tasks.spawn_beside("health", serve_health(listener, registry, ready.clone()));
-    events.spawn(&mut tasks, door, ready, &stops);
+    tasks.spawn_beside(
+        "health",
+        serve_health(listener, registry, ready.clone(), troubles.clone()),
+    );
+    events.spawn(&mut tasks, door, ready, &stops, troubles.clone());
     keda.spawn(&mut tasks, port, &stop);
     tasks.spawn("jobs", run_jobs(launcher.clone(), stop));
     // Another replica takes these turns once the end is announced.
     tasks.spawn("objects", {
-        let watch = Watch::new(Kinds::ScaledJobs, cluster, scope, sender.clone());
+        let watch = Watch::new(Kinds::ScaledJobs, cluster, scope, sender.clone(), troubles);
         let leaving = leaving.clone();
         async move {
             watch.run(leaving.cancelled()).await;
@@ -197,9 +201,13 @@ async fn serve_health(
     listener: TcpListener,
     registry: Registry,
     ready: Readiness,
+    troubles: WatchTroubles,
 ) -> anyhow::Result<()> {
-    let registry = Arc::new(registry);
-    let health = Health { registry, ready };
+    let health = Health {
+        registry: Arc::new(registry),
+        ready,
+        troubles: Arc::new(move || troubles.lines()),
+    };
     health::serve(listener, health, CancellationToken::new()).await;
     Ok(())
 }

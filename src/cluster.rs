@@ -53,6 +53,15 @@ impl Scope {
     }
 }
 
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => formatter.write_str("all"),
+            Self::Namespaces(names) => formatter.write_str(&names.join(",")),
+        }
+    }
+}
+
 /// A client with our rules: it never repeats a call by itself, and notices a dead connection.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ use crate::controller::event_jobs::{self, EventJobs, Startup};
 use crate::controller::lead::Lead;
 use crate::controller::metrics::Metrics;
 use crate::controller::status_writer::StatusWriter;
+use crate::controller::watch::troubles::WatchTroubles;
 use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{WAITING_CHANGES, admission};
 use crate::intake::auth::Authenticator;
@@ -133,6 +134,7 @@ impl Events {
         door: TcpListener,
         ready: Readiness,
         stops: &Stops,
+        troubles: WatchTroubles,
     ) {
         let stop = &stops.closing;
         tasks.spawn("events", {
@@ -149,7 +151,7 @@ impl Events {
         });
         let (sender, changes) = mpsc::channel(WAITING_CHANGES);
         tasks.spawn("watch of event jobs", {
-            let watch = Watch::new(Kinds::EventJobs, self.cluster, self.scope, sender);
+            let watch = Watch::new(Kinds::EventJobs, self.cluster, self.scope, sender, troubles);
             let stop = stop.clone();
             async move {
                 watch.run(stop.cancelled()).await;

@@ -22,6 +22,7 @@ use crate::app::{
 use crate::catalog::Catalog;
 use crate::controller::lead::Always;
 use crate::controller::metrics::Metrics;
+use crate::controller::watch::troubles::WatchTroubles;
 use crate::controller::{Change, TurnPorts, WAITING_CHANGES, admission};
 use crate::intake::auth::Authenticator;
 use crate::intake::fetch::https::Https;
@@ -233,7 +234,10 @@ async fn spawn_health(
 ) -> anyhow::Result<()> {
     if let Some(address) = address {
         let listener = listen("--health", address).await?;
-        tasks.spawn_beside("health", serve_health(listener, registry, ready));
+        tasks.spawn_beside(
+            "health",
+            serve_health(listener, registry, ready, WatchTroubles::default()),
+        );
     }
     Ok(())
 }

@@ -102,9 +102,9 @@ enum Turn {
     Wait(Duration),
 }
 
-impl fmt::Debug for Lease {
+impl fmt::Display for Lease {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Lease({}/{})", self.namespace, self.name)
+        write!(formatter, "{}/{}", self.namespace, self.name)
     }
 }
 
@@ -287,9 +287,9 @@ impl Lease {
     fn failed(&self, why: &NoAnswer) -> Turn {
         let was_said = std::mem::replace(&mut self.lock().is_troubled, true);
         if was_said {
-            debug!(lease = ?self, "the Lease still cannot be read or written: {why}");
+            debug!(lease = %self, "the Lease still cannot be read or written: {why}");
         } else {
-            warn!(lease = ?self, "the Lease cannot be read or written; trying again: {why}");
+            warn!(lease = %self, "the Lease cannot be read or written; trying again: {why}");
         }
         Turn::Wait(jittered(self.times.retry))
     }
@@ -319,11 +319,11 @@ impl Lease {
         match self.cluster.send(call.within(self.times.call)).await {
             Ok(answer) if answer.is_success() => {
                 if held {
-                    info!(lease = ?self, "the Lease is let go");
+                    info!(lease = %self, "the Lease is let go");
                 }
             }
             Ok(_) | Err(_) => {
-                debug!(lease = ?self, "the Lease could not be let go: it lapses");
+                debug!(lease = %self, "the Lease could not be let go: it lapses");
             }
         }
     }
@@ -341,9 +341,9 @@ impl Lease {
         self.held.set(held.into());
         self.transitions.inc();
         if held {
-            info!(lease = ?self, "this process leads");
+            info!(lease = %self, "this process leads");
         } else {
-            info!(lease = ?self, "this process leads no more");
+            info!(lease = %self, "this process leads no more");
         }
     }
 

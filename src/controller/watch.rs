@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use self::feed::{Feed, FeedHealth, Next};
 use self::references::WatchedReferences;
+use self::troubles::WatchTroubles;
 use super::Change;
 use crate::cluster::{Cluster, Scope};
 use crate::resource::{Api, ObjectId};
@@ -25,6 +26,7 @@ const WATCH_SECONDS: u32 = 110;
 
 mod feed;
 mod references;
+pub mod troubles;
 
 /// What is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,7 @@ pub struct Watch {
     cluster: Cluster,
     scope: Scope,
     changes: mpsc::Sender<Change>,
+    troubles: WatchTroubles,
     /// Watches of objects whose first list is not done.
     unlisted: AtomicUsize,
 }
@@ -53,6 +56,7 @@ impl Watch {
         cluster: Cluster,
         scope: Scope,
         changes: mpsc::Sender<Change>,
+        troubles: WatchTroubles,
     ) -> Self {
         let apis = match kinds {
             Kinds::ScaledJobs => 2,
@@ -64,6 +68,7 @@ impl Watch {
             cluster,
             scope,
             changes,
+            troubles,
             unlisted,
         }
     }
@@ -71,7 +76,13 @@ impl Watch {
     /// Reports until told to stop, or until nobody listens.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let watches = match self.kinds {
-            Kinds::ScaledJobs => self.scaled_jobs(),
+            Kinds::ScaledJobs => {
+                let mut watches = self.scaled_jobs();
+                let named = self.scope.parts().into_iter().flatten();
+                let look = |namespace| self.troubles.look_for(&self.cluster, namespace).boxed();
+                watches.extend(named.map(look));
+                watches
+            }
             Kinds::EventJobs => self.event_jobs(),
         };
         match select(join_all(watches), Box::pin(stop)).await {
@@ -85,6 +96,7 @@ impl Watch {
             kind: "EventJob",
             plural: "eventjobs",
             scope,
+            scopes: self.scopes(),
         };
         let scopes = self.scope.parts().into_iter();
         scopes
@@ -101,6 +113,7 @@ impl Watch {
                     kind,
                     plural,
                     scope,
+                    scopes: self.scopes(),
                 };
                 let jobs = feed("ScaledJob", "scaledjobs", scope.clone());
                 watches.push(self.objects(jobs).boxed());
@@ -114,6 +127,7 @@ impl Watch {
                     kind,
                     plural: "clustertriggerauthentications",
                     scope: None,
+                    scopes: 1,
                 };
                 watches.push(self.references(references).boxed());
             }
@@ -124,7 +138,7 @@ impl Watch {
     async fn objects(&self, feed: Feed) {
         let mut ours: HashSet<ObjectId> = HashSet::new();
         let mut listed_once = false;
-        let mut health = FeedHealth::default();
+        let mut health = FeedHealth::new(&self.troubles);
         loop {
             let objects: kube::Api<DynamicObject> = self.of(&feed);
             let mut events = watcher(objects, config()).default_backoff().boxed();
@@ -167,7 +181,7 @@ impl Watch {
 
     async fn references(&self, feed: Feed) {
         let mut references = WatchedReferences::default();
-        let mut health = FeedHealth::default();
+        let mut health = FeedHealth::new(&self.troubles);
         loop {
             let objects: kube::Api<PartialObjectMeta<DynamicObject>> = self.of(&feed);
             let mut events = watcher(objects, config()).default_backoff().boxed();
@@ -201,6 +215,10 @@ impl Watch {
             None => kube::Api::all_with(client, &feed.resource()),
             Some(namespace) => kube::Api::namespaced_with(client, namespace, &feed.resource()),
         }
+    }
+
+    fn scopes(&self) -> u32 {
+        u32::try_from(self.scope.parts().len()).unwrap_or(u32::MAX)
     }
 
     fn was_last(&self) -> bool {

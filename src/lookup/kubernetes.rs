@@ -26,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub struct KubernetesLookup {
     cluster: Cluster,
     /// Where the Secrets of ClusterTriggerAuthentications lie.
-    cluster_namespace: String,
+    cluster_namespace: Option<String>,
     kept: LookupCache<LookupKey, Found>,
 }
 
@@ -49,11 +49,11 @@ enum Found {
 }
 
 impl KubernetesLookup {
-    /// A lookup; `cluster_namespace` is where ClusterTriggerAuthentications have their Secrets.
-    pub fn new(cluster: Cluster, cluster_namespace: impl Into<String>) -> Self {
+    /// A lookup; `cluster_namespace` is where ClusterTriggerAuthentications have their Secrets, `None` where they are not used.
+    pub fn new(cluster: Cluster, cluster_namespace: Option<String>) -> Self {
         Self {
             cluster: cluster.with(Budget::Reads),
-            cluster_namespace: cluster_namespace.into(),
+            cluster_namespace,
             kept: LookupCache::default(),
         }
     }
@@ -119,6 +119,17 @@ impl KubernetesLookup {
         cluster: bool,
         api: Api,
     ) -> Result<Option<Authentication>, Error> {
+        let namespace = match &self.cluster_namespace {
+            _ if !cluster => id.namespace.clone(),
+            Some(namespace) => namespace.clone(),
+            None => {
+                return Err(Error::Invalid {
+                    object: format!("ClusterTriggerAuthentication {}", id.name),
+                    detail: "is used only with --all-namespaces or --cluster-namespace: its Secrets are for every namespace"
+                        .to_owned(),
+                });
+            }
+        };
         let spec = match self.spec(id, cluster, api).await? {
             Some(spec) => Some(spec),
             None => match self.spec(id, cluster, api.other()).await {
@@ -127,15 +138,7 @@ impl KubernetesLookup {
                 found => found?,
             },
         };
-        let namespace = if cluster {
-            &self.cluster_namespace
-        } else {
-            &id.namespace
-        };
-        Ok(spec.map(|spec| Authentication {
-            spec,
-            namespace: namespace.clone(),
-        }))
+        Ok(spec.map(|spec| Authentication { spec, namespace }))
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Health {
     pub registry: Arc<Registry>,
     /// Whether the program is ready for its work.
     pub ready: Readiness,
+    /// What is wrong though it may be ready: a line each.
+    pub troubles: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
 /// Answers until `stop`, then what is under way. Whoever stops the process need not wait for that.
@@ -91,13 +93,20 @@ impl Health {
         }
         match head.uri.path() {
             "/livez" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => match (self.ready)() {
-                Ok(()) => text(StatusCode::OK, "ok\n"),
-                Err(why) => text(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    format!("not ready: {why}\n"),
-                ),
-            },
+            "/readyz" => {
+                let (status, mut words) = match (self.ready)() {
+                    Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+                    Err(why) => (
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        format!("not ready: {why}\n"),
+                    ),
+                };
+                for line in (self.troubles)() {
+                    words.push_str(&line);
+                    words.push('\n');
+                }
+                text(status, words)
+            }
             "/metrics" => self.metrics(),
             _ => text(
                 StatusCode::NOT_FOUND,

@@ -11,7 +11,10 @@ use crate::support::api_proxy::{Fault, Rule};
 use crate::support::world::World;
 
 fn lookup(world: &World) -> KubernetesLookup {
-    KubernetesLookup::new(Cluster::new(world.proxy.client()), "slipway-system")
+    KubernetesLookup::new(
+        Cluster::new(world.proxy.client()),
+        Some("slipway-system".to_owned()),
+    )
 }
 
 async fn make_secret(world: &World) -> ObjectId {

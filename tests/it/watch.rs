@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::join;
 use serde_json::{Value, json};
 use slipway::cluster::{Cluster, Scope};
+use slipway::controller::watch::troubles::WatchTroubles;
 use slipway::controller::watch::{Kinds, Watch};
 use slipway::controller::{Change, WAITING_CHANGES};
 use slipway::resource::{Api, ObjectId};
@@ -57,6 +58,7 @@ async fn watching(world: &World, namespaces: &[&str], test: impl AsyncFnOnce(Cha
         Cluster::new(world.proxy.client()),
         scope,
         sender,
+        WatchTroubles::default(),
     );
     let (ended, end) = tokio::sync::oneshot::channel::<()>();
     let test = async {

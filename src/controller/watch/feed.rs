@@ -4,10 +4,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind, ObjectMeta, TypeMeta};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, ObjectMeta, Status, TypeMeta};
 use kube::runtime::watcher;
 use tracing::{info, warn};
 
+use super::troubles::WatchTroubles;
 use crate::controller::Change;
 use crate::resource::{Api, ObjectId};
 
@@ -21,6 +22,8 @@ pub(super) struct Feed {
     pub(super) plural: &'static str,
     /// The namespace; `None` for all, and for cluster-scoped kinds.
     pub(super) scope: Option<String>,
+    /// Namespaces that are watched, each with a feed of its own; 1 for all.
+    pub(super) scopes: u32,
 }
 
 impl Feed {
@@ -110,11 +113,11 @@ impl Feed {
         self.api == Api::Keda && (is_not_found(error) || is_forbidden(error))
     }
 
-    /// A CRD of ours is about to be applied, one of KEDA's may never be.
+    /// A CRD of ours is about to be applied. One of KEDA's may never be, and each namespace looks for itself.
     fn next_look(&self) -> Duration {
         match self.api {
             Api::Slipway => Duration::from_secs(15),
-            Api::Keda => Duration::from_mins(3),
+            Api::Keda => (Duration::from_secs(10) * self.scopes).min(Duration::from_mins(3)),
         }
     }
 
@@ -124,10 +127,10 @@ impl Feed {
 }
 
 /// Whether a watch works: said once per change.
-#[derive(Default)]
-pub(super) struct FeedHealth {
+pub(super) struct FeedHealth<'a> {
     failing: bool,
     absent: bool,
+    troubles: &'a WatchTroubles,
 }
 
 /// What to do after an error.
@@ -139,11 +142,29 @@ pub(super) enum Next {
     LookLater(Duration),
 }
 
-impl FeedHealth {
+impl<'a> FeedHealth<'a> {
+    /// One that has not been looked at.
+    pub(super) fn new(troubles: &'a WatchTroubles) -> Self {
+        Self {
+            failing: false,
+            absent: false,
+            troubles,
+        }
+    }
+
+    fn tell(&self, feed: &Feed, why: Option<&'static str>) {
+        let resource = format!("{}.{}", feed.plural, feed.group());
+        let namespace = feed.scope.as_deref().unwrap_or_default();
+        self.troubles.set(&resource, namespace, why);
+    }
+
     /// An event came. `Init` is none: it comes before the list that may fail.
     pub(super) fn works<K>(&mut self, feed: &Feed, event: &watcher::Event<K>) {
         if matches!(event, watcher::Event::Init) {
             return;
+        }
+        if self.absent || self.failing {
+            self.tell(feed, None);
         }
         self.absent = false;
         if std::mem::take(&mut self.failing) {
@@ -158,6 +179,7 @@ impl FeedHealth {
             let was_absent = std::mem::replace(&mut self.absent, true);
             // Without KEDA there are no objects of KEDA's: nothing to tell.
             if feed.api == Api::Slipway && !was_absent {
+                self.tell(feed, Some("the CustomResourceDefinition is missing"));
                 warn!("no {resource}.{group} in this cluster: apply the output of `slipway crd`");
             }
             return Next::LookLater(feed.next_look());
@@ -172,10 +194,23 @@ impl FeedHealth {
             return Next::GoOn;
         }
         if !was_failing {
-            warn!(
-                error = error as &dyn std::error::Error,
-                "cannot list or watch {resource}.{group} in {place}; trying again"
-            );
+            let why = if is_forbidden(error) {
+                "no right to list and watch"
+            } else {
+                "cannot be listed or watched"
+            };
+            self.tell(feed, Some(why));
+            if let Some(status) = refusal(error) {
+                warn!(
+                    "cannot list or watch {resource}.{group} in {place}; trying again: {}",
+                    status.message
+                );
+            } else {
+                warn!(
+                    error = error as &dyn std::error::Error,
+                    "cannot list or watch {resource}.{group} in {place}; trying again"
+                );
+            }
         }
         Next::GoOn
     }
@@ -190,9 +225,14 @@ fn is_forbidden(error: &watcher::Error) -> bool {
 }
 
 fn code(error: &watcher::Error) -> Option<u16> {
+    refusal(error).map(|status| status.code)
+}
+
+/// What the API server said; its own words, without a Rust form of them.
+fn refusal(error: &watcher::Error) -> Option<&Status> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.code),
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
         _ => None,
     }
 }

@@ -230,6 +230,7 @@ async fn health_port() -> (String, JoinSet<()>) {
     let health = Health {
         registry: Arc::new(Registry::default()),
         ready: Arc::new(|| Err("a reason")),
+        troubles: Arc::new(Vec::new),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(health::serve(listener, health, CancellationToken::new()));

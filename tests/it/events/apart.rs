@@ -15,6 +15,7 @@ use crate::support::await_until;
 use crate::support::cluster::Cluster;
 use crate::support::http::post;
 use crate::support::process::Slipway;
+use crate::support::servers;
 
 /// What takes a few calls of an API server that answers.
 const SOON: Duration = Duration::from_secs(20);
@@ -51,6 +52,28 @@ async fn a_new_one_takes_events(slipway: &Slipway, cluster: &Cluster, name: &str
         (heard.status == 200).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_namespace_that_does_not_exist_is_named_and_the_others_go_on() {
+    let good = cluster("there").await;
+    let missing = format!("{}-nowhere", good.namespace);
+    let namespaces = format!("{},{missing}", good.namespace);
+    let slipway = Slipway::start(&servers::kubeconfig(), &namespaces, &[], &[]);
+    let told = format!("namespaces in {missing}: the namespace does not exist");
+    await_until("it is ready, and says so", SOON, async || {
+        let answer = slipway.get("/readyz").await?;
+        (answer.starts_with("ok\n") && answer.contains(&told)).then_some(())
+    })
+    .await;
+    let metrics = slipway.get("/metrics").await.unwrap();
+    let series =
+        format!("slipway_watch_failing{{resource=\"namespaces\",namespace=\"{missing}\"}} 1");
+    assert!(metrics.contains(&series), "{metrics}");
+    let line = format!("namespace {missing} does not exist");
+    assert_eq!(slipway.log().matches(&line).count(), 1);
+    a_new_one_takes_events(&slipway, &good, "one").await;
+    good.remove().await;
 }
 
 #[tokio::test]
