@@ -14,7 +14,9 @@ use crate::launch::job::name;
 use crate::lookup::{self, Lookup as _};
 use crate::manifest::{self, FileDocument, Finding, Manifests};
 use crate::resource::{self, template, traps};
-use crate::resource::{Fault, ObjectId, ScaledJob, TriggerEntry};
+use crate::resource::{Fault, ObjectId, ScaledJob, SourceSpec, TriggerEntry};
+use crate::source;
+use crate::source::pool::{Pool, Settings};
 
 /// Shown below the options.
 const EXAMPLES: &str = "\
@@ -92,12 +94,13 @@ pub async fn check(manifests: &Manifests) -> Findings {
     for entry in &manifests.entries {
         check_template(entry, &mut findings);
     }
+    let pool = Pool::new(Settings::default());
     for (index, scaled_job) in &manifests.scaled_jobs {
         let entry = &manifests.entries[*index];
         let warnings = traps::warnings(scaled_job, &entry.document.value);
         findings.warnings.extend(at(entry, warnings));
         for trigger in &scaled_job.triggers {
-            check_trigger(manifests, entry, scaled_job, trigger, &mut findings).await;
+            check_trigger(manifests, entry, scaled_job, trigger, &pool, &mut findings).await;
         }
     }
     for (index, event_job) in &manifests.event_jobs {
@@ -165,6 +168,7 @@ async fn check_trigger(
     entry: &FileDocument,
     scaled_job: &ScaledJob,
     trigger: &TriggerEntry,
+    pool: &Pool,
     findings: &mut Findings,
 ) {
     if let Some(reference) = &trigger.authentication {
@@ -184,13 +188,23 @@ async fn check_trigger(
             findings.notes.push(entry.finding(fault));
             return;
         };
+        if reference.cluster {
+            let fault = Fault::at(
+                format!("spec.triggers[{}].authenticationRef.kind", trigger.index),
+                "is ClusterTriggerAuthentication: its Secrets are read in Slipway's own namespace, not in this one, and only with --all-namespaces or --cluster-namespace",
+            );
+            findings.warnings.push(entry.finding(fault));
+        }
         let warnings = traps::of_pair(trigger, &authentication.spec);
         findings.warnings.extend(at(entry, warnings));
     }
     let field = format!("spec.triggers[{}]", trigger.index);
     match lookup::inputs(scaled_job, trigger, &manifests.files).await {
         Ok(inputs) => match resource::parse_trigger(trigger, &inputs, &scaled_job.id) {
-            Ok(parsed) => findings.warnings.extend(at(entry, parsed.warnings)),
+            Ok(parsed) => {
+                findings.warnings.extend(at(entry, parsed.warnings));
+                check_address(entry, trigger, &parsed.source, pool, findings);
+            }
             Err(faults) => findings.faults.extend(at(entry, faults)),
         },
         // What is there and lacks something is wrong wherever the rest is.
@@ -211,6 +225,36 @@ async fn check_trigger(
             let fault = Fault::at(field, error.to_string());
             findings.faults.push(entry.finding(fault));
         }
+    }
+}
+
+/// What connecting refuses before anything is sent: addresses, regions, what this build cannot do.
+///
+/// A refusal that a flag can lift is a warning: nobody knows here with which flags the program will run.
+fn check_address(
+    entry: &FileDocument,
+    trigger: &TriggerEntry,
+    source: &SourceSpec,
+    pool: &Pool,
+    findings: &mut Findings,
+) {
+    // The Jobs of an EventJob are counted where they are, at no address.
+    if matches!(source, SourceSpec::EventBridge(_)) {
+        return;
+    }
+    let Err(source::Error::Invalid { detail, .. }) = pool.connect(source) else {
+        return;
+    };
+    let mut field = format!("spec.triggers[{}].metadata", trigger.index);
+    let named = detail.split([' ', ':']).next().unwrap_or_default();
+    if trigger.metadata.contains_key(named) {
+        field = format!("{field}.{named}");
+    }
+    let finding = entry.finding(Fault::at(field, &detail));
+    if detail.contains("--allow-") {
+        findings.warnings.push(finding);
+    } else {
+        findings.faults.push(finding);
     }
 }
 

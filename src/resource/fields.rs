@@ -139,7 +139,7 @@ impl<'a> Fields<'a> {
         key: &'static str,
         choices: &[&'static str],
     ) -> Option<&'static str> {
-        let text = self.text(key).filter(|text| !text.is_empty())?;
+        let text = self.text(key)?;
         let found = choices.iter().find(|choice| **choice == text);
         if found.is_none() {
             let mut message = format!("must be one of {}, not {text:?}", choices.join(", "));
@@ -147,6 +147,16 @@ impl<'a> Fields<'a> {
             self.faults.add(self.path(key), message);
         }
         found.copied()
+    }
+
+    /// As [`Fields::choice`]; an empty text is as good as none, as in KEDA.
+    pub(super) fn choice_or_empty(
+        &self,
+        key: &'static str,
+        choices: &[&'static str],
+    ) -> Option<&'static str> {
+        self.text(key).filter(|text| !text.is_empty())?;
+        self.choice(key, choices)
     }
 
     /// Whether a switch is on; off when absent.

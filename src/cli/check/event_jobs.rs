@@ -44,6 +44,8 @@ pub(super) async fn check(
 ) {
     let warnings = traps::of_event_job(event_job, &entry.document.value);
     findings.warnings.extend(at(entry, warnings));
+    let notes = traps::notes_of_event_job(event_job);
+    findings.notes.extend(at(entry, notes));
     for (name, keys) in secrets(event_job) {
         let id = ObjectId::new(&event_job.id.namespace, name);
         match manifests.files.secret(&id).await {
@@ -52,9 +54,9 @@ pub(super) async fn check(
                     let message = match values.get(key).map(secret_text::is_blank) {
                         Some(false) => continue,
                         Some(true) => {
-                            format!("key {key} of Secret {id} is empty, which proves nothing")
+                            format!("key `{key}` of Secret {id} is empty")
                         }
-                        None => format!("Secret {id} has no key {key} with a text"),
+                        None => format!("Secret {id} has no key `{key}` that is text"),
                     };
                     findings
                         .faults

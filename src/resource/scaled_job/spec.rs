@@ -119,11 +119,11 @@ fn has_container(job_target: &Value, name: &str) -> bool {
 /// Only a written `immediate` deletes running Jobs; KEDA takes silence for it.
 fn rollout(fields: &Fields<'_>) -> Rollout {
     const STRATEGIES: [&str; 2] = ["gradual", "immediate"];
-    let older = fields.choice("rolloutStrategy", &STRATEGIES);
+    let older = fields.choice_or_empty("rolloutStrategy", &STRATEGIES);
     let (mut strategy, mut policy) = (None, None);
     if let Some(rollout) = fields.fields("rollout") {
-        strategy = rollout.choice("strategy", &STRATEGIES);
-        policy = rollout.choice("propagationPolicy", &["background", "foreground"]);
+        strategy = rollout.choice_or_empty("strategy", &STRATEGIES);
+        policy = rollout.choice_or_empty("propagationPolicy", &["background", "foreground"]);
         rollout.refuse_others();
     }
     let written = RolloutChoice::resolve(older.unwrap_or_default(), strategy.unwrap_or_default());
@@ -137,11 +137,12 @@ fn scaling_strategy(fields: &Fields<'_>) -> (Strategy, Calculation, Vec<String>)
     let Some(scaling) = fields.fields("scalingStrategy") else {
         return (Strategy::Default, Calculation::Max, Vec::new());
     };
-    let strategy = scaling.choice("strategy", &["default", "custom", "accurate", "eager"]);
+    let strategy = scaling.choice_or_empty("strategy", &["default", "custom", "accurate", "eager"]);
     let deduction = scaling.integer("customScalingQueueLengthDeduction", i32::MIN..=i32::MAX);
     let percentage = scaling.text("customScalingRunningJobPercentage");
     let conditions = scaling.texts("pendingPodConditions");
-    let calculation = scaling.choice("multipleScalersCalculation", &["min", "avg", "sum", "max"]);
+    let calculation =
+        scaling.choice_or_empty("multipleScalersCalculation", &["min", "avg", "sum", "max"]);
     scaling.refuse_others();
     let calculation = match calculation {
         Some("min") => Calculation::Min,

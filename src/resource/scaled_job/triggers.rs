@@ -87,7 +87,7 @@ fn entry(index: usize, fields: &Fields<'_>, faults: &Faults) -> Option<TriggerEn
     // Written, it is `Some`; whether it is right or not.
     let authentication = fields.fields("authenticationRef").map(|reference| {
         let name = reference.required_text("name");
-        let kind = reference.choice(
+        let kind = reference.choice_or_empty(
             "kind",
             &["TriggerAuthentication", "ClusterTriggerAuthentication"],
         );
@@ -99,7 +99,7 @@ fn entry(index: usize, fields: &Fields<'_>, faults: &Faults) -> Option<TriggerEn
     });
     fields.switch("useCachedMetrics");
     // KEDA's, for its autoscaler.
-    fields.choice("metricType", &["AverageValue", "Value", "Utilization"]);
+    fields.choice_or_empty("metricType", &["AverageValue", "Value", "Utilization"]);
     fields.refuse_others();
     Some(TriggerEntry {
         index,

@@ -112,8 +112,8 @@ const CHANGES: &str = r#"
 /spec/idFrom/0/header | "x" | must have exactly one of path, header and bodyHash
 /spec/idFrom/0/path | "id" | path
 /spec/idFrom/1/header | "Authorization" | carries a credential
-/spec/bind/env/0/header | "x" | must have exactly one of path and header
-/spec/bind/env/0/path | null | must have exactly one of path and header
+/spec/bind/env/0/header | "x" | must have exactly one of path, header and template
+/spec/bind/env/0/path | null | must have exactly one of path, header and template
 /spec/bind/env/1/header | "X-Hub-Signature-256" | carries a credential
 /spec/bind/env/0/name | "1A" | name
 /spec/bind/env/0/name | "SLIPWAY_EVENT_ID" | this variable is set already
@@ -132,7 +132,7 @@ const CHANGES: &str = r#"
 /spec/bind/labels | [{"name": "a", "path": "$.b"}, {"name": "a", "path": "$.c"}] | uplicate
 /spec/bind/annotations/0/name | "slipway.dev/gate" | is not for events to set
 /spec/bind/annotations/0/name | "autoscaling.keda.sh/paused" | is not for events to set
-/spec/bind/annotations/0/header | "cookie" | must have exactly one of path and header
+/spec/bind/annotations/0/header | "cookie" | must have exactly one of path, header and template
 /spec/bind/completions/max | 0 | greater than or equal to 1
 /spec/bind/completions | {"path": "$.a"} | max: Required value
 /spec/jobTemplate/spec/completions | 1 | completions is written in jobTemplate and bound
@@ -418,14 +418,14 @@ fn mistakes_and_traps() -> Vec<(&'static str, &'static str, String)> {
             "key: current}]",
             "key: old}]",
             format!(
-                "fault f:9:34: {ours}.source.webhook.auth[0].apiKey.secretKeyRefs[0]: Secret default/hook has no key old with a text"
+                "fault f:9:34: {ours}.source.webhook.auth[0].apiKey.secretKeyRefs[0]: Secret default/hook has no key `old` that is text"
             ),
         ),
         (
             "current: HUSH",
             "current: ''",
             format!(
-                "fault f:9:34: {ours}.source.webhook.auth[0].apiKey.secretKeyRefs[0]: key current of Secret default/hook is empty"
+                "fault f:9:34: {ours}.source.webhook.auth[0].apiKey.secretKeyRefs[0]: key `current` of Secret default/hook is empty"
             ),
         ),
         (

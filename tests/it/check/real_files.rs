@@ -41,6 +41,59 @@ async fn said(text: &str) -> Vec<String> {
     .collect()
 }
 
+/// What opening the source refuses before anything is sent, in the same words.
+#[tokio::test]
+async fn what_connecting_refuses_from_the_files_alone_is_told() {
+    let operator = "identityOwner: operator";
+    let kafka = |more: &str| {
+        format!(
+            "{{type: kafka, metadata: {{consumerGroup: g, topic: t, offsetResetPolicy: earliest, {more}}}}}"
+        )
+    };
+    let external =
+        |address: &str| format!("{{type: external, metadata: {{scalerAddress: \"{address}\"}}}}");
+    for (trigger, expected) in [
+        (
+            sqs(
+                &format!("{QUEUE}, {operator}")
+                    .replace("awsRegion: eu-west-1", "awsRegion: \"<region>\""),
+                "",
+            ),
+            "fault: ScaledJob default/s: spec.triggers[0].metadata.awsRegion: awsRegion must be a region's name, such as eu-west-1",
+        ),
+        (
+            sqs(
+                &format!("{QUEUE}, {operator}, awsEndpoint: \"localstack:4566\""),
+                "",
+            ),
+            "fault: ScaledJob default/s: spec.triggers[0].metadata.awsEndpoint: awsEndpoint must begin with http:// or https://",
+        ),
+        (
+            sqs(
+                &format!("{QUEUE}, {operator}, awsEndpoint: \"http://localstack.ls.svc:4566\""),
+                "",
+            ),
+            "warning: ScaledJob default/s: spec.triggers[0].metadata.awsEndpoint: awsEndpoint: Slipway's own AWS identity is shown only",
+        ),
+        (
+            kafka("bootstrapServers: kafka"),
+            "fault: ScaledJob default/s: spec.triggers[0].metadata.bootstrapServers: bootstrapServers must be host:port",
+        ),
+        (
+            kafka("bootstrapServers: \"127.0.0.1:9092\""),
+            "warning: ScaledJob default/s: spec.triggers[0].metadata: 127.0.0.1 is a loopback address, which needs `--allow-address 127.0.0.1`",
+        ),
+        (
+            external("169.254.169.254:80"),
+            "warning: ScaledJob default/s: spec.triggers[0].metadata: 169.254.169.254 is the address of a metadata service, which needs",
+        ),
+    ] {
+        let found = said(&scaled_job("slipway.dev", &trigger)).await;
+        let is_told = found.iter().any(|said| said.starts_with(expected));
+        assert!(is_told, "{expected}: {found:#?}");
+    }
+}
+
 #[tokio::test]
 async fn a_service_account_that_is_made_elsewhere_is_a_note() {
     let eks = authentication("keda.sh", "{podIdentity: {provider: aws-eks}}");
@@ -145,4 +198,16 @@ async fn yaml_is_read_as_kubectl_reads_it() {
     }
     let found = said(&job("\"x\"", "automountServiceAccountToken: no,")).await;
     assert!(!found.concat().contains("fault"), "{found:#?}");
+}
+
+#[tokio::test]
+async fn where_a_cluster_wide_authentication_has_its_secrets_is_told() {
+    let reference = ", authenticationRef: {name: t, kind: ClusterTriggerAuthentication}";
+    let text = scaled_job("keda.sh", &sqs(QUEUE, reference))
+        + "---\napiVersion: keda.sh/v1alpha1\nkind: ClusterTriggerAuthentication\nmetadata: {name: t}\nspec: {podIdentity: {provider: aws}}\n";
+    let found = said(&text).await;
+    let told = found.iter().any(|said| {
+        said.starts_with("warning: ") && said.contains("read in Slipway's own namespace")
+    });
+    assert!(told, "{found:#?}");
 }
