@@ -70,6 +70,8 @@ pub struct JobState {
     pub annotations: BTreeMap<String, String>,
     /// Condition Complete or Failed with status True; `None` while unfinished.
     pub outcome: Option<JobOutcome>,
+    /// Why it ended, from [`END_REASONS`]; empty while unfinished.
+    pub end_reason: &'static str,
     /// `metadata.creationTimestamp`.
     pub created_at: Option<Timestamp>,
     /// `status.completionTime`, else when the Failed condition came.
@@ -85,6 +87,26 @@ pub enum JobOutcome {
     Complete,
     /// Condition Failed.
     Failed,
+}
+
+/// Why Jobs end: reasons of the conditions Complete and Failed, and one word for all others.
+///
+/// Source: Kubernetes, `batch/v1` `JobReason…` constants.
+pub const END_REASONS: [&str; 8] = [
+    "CompletionsReached",
+    "SuccessPolicy",
+    "BackoffLimitExceeded",
+    "DeadlineExceeded",
+    "PodFailurePolicy",
+    "FailedIndexes",
+    "MaxFailedIndexesExceeded",
+    "Other",
+];
+
+/// The one of [`END_REASONS`] that a condition has.
+pub fn end_reason(written: &str) -> &'static str {
+    let known = END_REASONS.iter().find(|reason| **reason == written);
+    known.copied().unwrap_or("Other")
 }
 
 /// What counting pending Jobs needs of a Pod.
@@ -107,6 +129,15 @@ pub trait Launcher: Send + Sync {
     /// [`Error`] when the truth cannot be told now. It is never an empty list then.
     fn jobs<'a>(&'a self, scaled_job: &'a ScaledJob)
     -> BoxFuture<'a, Result<Vec<JobState>, Error>>;
+
+    /// Whether Jobs of the object's template can be made at all. For launchers that somebody else may refuse.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`] in the server's words when they cannot; any other when it cannot be told now.
+    fn prove<'a>(&'a self, _scaled_job: &'a ScaledJob) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 
     /// Hears why Jobs are about to be made, before their round is opened. For launchers that people watch.
     fn announce(&self, _scaled_job: &ScaledJob, _reason: &str) {}

@@ -242,6 +242,7 @@ fn ended(job: &JobState) -> Option<EndedJob<'_>> {
     Some(EndedJob {
         name: &job.name,
         outcome: job.outcome?,
+        reason: job.end_reason,
         created_at: job.created_at,
         ended_at: job.finished_at,
     })

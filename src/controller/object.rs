@@ -1,16 +1,17 @@
 //! The task of one object: when its turns come, and what they are told.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use self::proving::TemplateProof;
 use self::pushes::Pushes;
 use self::wanted::WhileWanted;
 use crate::controller::requeue::{self, Requeue, jitter};
-use crate::controller::status::{Observed, Report};
+use crate::controller::status::{Observed, Report, TemplateVerdict};
 use crate::controller::workers::ObjectTask;
 use crate::controller::{Desired, Identity, TurnPorts, cleanup};
 use crate::cycle::{self, Carried, Connected, Failure, TriggerOutcome, TurnOutcome};
@@ -18,6 +19,7 @@ use crate::lookup;
 use crate::resource::{self, Fault, ScaledJob, Trigger, TriggerEntry};
 use crate::source::Source;
 
+mod proving;
 mod pushes;
 mod wanted;
 
@@ -63,6 +65,8 @@ pub(super) async fn run(shared: TurnPorts, task: ObjectTask<Desired>) {
         requeue: Requeue::default(),
         status: Requeue::default(),
         owes_a_look: true,
+        proof: TemplateProof::default(),
+        objects: Arc::clone(&objects),
     };
     let mut pushes = Pushes::default();
     let mut wake = Wake::Began;
@@ -145,6 +149,9 @@ struct Object {
     status: Requeue,
     /// The last turn acted on no reading: whatever reading is there has not been used up.
     owes_a_look: bool,
+    proof: TemplateProof,
+    /// How many there are.
+    objects: Arc<AtomicUsize>,
 }
 
 /// A trigger's source, kept for as long as the trigger asks for the same.
@@ -213,7 +220,13 @@ impl Object {
         let age = ((self.shared.clock)(), self.shared.latest_create);
         cleanup::run(scaled_job, &outcome, age, &self.launcher).await;
         timer.done(scaled_job, &outcome);
-        self.report(identity, Observed::Turn(outcome)).await;
+        let objects = self.objects.load(Ordering::Relaxed);
+        let template = self
+            .proof
+            .ask(desired, scaled_job, objects, &self.launcher)
+            .await;
+        self.report(identity, Observed::Turn(outcome), template)
+            .await;
     }
 
     /// The sources at hand.
@@ -234,7 +247,8 @@ impl Object {
     /// Nothing is read or launched until somebody edits the object.
     async fn rest(&mut self, identity: &Identity, observed: Observed) {
         self.let_go(identity);
-        self.report(identity, observed).await;
+        self.report(identity, observed, TemplateVerdict::Unknown)
+            .await;
     }
 
     /// No source is held, no turn is due, nothing is shown.
@@ -289,11 +303,12 @@ impl Object {
         }
     }
 
-    async fn report(&mut self, identity: &Identity, observed: Observed) {
+    async fn report(&mut self, identity: &Identity, observed: Observed, template: TemplateVerdict) {
         let report = Report {
             generation: identity.generation,
             now: (self.shared.clock)(),
             observed,
+            template,
         };
         let again = self.shared.reporter.report(identity, report).await;
         self.look_at_status(again);

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use self::conditions::{Conditions, KedaCondition, State};
+use crate::controller::event_jobs::status::proof;
 use crate::cycle::{TriggerOutcome, TurnOutcome, Verdict};
 use crate::launch;
 use crate::resource::{Api, Fault};
@@ -29,6 +30,20 @@ pub struct Report {
     pub now: Timestamp,
     /// What was found out.
     pub observed: Observed,
+    /// Whether the API server takes its Jobs.
+    pub template: TemplateVerdict,
+}
+
+/// Whether the API server takes an object's Jobs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum TemplateVerdict {
+    /// It has not been asked, or has not answered.
+    #[default]
+    Unknown,
+    /// It took one in a dry run.
+    Proved,
+    /// It refuses them, and says why.
+    Refused(String),
 }
 
 /// What was found out about an object.
@@ -82,6 +97,15 @@ pub fn wanted(api: Api, previous: &Value, report: &Report) -> Value {
     match api {
         Api::Slipway => {
             status.insert("observedGeneration".into(), report.generation.into());
+            match report.template {
+                TemplateVerdict::Proved => {
+                    status.insert("proof".into(), proof(report.generation));
+                }
+                TemplateVerdict::Refused(_) => {
+                    status.remove("proof");
+                }
+                TemplateVerdict::Unknown => {}
+            }
         }
         // The CRD of keda.sh would drop the rest; what is not sent is not compared either.
         Api::Keda => status.retain(|field, _| fields(api).contains(&field.as_str())),
@@ -101,6 +125,7 @@ pub(super) fn fields(api: Api) -> &'static [&'static str] {
             "lastActiveTime",
             "triggersActivity",
             "observedGeneration",
+            "proof",
             "backlog",
             "runningJobs",
             "lastLaunchTime",
@@ -164,12 +189,17 @@ fn judge_creates(conditions: &mut Conditions, report: &Report, refused: Option<K
     };
     let mut errors = outcome.errors.iter();
     let rejected = errors.find(|error| matches!(error, launch::Error::Rejected { .. }));
-    if outcome.launched > 0 {
+    match (rejected, &report.template, refused) {
         // Some were made: the template can be.
-    } else if let Some(error) = rejected {
-        conditions.set("Ready", State::False, CREATE_FAILED, &error.to_string());
-    } else if let Some(refused) = refused {
-        conditions.restore("Ready", refused);
+        _ if outcome.launched > 0 => {}
+        (Some(error), ..) => {
+            conditions.set("Ready", State::False, CREATE_FAILED, &error.to_string());
+        }
+        (None, TemplateVerdict::Refused(why), _) => {
+            conditions.set("Ready", State::False, CREATE_FAILED, why);
+        }
+        (None, TemplateVerdict::Unknown, Some(refused)) => conditions.restore("Ready", refused),
+        (None, TemplateVerdict::Unknown | TemplateVerdict::Proved, _) => {}
     }
 }
 

@@ -12,12 +12,13 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use self::notes::{Announcer, Notes};
 use self::record::{NextWrite, StatusRecord};
-use crate::cluster::{Budget, Call, Cluster};
+use crate::cluster::{Answer, Budget, Call, Cluster, NoAnswer};
 use crate::controller::announce::{Note, Regarding, announce};
+use crate::controller::event_jobs::outcomes::LastRefusal;
 use crate::controller::status::{self, Report};
 use crate::controller::{Identity, Reporter, event_jobs};
 use crate::resource::Api;
@@ -108,6 +109,16 @@ impl StatusWriter {
         announce(&self.cluster, &self.instance, &regarding, note, now).await;
     }
 
+    /// Writes `status.lastRefusal` and nothing else: whichever replica refused the request. A call that fails is not repeated.
+    pub(super) async fn write_refusal(&self, object: &Identity, refusal: &LastRefusal) {
+        let change = json!({ "lastRefusal": refusal.to_json() });
+        match self.send_change(object, change).await {
+            Ok(answer) if answer.is_success() || answer.status == 404 => {}
+            Ok(answer) => debug!(object = %object.id, "lastRefusal: {}", answer.words()),
+            Err(error) => debug!(object = %object.id, "lastRefusal: {}", error.detail),
+        }
+    }
+
     /// Drops what is kept of an object, by its UID: it is gone, or another process writes its status now.
     pub(super) fn forget(&self, uid: &str) {
         self.objects().remove(uid);
@@ -137,15 +148,7 @@ impl StatusWriter {
         change: Value,
     ) -> Option<Duration> {
         let (kind, id) = (self.kind, &object.id);
-        let path = format!(
-            "/apis/{}/v1alpha1/namespaces/{}/{}s/{}/status",
-            group(object.api),
-            id.namespace,
-            kind.to_lowercase(),
-            id.name,
-        );
-        let body = json!({"metadata": {"uid": object.uid}, "status": change});
-        let failure = match self.cluster.send(Call::merge_patch(path, body)).await {
+        let failure = match self.send_change(object, change).await {
             Ok(answer) if answer.is_success() => {
                 let answered = answer.json::<Value>().ok();
                 let answered =
@@ -162,6 +165,20 @@ impl StatusWriter {
             warn!(object = %id, "cannot write the status of {kind} {id}: {failure}");
         }
         Some(pause)
+    }
+
+    /// Patches the status of this very object, and not of one that came after it.
+    async fn send_change(&self, object: &Identity, change: Value) -> Result<Answer, NoAnswer> {
+        let id = &object.id;
+        let path = format!(
+            "/apis/{}/v1alpha1/namespaces/{}/{}s/{}/status",
+            group(object.api),
+            id.namespace,
+            self.kind.to_lowercase(),
+            id.name,
+        );
+        let body = json!({"metadata": {"uid": object.uid}, "status": change});
+        self.cluster.send(Call::merge_patch(path, body)).await
     }
 
     fn ours(&self, object: &Identity) -> Value {

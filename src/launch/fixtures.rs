@@ -43,6 +43,7 @@ pub(crate) fn scaled_job(name: &str) -> ScaledJob {
 /// An unfinished Job of that object.
 pub(crate) fn job(name: &str) -> JobState {
     JobState {
+        end_reason: "",
         name: name.to_owned(),
         uid: Some(format!("uid of {name}")),
         owner_uid: Some("uid".to_owned()),
@@ -58,6 +59,7 @@ pub(crate) fn job(name: &str) -> JobState {
 pub(crate) fn delivered(name: &str, received_at: i64) -> DeliveredJob {
     let at = Timestamp::from_second(received_at).unwrap();
     DeliveredJob {
+        end_reason: "",
         id: ObjectId::new("production", name),
         uid: format!("uid of {name}"),
         version: "1".to_owned(),

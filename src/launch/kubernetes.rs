@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tracing::debug;
 
@@ -45,6 +45,9 @@ pub use round::new_holder;
 
 /// A Job of a round: the next turn takes over after it.
 const ROUND_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a dry run may take, its wait for a place among those of its namespace included: hundreds may be due at once.
+/// The server itself gives up on one after 4 s.
+const DRY_RUN: Duration = Duration::from_secs(30);
 
 /// Makes and counts Jobs through the API server.
 #[derive(Debug)]
@@ -274,7 +277,51 @@ async fn delete(
     }
 }
 
+/// A server-side dry run of a Job for this object. `validation`: what becomes of fields that the server does not know.
+async fn prove(
+    cluster: &Cluster,
+    id: &ObjectId,
+    job: Value,
+    validation: &'static str,
+) -> Result<(), Error> {
+    let object = format!("the Job template of {id}");
+    let call = Call::post(jobs_path(&id.namespace), job)
+        .query("dryRun", "All")
+        .query("fieldValidation", validation)
+        .within(DRY_RUN);
+    let answer = cluster
+        .clone()
+        .with(Budget::DryRuns)
+        .send(call)
+        .await
+        .map_err(|error| unavailable(&object, &error))?;
+    match answer.status {
+        // 409: the template is not what is wrong.
+        200..300 | 409 => Ok(()),
+        _ => match refusal(&object, &answer) {
+            Error::Quota { .. } => Ok(()),
+            Error::Unknown { object, detail } => Err(Error::Unavailable { object, detail }),
+            error => Err(error),
+        },
+    }
+}
+
 impl Launcher for Kubernetes {
+    fn prove<'a>(&'a self, scaled_job: &'a ScaledJob) -> BoxFuture<'a, Result<(), Error>> {
+        async move {
+            // No round has this number.
+            let sample = Round { number: 0, jobs: 1 };
+            match Launch::counted(scaled_job, sample).next() {
+                // Unknown fields are dropped at a launch too.
+                Some(launch) => {
+                    prove(&self.cluster, &scaled_job.id, launch.manifest, "Ignore").await
+                }
+                None => Ok(()),
+            }
+        }
+        .boxed()
+    }
+
     fn jobs<'a>(
         &'a self,
         scaled_job: &'a ScaledJob,

@@ -41,6 +41,8 @@ pub struct DeliveredJob {
     pub created_at: Timestamp,
     /// How it ended, and when; `None` while unfinished.
     pub ended: Option<(JobOutcome, Timestamp)>,
+    /// Why it ended, from [`END_REASONS`](crate::launch::END_REASONS); empty while unfinished.
+    pub end_reason: &'static str,
     /// It is being deleted.
     pub is_going: bool,
     /// `status.active`: Pods that are pending or running.

@@ -283,6 +283,7 @@ impl LocalJob {
                 .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
                 .collect(),
             outcome: self.finished.map(|(ending, _)| ending.outcome()),
+            end_reason: self.finished.map_or("", |(ending, _)| ending.reason()),
             created_at: Some(self.created_at),
             finished_at: self.finished.map(|(_, at)| at),
             pods: self

@@ -103,6 +103,7 @@ impl LocalJob {
             received_at: delivered.received_at,
             created_at: self.created_at,
             ended: self.finished.map(|(ending, at)| (ending.outcome(), at)),
+            end_reason: self.finished.map_or("", |(ending, _)| ending.reason()),
             // A name is free at once.
             is_going: false,
             active_pods: pods(Phase::is_live),

@@ -49,6 +49,7 @@ fn scaled_job(name: &str) -> ScaledJob {
 
 fn job(name: &str, outcome: Option<JobOutcome>) -> JobState {
     JobState {
+        end_reason: "",
         owner_uid: Some("3f1c".to_owned()),
         outcome,
         ..fixtures::job(name)
@@ -163,6 +164,7 @@ fn finished(name: &str, entry: &Value) -> JobState {
     };
     let at = text(&entry["completionTime"]);
     JobState {
+        end_reason: "",
         finished_at: Some(at.parse().unwrap_or_else(|error| panic!("{at}: {error}"))),
         ..job(name, Some(outcome))
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use slipway::cluster::{Call, Cluster};
-use slipway::controller::status::{Observed, Report, wanted};
+use slipway::controller::status::{Observed, Report, TemplateVerdict, wanted};
 use slipway::controller::status_writer::StatusWriter;
 use slipway::controller::{Identity, Reporter as _};
 use slipway::cycle::{Failure, TriggerOutcome, TurnOutcome, Verdict};
@@ -19,6 +19,7 @@ fn report(observed: Observed) -> Report {
         generation: 1,
         now: Timestamp::from_second(1_800_000_000).expect("in range"),
         observed,
+        template: TemplateVerdict::Unknown,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::launch::ports::DeliveredJob;
 use crate::launch::{Error, JobOutcome};
 use crate::resource::HistoryLimits;
 use crate::resource::event_job::{
-    Auth, Bind, Concurrency, EventJob, Format, GatedPolicy, WebhookSource,
+    Auth, Bind, Concurrency, EventJob, Format, GatedPolicy, Split, WebhookSource,
 };
 
 /// Jobs in memory, with versions, a ledger and a grace, as the port promises them.
@@ -179,9 +179,13 @@ fn event_job(name: &str, concurrency: Concurrency) -> EventJob {
         webhook: WebhookSource {
             format: Format::Json,
             shared: false,
+            split: Split::No,
+            allowed_origins: Vec::new(),
+            confirm_topic_arns: Vec::new(),
             auth: vec![Auth::None],
         },
         pattern: None,
+        header_pattern: None,
         id_from: Vec::new(),
         bind: Bind::default(),
         concurrency,
@@ -201,6 +205,7 @@ fn job(event_job: &str, number: i64, gate: Option<Gate>, ended: bool) -> Deliver
     let name = format!("{event_job}-{number}");
     let job = delivered(&name, 1_700_000_000 + number);
     DeliveredJob {
+        end_reason: "",
         id: ObjectId::new("n", name),
         event_job: ObjectId::new("n", event_job),
         occurrence: format!("{number:064}"),

@@ -101,6 +101,10 @@ impl Telling<'_> {
                 notes.extend(self.newly_dropped(jobs));
             }
         }
+        if let Some(refusal) = self.event_jobs.outcomes.take_refusal(id) {
+            let writer = &self.event_jobs.writer;
+            writer.write_refusal(&desired.identity, &refusal).await;
+        }
         for note in notes {
             // A launch that failed was logged where it failed.
             if note.reason == EVENT_REFUSED {
@@ -196,6 +200,7 @@ fn ended(job: &DeliveredJob) -> Option<EndedJob<'_>> {
     Some(EndedJob {
         name: &job.id.name,
         outcome,
+        reason: job.end_reason,
         created_at: Some(job.created_at),
         ended_at: Some(at),
     })

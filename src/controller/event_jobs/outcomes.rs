@@ -11,12 +11,13 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::controller::announce::Note;
 use crate::cycle::delivery::{DeliveryOutcome, Error};
-use crate::intake::webhook::Record;
 use crate::intake::webhook::answer::Reason;
+use crate::intake::webhook::{Record, RefusedRequest};
 use crate::launch::{self, Launched};
 use crate::resource::ObjectId;
 
@@ -26,6 +27,9 @@ pub(in crate::controller) const EVENT_REFUSED: &str = "EventRefused";
 const QUIET: Duration = Duration::from_secs(10);
 /// Refusals of one cause are told together, this far apart.
 const REFUSAL_QUIET: Duration = Duration::from_mins(10);
+/// Causes of refusals that are told apart for one EventJob: some come with names that senders choose.
+const MOST_CAUSES: usize = 16;
+const OTHER_CAUSES: &str = "others";
 /// The same trouble is told again after this.
 const TROUBLE_QUIET: Duration = Duration::from_mins(5);
 
@@ -63,18 +67,37 @@ struct Line {
     /// Troubles that are to be told, by reason, how often they came.
     troubles: BTreeMap<&'static str, (u64, String)>,
     troubles_told_at: BTreeMap<&'static str, Timestamp>,
-    /// Events that were refused, by reason.
-    refusals: BTreeMap<&'static str, Refused>,
+    /// Requests that were refused, by reason and cause; [`MOST_CAUSES`] and one for all others.
+    refusals: BTreeMap<(&'static str, String), Refused>,
+    /// What was told of them last.
+    last_refusal: Option<LastRefusal>,
 }
 
-/// Events that were refused for one reason.
+/// Requests that were refused for one cause.
 #[derive(Debug, Clone, Default)]
 struct Refused {
     /// Since it was told.
     count: u64,
+    at: Timestamp,
     /// Where and why the last one was; nothing of its values.
-    last: String,
+    field: String,
+    message: String,
     told_at: Option<Timestamp>,
+}
+
+/// The refused requests of one cause that were told last: `status.lastRefusal`. Nothing of a request's values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastRefusal {
+    /// When the last of them came.
+    pub time: Timestamp,
+    /// What the sender heard.
+    pub reason: &'static str,
+    /// Which header, or which field of the body.
+    pub field: String,
+    /// What is wrong there.
+    pub message: String,
+    /// How many since this cause was told before.
+    pub count: u64,
 }
 
 /// What became of the last event.
@@ -99,6 +122,19 @@ pub struct Trouble {
     pub reason: &'static str,
     /// In words; no payload.
     pub text: String,
+}
+
+impl LastRefusal {
+    /// As the status has it.
+    pub(in crate::controller) fn to_json(&self) -> Value {
+        json!({
+            "time": format!("{:.0}", self.time),
+            "reason": self.reason,
+            "field": self.field,
+            "message": self.message,
+            "count": self.count,
+        })
+    }
 }
 
 impl Outcomes {
@@ -159,9 +195,10 @@ impl Outcomes {
     /// Drops what is kept for an EventJob that is gone.
     pub(super) fn forget(&self, event_job: &ObjectId) {
         let line = self.lock().remove(event_job).unwrap_or_default();
-        for reason in line.refusals.keys() {
+        for (reason, _) in line.refusals.keys() {
             self.refusals.remove(&refusal(event_job, reason));
         }
+        self.refusals.remove(&refusal(event_job, FILTERED));
     }
 
     /// What is worth an Event now; taken as told. Asks to be looked at again while something is held back.
@@ -179,6 +216,11 @@ impl Outcomes {
             line.news.notify_one();
         }
         notes
+    }
+
+    /// The requests that were told as refused since this was asked for; taken as written.
+    pub(in crate::controller) fn take_refusal(&self, event_job: &ObjectId) -> Option<LastRefusal> {
+        self.lock().get_mut(event_job)?.last_refusal.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ObjectId, Line>> {
@@ -205,21 +247,28 @@ impl Line {
             self.created = 0;
             self.created_told_at = Some(now);
         }
-        for (reason, refused) in &mut self.refusals {
-            if refused.count == 0
-                || *reason == FILTERED
-                || !is_quiet(refused.told_at, REFUSAL_QUIET)
-            {
+        for ((reason, _), refused) in &mut self.refusals {
+            if refused.count == 0 || !is_quiet(refused.told_at, REFUSAL_QUIET) {
                 continue;
             }
-            let Refused { count, last, .. } = &*refused;
+            let last = LastRefusal {
+                time: refused.at,
+                reason,
+                field: refused.field.clone(),
+                message: refused.message.clone(),
+                count: refused.count,
+            };
             notes.push(Note {
                 kind: "Warning",
                 reason: EVENT_REFUSED,
-                text: format!("{reason}, {count} times since this was last told: {last}"),
+                text: format!(
+                    "{reason}, {} times since this was last told: {}: {}",
+                    last.count, last.field, last.message
+                ),
             });
             refused.count = 0;
             refused.told_at = Some(now);
+            self.last_refusal = Some(last);
         }
         for (reason, (count, text)) in std::mem::take(&mut self.troubles) {
             let told_at = self.troubles_told_at.get(reason).copied();
@@ -237,10 +286,16 @@ impl Line {
     }
 
     /// Whether it is worth an Event now.
-    fn refused(&mut self, reason: &'static str, text: String, now: Timestamp) -> bool {
-        let refused = self.refusals.entry(reason).or_default();
+    fn refused(&mut self, request: &RefusedRequest<'_>, now: Timestamp) -> bool {
+        let mut cause = (request.reason.name(), request.cause.to_owned());
+        if self.refusals.len() >= MOST_CAUSES && !self.refusals.contains_key(&cause) {
+            OTHER_CAUSES.clone_into(&mut cause.1);
+        }
+        let refused = self.refusals.entry(cause).or_default();
         refused.count += 1;
-        refused.last = text;
+        refused.at = now;
+        request.field.clone_into(&mut refused.field);
+        request.message.clone_into(&mut refused.message);
         let since = |at: Timestamp| now.duration_since(at).unsigned_abs();
         refused.told_at.is_none_or(|at| since(at) >= REFUSAL_QUIET)
     }
@@ -326,16 +381,13 @@ impl Record for Outcomes {
         let now = (self.clock)();
         // One that nobody looks after is gone.
         if let Some(line) = self.lock().get_mut(event_job) {
-            let refused = match outcome {
-                Ok(DeliveryOutcome::Filtered { .. }) => Some((FILTERED, String::new())),
+            match outcome {
+                Ok(DeliveryOutcome::Filtered { .. }) => self.count_refusal(event_job, FILTERED),
                 Err(Error::Refused(refusal)) => {
-                    Some((Reason::BadRequest.name(), refusal.to_string()))
+                    self.count_refusal(event_job, Reason::BadRequest.name());
+                    line.refused(&RefusedRequest::no_event(refusal), now);
                 }
-                _ => None,
-            };
-            if let Some((reason, text)) = refused {
-                line.refused(reason, text, now);
-                self.count_refusal(event_job, reason);
+                _ => {}
             }
             line.told(outcome, now);
             line.news.notify_one();
@@ -345,12 +397,11 @@ impl Record for Outcomes {
         }
     }
 
-    fn refused(&self, event_job: &ObjectId, reason: Reason, field: &str, message: &str) {
+    fn refused(&self, event_job: &ObjectId, refused: &RefusedRequest<'_>) {
         if let Some(line) = self.lock().get_mut(event_job) {
-            self.count_refusal(event_job, reason.name());
-            let text = format!("{field}: {message}");
+            self.count_refusal(event_job, refused.reason.name());
             // Strangers cause these: they wake nobody while there is nothing to tell.
-            if line.refused(reason.name(), text, (self.clock)()) {
+            if line.refused(refused, (self.clock)()) {
                 line.news.notify_one();
             }
         }
@@ -371,6 +422,15 @@ mod tests {
         Timestamp::from_second(second).expect("in range")
     }
 
+    fn request<'a>(reason: Reason, cause: &'a str, message: &'a str) -> RefusedRequest<'a> {
+        RefusedRequest {
+            reason,
+            cause,
+            field: "x-api-key",
+            message,
+        }
+    }
+
     #[test]
     fn refusals_of_one_cause_are_told_once_in_ten_minutes_with_their_count() {
         let mut line = Line::default();
@@ -378,22 +438,37 @@ mod tests {
             let notes = line.take_news(at(second)).into_iter();
             notes.map(|note| note.text).collect()
         };
-        assert!(line.refused("Unauthorized", "x-api-key: is missing".to_owned(), at(0)));
-        line.refused("Unauthorized", "x-api-key: is there".to_owned(), at(1));
-        line.refused(FILTERED, String::new(), at(1));
+        let unknown = |message| request(Reason::Unauthorized, "Wrong", message);
+        assert!(line.refused(&unknown("is missing"), at(0)));
+        line.refused(&unknown("is there"), at(1));
         assert_eq!(
             told(&mut line, 2),
             ["Unauthorized, 2 times since this was last told: x-api-key: is there"]
         );
+        let last = line.last_refusal.clone().unwrap();
+        assert_eq!((last.time, last.count), (at(1), 2));
         // A stranger's next one wakes nobody.
-        assert!(!line.refused("Unauthorized", "a".to_owned(), at(3)));
+        assert!(!line.refused(&unknown("a"), at(3)));
         // Another cause is told at once.
-        assert!(line.refused("BadRequest", "$.id: is missing".to_owned(), at(4)));
-        assert_eq!(told(&mut line, 5).len(), 1);
-        assert!(line.refused("Unauthorized", "b".to_owned(), at(603)));
+        assert!(line.refused(&request(Reason::Unauthorized, "Clock", "c"), at(4)));
+        assert!(line.refused(&request(Reason::BadRequest, "$.id", "d"), at(4)));
+        assert_eq!(told(&mut line, 5).len(), 2);
+        assert!(line.refused(&unknown("b"), at(603)));
         assert_eq!(
             told(&mut line, 603),
-            ["Unauthorized, 2 times since this was last told: b"]
+            ["Unauthorized, 2 times since this was last told: x-api-key: b"]
         );
+    }
+
+    #[test]
+    fn causes_that_senders_name_are_told_apart_up_to_a_bound() {
+        let mut line = Line::default();
+        for number in 0..1_000 {
+            let cause = format!("header x-{number}");
+            line.refused(&request(Reason::BadRequest, &cause, "m"), at(0));
+        }
+        let notes = line.take_news(at(1));
+        assert_eq!(notes.len(), MOST_CAUSES + 1);
+        assert!(notes.iter().any(|note| note.text.contains("984 times")));
     }
 }

@@ -53,7 +53,7 @@ pub fn is_proved(status: &Value, generation: i64) -> bool {
 }
 
 /// Another version of this program may make another Job of the same template.
-fn proof(generation: i64) -> Value {
+pub(in crate::controller) fn proof(generation: i64) -> Value {
     json!({"generation": generation, "version": env!("CARGO_PKG_VERSION")})
 }
 

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::launch::JobOutcome;
+use crate::launch::{END_REASONS, JobOutcome};
 use crate::resource::{Api, ObjectId};
 
 /// The labels of an object's series.
@@ -50,10 +50,17 @@ impl OfObject {
             namespace: self.namespace.clone(),
             kind: self.kind,
             name: self.name.clone(),
-            outcome: match outcome {
-                JobOutcome::Complete => "complete",
-                JobOutcome::Failed => "failed",
-            },
+            outcome: word(outcome),
+        }
+    }
+
+    fn finished(&self, outcome: JobOutcome, reason: &'static str) -> OfFinished {
+        OfFinished {
+            namespace: self.namespace.clone(),
+            kind: self.kind,
+            name: self.name.clone(),
+            outcome: word(outcome),
+            reason,
         }
     }
 }
@@ -66,10 +73,29 @@ struct OfEnded {
     outcome: &'static str,
 }
 
+/// The same, with why.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfFinished {
+    namespace: String,
+    kind: &'static str,
+    name: String,
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+fn word(outcome: JobOutcome) -> &'static str {
+    match outcome {
+        JobOutcome::Complete => "complete",
+        JobOutcome::Failed => "failed",
+    }
+}
+
 /// A Job that has ended.
 pub(in crate::controller) struct EndedJob<'a> {
     pub(in crate::controller) name: &'a str,
     pub(in crate::controller) outcome: JobOutcome,
+    /// From [`END_REASONS`].
+    pub(in crate::controller) reason: &'static str,
     pub(in crate::controller) created_at: Option<Timestamp>,
     pub(in crate::controller) ended_at: Option<Timestamp>,
 }
@@ -80,7 +106,7 @@ pub struct JobSeries {
     running: Family<OfObject, Gauge>,
     pending: Family<OfObject, Gauge>,
     waiting: Family<OfObject, Gauge>,
-    ended: Family<OfEnded, Counter>,
+    ended: Family<OfFinished, Counter>,
     seconds: Family<OfEnded, Histogram>,
     /// Of each object the names of ended Jobs that are still there, each counted once.
     known: Arc<Mutex<HashMap<OfObject, HashSet<String>>>>,
@@ -117,7 +143,7 @@ impl JobSeries {
         );
         registry.register(
             "jobs_finished",
-            "Jobs that finished, by outcome: complete, failed",
+            "Jobs that finished, by outcome (complete, failed) and the reason of its condition",
             series.ended.clone(),
         );
         registry.register_with_unit(
@@ -157,8 +183,9 @@ impl JobSeries {
         for job in jobs {
             let is_new = |before: &HashSet<String>| !before.contains(job.name);
             if before.as_ref().is_some_and(is_new) {
+                let finished = object.finished(job.outcome, job.reason);
+                self.ended.get_or_create(&finished).inc();
                 let labels = object.ended(job.outcome);
-                self.ended.get_or_create(&labels).inc();
                 if let (Some(from), Some(to)) = (job.created_at, job.ended_at) {
                     let seconds = to.duration_since(from).as_secs_f64().max(0.0);
                     self.seconds.get_or_create(&labels).observe(seconds);
@@ -177,7 +204,9 @@ impl JobSeries {
             family.remove(object);
         }
         for outcome in [JobOutcome::Complete, JobOutcome::Failed] {
-            self.ended.remove(&object.ended(outcome));
+            for reason in END_REASONS {
+                self.ended.remove(&object.finished(outcome, reason));
+            }
             self.seconds.remove(&object.ended(outcome));
         }
     }

@@ -75,6 +75,10 @@ impl WhileWanted {
 }
 
 impl Launcher for WhileWanted {
+    fn prove<'a>(&'a self, scaled_job: &'a ScaledJob) -> BoxFuture<'a, Result<(), Error>> {
+        self.launcher.prove(scaled_job)
+    }
+
     fn jobs<'a>(
         &'a self,
         scaled_job: &'a ScaledJob,

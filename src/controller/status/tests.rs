@@ -12,6 +12,7 @@ fn report(second: i64, observed: Observed) -> Report {
         generation: 3,
         now: at(second),
         observed,
+        template: TemplateVerdict::Unknown,
     }
 }
 
@@ -266,4 +267,31 @@ fn an_object_whose_jobs_are_refused_is_not_ready_until_one_is_made_or_it_is_edit
         ..report(30, poll(false, 0, None))
     };
     assert_eq!(ready(&wanted(Api::Slipway, &idle, &edited)), "True");
+}
+
+#[test]
+fn a_dry_run_says_whether_jobs_can_be_made_before_there_is_work() {
+    let idle = |second: i64, template: TemplateVerdict| Report {
+        template,
+        ..report(second, poll(false, 0, None))
+    };
+    let ready = |status: &Value| {
+        let conditions = status["conditions"].as_array().expect("a list");
+        let ready = conditions.iter().find(|one| one["type"] == "Ready");
+        ready.expect("Ready").clone()
+    };
+    let refused = TemplateVerdict::Refused("the server's words".to_owned());
+    let first = wanted(Api::Slipway, &Value::Null, &idle(10, refused));
+    assert_eq!(ready(&first)["status"], "False");
+    assert_eq!(ready(&first)["reason"], "KEDAJobCreateFailed");
+    assert_eq!(ready(&first)["message"], "the server's words");
+    // No answer changes nothing, a new one does.
+    let unknown = wanted(Api::Slipway, &first, &idle(20, TemplateVerdict::Unknown));
+    assert_eq!(ready(&unknown)["status"], "False");
+    let proved = wanted(Api::Slipway, &unknown, &idle(30, TemplateVerdict::Proved));
+    assert_eq!(ready(&proved)["status"], "True");
+    assert_eq!(proved["proof"]["generation"], 3);
+    // KEDA's CustomResourceDefinition has no such field.
+    let kedas = wanted(Api::Keda, &Value::Null, &idle(40, TemplateVerdict::Proved));
+    assert_eq!(kedas["proof"], Value::Null);
 }

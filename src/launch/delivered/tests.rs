@@ -8,7 +8,7 @@ use crate::launch::OCCURRENCE_ANNOTATION;
 use crate::resource::HistoryLimits;
 use crate::resource::event_job::{
     Auth, Bind, BindSource, CountBinding, EnvBinding, FileBinding, Format, GatedPolicy,
-    MetadataBinding, WebhookSource,
+    MetadataBinding, Split, WebhookSource,
 };
 use crate::resource::query::Query;
 
@@ -23,9 +23,13 @@ fn event_job() -> EventJob {
         webhook: WebhookSource {
             format: Format::EventBridge,
             shared: false,
+            split: Split::No,
+            allowed_origins: Vec::new(),
+            confirm_topic_arns: Vec::new(),
             auth: vec![Auth::None],
         },
         pattern: None,
+        header_pattern: None,
         id_from: Vec::new(),
         bind: Bind::default(),
         concurrency: Concurrency::Allow,

@@ -171,7 +171,7 @@ impl<'a> Reader<'a> {
         default: Option<&'a str>,
         what: &str,
     ) -> Result<Cow<'a, str>, Refusal> {
-        let found = self.event.find(origin).or(default.map(Cow::Borrowed));
+        let found = self.event.find(origin)?.or(default.map(Cow::Borrowed));
         found.ok_or_else(|| {
             Refusal::new(
                 field(origin),
@@ -222,13 +222,19 @@ fn count(binding: &CountBinding, event: &Event, what: &str) -> Result<u32, Refus
     };
     let number = match binding.path.find(&event.value) {
         None | Some(Value::Null) => return Err(wrong("is missing")),
-        Some(Value::Number(number)) => number,
+        // A double may have lost what it was, and a number below 0 is none of ours.
+        Some(Value::Number(number)) => number.as_u64(),
+        // Attributes of messages, and numbers of DynamoDB, are always texts.
+        Some(Value::String(text)) if is_digits(text) => text.parse().ok(),
         Some(_) => return Err(wrong("is no number")),
     };
-    // A double may have lost what it was, and a number below 0 is none of ours.
-    let number = number.as_u64().ok_or_else(|| wrong("is no such number"))?;
+    let number = number.ok_or_else(|| wrong("is no such number"))?;
     let number = u32::try_from(number).ok().filter(|number| *number <= max);
     number.ok_or_else(|| wrong("is too large"))
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn key_from(event_job: &EventJob) -> Option<&BindSource> {
@@ -242,6 +248,7 @@ fn field(origin: &BindSource) -> String {
     match origin {
         BindSource::Path(query) => query.to_string(),
         BindSource::Header(name) => event::header_field(name),
+        BindSource::Template(template) => format!("template {}", template.text),
     }
 }
 

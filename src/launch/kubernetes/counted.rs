@@ -151,9 +151,10 @@ pub(super) fn state_of(job: JobShape) -> JobState {
             .find(|owner| owner.controller == Some(true))
             .map(|owner| owner.uid),
         annotations,
-        outcome: ended.map(|(outcome, _)| outcome),
+        outcome: ended.map(|end| end.outcome),
+        end_reason: ended.map_or("", |end| end.reason),
         created_at: job.metadata.creation_timestamp.map(|time| time.0),
-        finished_at: status.completion_time.or(ended.and_then(|(_, at)| at)),
+        finished_at: status.completion_time.or(ended.and_then(|end| end.said_at)),
         pods: Vec::new(),
     }
 }

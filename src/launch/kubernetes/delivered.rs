@@ -20,8 +20,8 @@ use self::ledgers::remembered::Remembered;
 use self::leftovers::Leftovers;
 use self::watch::JobsOfEvents;
 use super::create::{self, CreateBackoff};
-use super::{delete, jobs_path, refusal};
-use crate::cluster::{Budget, Call, Cluster, Scope, boot};
+use super::delete;
+use crate::cluster::{Budget, Cluster, Scope, boot};
 use crate::launch::delivered::Delivery;
 use crate::launch::ledger::Key;
 use crate::launch::ports::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember};
@@ -39,10 +39,6 @@ mod wire;
 
 /// One read by name, or one dry run.
 const READ: Duration = Duration::from_secs(5);
-/// How long a dry run may take, its wait for a place among those of its namespace included: hundreds may be due at once.
-/// The server itself gives up on one after 4 s.
-const DRY_RUN: Duration = Duration::from_secs(30);
-
 /// Makes the Jobs of events through the API server, and remembers them.
 #[derive(Debug)]
 pub struct Delivered {
@@ -236,25 +232,7 @@ impl Delivered {
     /// A server-side dry run with strict fields.
     async fn prove_once(&self, event_job: &EventJob) -> Result<(), Error> {
         let sample = Delivery::sample(event_job, self.grace);
-        let object = format!("the Job template of {}", event_job.id);
-        let call = Call::post(jobs_path(&event_job.id.namespace), sample.manifest)
-            .query("dryRun", "All")
-            .query("fieldValidation", "Strict")
-            .within(DRY_RUN);
-        let cluster = self.cluster.clone().with(Budget::DryRuns);
-        let answer = cluster
-            .send(call)
-            .await
-            .map_err(|error| super::unavailable(&object, &error))?;
-        match answer.status {
-            // 409: the template is not what is wrong.
-            200..300 | 409 => Ok(()),
-            _ => match refusal(&object, &answer) {
-                Error::Quota { .. } => Ok(()),
-                Error::Unknown { object, detail } => Err(Error::Unavailable { object, detail }),
-                error => Err(error),
-            },
-        }
+        super::prove(&self.cluster, &event_job.id, sample.manifest, "Strict").await
     }
 }
 

@@ -289,6 +289,7 @@ fn add(listed: &mut ListedJobs, job: JobState) {
 /// An expected name as the unfinished Job it may be.
 fn unseen(scaled_job: &ScaledJob, name: &str, expected: &ExpectedJob) -> JobState {
     JobState {
+        end_reason: "",
         name: name.to_owned(),
         uid: None,
         owner_uid: Some(scaled_job.uid.clone()),

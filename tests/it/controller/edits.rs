@@ -195,3 +195,32 @@ async fn foreground_deletion_ends_while_there_is_a_backlog() {
     assert_eq!(proxy.calls("POST", "/jobs"), 3);
     cluster.remove().await;
 }
+
+/// The API server takes the ScaledJob, and never a Job of it. Its owner hears so before there is work, until it is mended.
+#[tokio::test]
+async fn a_template_that_can_never_be_made_is_told_before_there_is_work() {
+    let cluster = cluster("template").await;
+    let queue = Queue::new("template").await;
+    let mount = json!({"name": "worker", "image": "a", "volumeMounts": [{"name": "nosuch", "mountPath": "/x"}]});
+    let containers = |container: Value| json!({"spec": {"jobTargetRef": {"template": {"spec": {"containers": [container]}}}}});
+    let object = scaled_job("broken", &queue.url, &containers(mount));
+    cluster.create(object).await;
+    let slipway = slipway(&cluster).await;
+    let ready = async |wanted: (&str, &str)| {
+        await_until(wanted.1, Duration::from_secs(30), async || {
+            let (status, reason) = cluster.condition("broken", "Ready").await;
+            ((status.as_str(), reason.as_str()) == wanted).then_some(())
+        })
+        .await;
+    };
+    ready(("False", "KEDAJobCreateFailed")).await;
+    let status = cluster.status("broken").await;
+    assert!(status.to_string().contains("nosuch"), "{status}");
+    assert_eq!(cluster.jobs().await.len(), 0);
+    let mended = containers(json!({"name": "worker", "image": "a"}));
+    cluster.patch_scaled_job("broken", mended).await;
+    ready(("True", "ScaledJobReady")).await;
+    assert_eq!(cluster.status("broken").await["proof"]["generation"], 2);
+    drop(slipway);
+    cluster.remove().await;
+}

@@ -212,6 +212,7 @@ fn remembered_for(since: Option<u8>) -> Option<Duration> {
 fn finished_job() -> DeliveredJob {
     let job = delivered("invoice", i64::from(SERVER_SECONDS));
     DeliveredJob {
+        end_reason: "",
         occurrence: occurrence(),
         ended: Some((JobOutcome::Complete, job.created_at)),
         active_pods: 0,

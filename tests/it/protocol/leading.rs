@@ -214,6 +214,7 @@ fn job(number: usize, seen: Job) -> Option<DeliveredJob> {
     let received_at = i64::try_from(number).unwrap();
     let job = delivered(&format!("invoice-{number}"), received_at);
     Some(DeliveredJob {
+        end_reason: "",
         gate: Some(gate),
         is_suspended: gate != Gate::Released,
         claimed_by: seen.claimant().map(str::to_owned),

@@ -232,6 +232,7 @@ impl State {
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
         let round = text(&metadata["annotations"][ROUND_ANNOTATION]).expect("a round");
         let job = JobState {
+            end_reason: "",
             name: name.clone(),
             uid: Some(format!("uid of {name}")),
             owner_uid: text(&metadata["ownerReferences"][0]["uid"]),

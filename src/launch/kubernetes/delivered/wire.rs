@@ -135,6 +135,7 @@ pub(super) fn kept(job: &WatchedJob) -> Option<KeptJob> {
         .and_then(|duration| Duration::try_from(duration).ok());
     let status = job.status.clone().unwrap_or_default();
     let payload = text(PAYLOAD_ANNOTATION).unwrap_or_default().to_owned();
+    let end = ended(&status.conditions);
     let job = DeliveredJob {
         uid: metadata.uid.clone()?,
         version: metadata.resource_version.clone()?,
@@ -149,10 +150,11 @@ pub(super) fn kept(job: &WatchedJob) -> Option<KeptJob> {
             .to_owned(),
         received_at: received_at.unwrap_or(created_at),
         created_at,
-        ended: ended(&status.conditions).map(|(outcome, said_at)| {
-            let at = status.completion_time.or(said_at);
-            (outcome, at.unwrap_or(created_at))
+        ended: end.map(|end| {
+            let at = status.completion_time.or(end.said_at);
+            (end.outcome, at.unwrap_or(created_at))
         }),
+        end_reason: end.map_or("", |end| end.reason),
         is_going: metadata.deletion_timestamp.is_some(),
         active_pods: status.active,
         ready_pods: status.ready,
