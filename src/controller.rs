@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::workers::{ObjectTask, Reconciler, Workers};
 use crate::controller::lead::Lead;
-use crate::controller::status::{Observed, Report};
+use crate::controller::status::{Observed, Report, TemplateVerdict};
 use crate::launch::Launcher;
 use crate::lookup::Lookup;
 use crate::resource::{Api, Fault, ObjectId, ScaledJob};
@@ -198,6 +198,7 @@ impl Reconciler for TurnPorts {
                 generation: desired.identity.generation,
                 now: (self.clock)(),
                 observed: Observed::Broken,
+                template: TemplateVerdict::Unknown,
             };
             self.reporter.report(&desired.identity, report).await;
         }

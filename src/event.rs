@@ -10,14 +10,17 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::resource::event_job::{BindSource, EventJob, Format, IdPart};
+use crate::pattern::Mismatch;
+use crate::resource::event_job::{BindSource, EventJob, Format, IdPart, Split, WebhookSource};
 use crate::resource::json_text;
 use crate::resource::query::Query;
 
 mod cloudevents;
 mod eventbridge;
+mod form;
 mod json;
 mod sns;
+mod text;
 mod trace;
 
 /// Request headers or message attributes by name in lower case. Bounded by the server: 64 headers, 16 KiB.
@@ -38,6 +41,24 @@ pub struct Event {
     pub identity: Result<EventIdentity, Refusal>,
     /// Where the sender's trace goes on.
     pub trace: Option<Trace>,
+    /// Its place in the list that was split.
+    pub element: Option<Element>,
+}
+
+/// Where an event stood in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Element {
+    /// From 0.
+    pub index: usize,
+    /// How many elements before it say the same.
+    pub repetition: usize,
+}
+
+impl Element {
+    /// An id that came for the whole list, as this element's own.
+    fn of(self, id: &str) -> String {
+        format!("{id}[{}]", self.index)
+    }
 }
 
 /// Which event it is: the same however often, and whichever way, it is delivered.
@@ -86,9 +107,32 @@ pub enum Opened {
     },
     /// SNS tells that a subscription ended.
     Unsubscribed,
+    /// The sender asks to have a value back before it sends events.
+    Handshake {
+        /// The member of the answer that it looks for.
+        answer: &'static str,
+        /// The value.
+        value: String,
+    },
 }
 
-/// Opens a body.
+/// Opens a body as an EventJob takes it.
+///
+/// # Errors
+///
+/// [`Refusal`] when it is no JSON, or not of its format.
+pub fn open_for(
+    webhook: &WebhookSource,
+    attributes: &Attributes,
+    body: &[u8],
+) -> Result<Opened, Refusal> {
+    match &webhook.split {
+        Split::No => open(webhook.format, attributes, body),
+        split => json::open(split, attributes, body),
+    }
+}
+
+/// Opens a body that is not split.
 ///
 /// # Errors
 ///
@@ -98,7 +142,7 @@ pub fn open(format: Format, attributes: &Attributes, body: &[u8]) -> Result<Open
         Format::EventBridge => eventbridge::open(attributes, body),
         Format::Sns => sns::open(attributes, body),
         Format::CloudEvents => cloudevents::open(attributes, body),
-        Format::Json => json::open(attributes, body),
+        Format::Json => json::open(&Split::No, attributes, body),
     }
 }
 
@@ -141,10 +185,21 @@ impl Event {
                 (query.to_string(), self.at(query))
             }
             IdPart::Header(name) => (header_field(name), self.header(name)),
-            IdPart::BodyHash => return Ok(Cow::Owned(self.payload_hash())),
+            IdPart::BodyHash => {
+                let hash = self.payload_hash();
+                return Ok(Cow::Owned(match &self.element {
+                    Some(element) => format!("{hash}[{}]", element.repetition),
+                    None => hash,
+                }));
+            }
         };
+        let of_request = matches!(part, IdPart::Header(_));
         match found {
-            Some(found) if !found.is_empty() => Ok(found),
+            Some(found) if !found.is_empty() => Ok(match &self.element {
+                // The header is the same for each element of the list.
+                Some(element) if of_request => Cow::Owned(element.of(&found)),
+                _ => found,
+            }),
             Some(_) => Err(Refusal::new(
                 field,
                 "is empty, and the event's id is made of it (idFrom)",
@@ -182,26 +237,44 @@ impl Event {
         Ok(())
     }
 
+    /// Why its headers are not those that `match.headers` wants; `None` when they are.
+    pub fn header_mismatch(&self, event_job: &EventJob) -> Option<Mismatch> {
+        let wanted = event_job.header_pattern.as_ref()?;
+        let mut text = String::from("{");
+        for name in &wanted.names {
+            if let Some(value) = self.attributes.get(name) {
+                if text.len() > 1 {
+                    text.push(',');
+                }
+                json_text::push_quoted(&mut text, name);
+                text.push(':');
+                json_text::push_quoted(&mut text, value);
+            }
+        }
+        text.push('}');
+        let mismatch = wanted.pattern.refusal(&text)?;
+        Some(Mismatch {
+            field: header_field(&mismatch.field),
+            reason: mismatch.reason,
+        })
+    }
+
     /// What a binding gets: a text as it is, a number or a boolean as it was written, a list or an object as
     /// compact JSON; `None` when there is nothing, or null.
-    pub fn find(&self, origin: &BindSource) -> Option<Cow<'_, str>> {
-        match origin {
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] when a text cannot be made of it.
+    pub fn find(&self, origin: &BindSource) -> Result<Option<Cow<'_, str>>, Refusal> {
+        Ok(match origin {
             BindSource::Path(query) => self.at(query),
             BindSource::Header(name) => self.header(name),
-        }
+            BindSource::Template(template) => Some(Cow::Owned(text::of(self, template)?)),
+        })
     }
 
     fn at(&self, query: &Query) -> Option<Cow<'_, str>> {
-        match query.find(&self.value)? {
-            Value::Null => None,
-            Value::String(text) => Some(Cow::Borrowed(text)),
-            Value::Bool(true) => Some(Cow::Borrowed("true")),
-            Value::Bool(false) => Some(Cow::Borrowed("false")),
-            Value::Number(_) => query.find_written(&self.text).map(Cow::Borrowed),
-            Value::Array(_) | Value::Object(_) => query
-                .find_written(&self.text)
-                .map(|written| Cow::Owned(json_text::compact(written))),
-        }
+        written_value(query, &self.value, &self.text)
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
@@ -232,6 +305,20 @@ impl Refusal {
     /// A name would mean one thing to us and another to somebody else.
     pub fn repeated(field: impl Into<String>) -> Self {
         Self::new(field, "is there more than once: it must be there once")
+    }
+}
+
+/// What stands at a path: a text as it is, anything else as it was written.
+fn written_value<'a>(query: &Query, value: &'a Value, text: &'a str) -> Option<Cow<'a, str>> {
+    match query.find(value)? {
+        Value::Null => None,
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Bool(true) => Some(Cow::Borrowed("true")),
+        Value::Bool(false) => Some(Cow::Borrowed("false")),
+        Value::Number(_) => query.find_written(text).map(Cow::Borrowed),
+        Value::Array(_) | Value::Object(_) => query
+            .find_written(text)
+            .map(|written| Cow::Owned(json_text::compact(written))),
     }
 }
 

@@ -376,6 +376,7 @@ pub mod document;
 pub mod event_job;
 pub mod expansion;
 mod fields;
+mod holes;
 pub mod json_text;
 pub mod metadata;
 pub mod names;

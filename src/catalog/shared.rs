@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::{CatalogEntry, Listing};
 use crate::pattern::{Matcher, Pattern};
 use crate::resource::ObjectId;
-use crate::resource::event_job::{Auth, EventJob, HmacScheme, SecretKey};
+use crate::resource::event_job::signature::HmacScheme;
+use crate::resource::event_job::{Auth, EventJob, SecretKey};
 
 /// The `shared` EventJobs of a namespace, compiled into one matcher.
 #[derive(Debug)]

@@ -94,7 +94,7 @@ async fn the_newest_is_crowded_out_where_bodies_would_be_tried_with_too_many_key
             key: "k".to_owned(),
         };
         event_job.webhook.auth = vec![event_job::Auth::Hmac {
-            scheme: event_job::HmacScheme::GitHub,
+            scheme: event_job::signature::HmacScheme::known("GitHub").unwrap(),
             // One that all share, and one of its own.
             keys: vec![key("all".to_owned()), key(format!("s{number}"))],
         }];

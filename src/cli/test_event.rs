@@ -14,7 +14,7 @@ use crate::cli::{OutputFormat, wrong_usage};
 use crate::event::{self, Attributes, Event, Opened, Refusal};
 use crate::launch::delivered::Delivery;
 use crate::manifest::{self, Manifests};
-use crate::pattern::Pattern;
+use crate::pattern::{Mismatch, Pattern};
 use crate::resource::event_job::{self, EventJob, Format};
 use crate::resource::scaled_job::SLIPWAY_API_VERSION;
 
@@ -167,7 +167,9 @@ fn test_pattern(pattern: &str, body: &[u8]) -> TestReport {
         Ok(pattern) => match event::open(Format::Json, &Attributes::new(), body) {
             Ok(Opened::One(event)) => match pattern.repeated(&event.text) {
                 Some(path) => invalid(Refusal::repeated(format!("$.{path}"))),
-                None => refusal(&pattern, &event).unwrap_or(TestVerdict::Match(None)),
+                None => pattern
+                    .refusal(&event.text)
+                    .map_or(TestVerdict::Match(None), no_match),
             },
             Ok(_) => TestVerdict::NoEvent("it is no event".to_owned()),
             Err(refusal) => invalid(refusal),
@@ -180,12 +182,11 @@ fn test_pattern(pattern: &str, body: &[u8]) -> TestReport {
     }
 }
 
-fn refusal(pattern: &Pattern, event: &Event) -> Option<TestVerdict> {
-    let refusal = pattern.refusal(&event.text)?;
-    Some(TestVerdict::NoMatch {
-        field: refusal.field,
-        message: refusal.reason,
-    })
+fn no_match(mismatch: Mismatch) -> TestVerdict {
+    TestVerdict::NoMatch {
+        field: mismatch.field,
+        message: mismatch.reason,
+    }
 }
 
 fn invalid(refusal: Refusal) -> TestVerdict {
@@ -271,7 +272,7 @@ fn test_event_job(event_job: &EventJob, attributes: &Attributes, body: &[u8]) ->
             .entry("content-type".to_owned())
             .or_insert_with(|| STRUCTURED.to_owned());
     }
-    match event::open(format, &attributes, body) {
+    match event::open_for(&event_job.webhook, &attributes, body) {
         Err(refusal) => vec![report(None, invalid(refusal))],
         Ok(Opened::One(event)) => vec![report(None, verdict(event_job, &event))],
         Ok(Opened::Many(events)) => events
@@ -286,6 +287,10 @@ fn test_event_job(event_job: &EventJob, attributes: &Attributes, body: &[u8]) ->
             let message = format!("it asks to confirm a subscription to {topic_arn}");
             vec![report(None, TestVerdict::NoEvent(message))]
         }
+        Ok(Opened::Handshake { answer, .. }) => {
+            let message = format!("it asks for a handshake: the answer has {answer}");
+            vec![report(None, TestVerdict::NoEvent(message))]
+        }
         Ok(Opened::Unsubscribed) => {
             let message = "it tells that a subscription ended".to_owned();
             vec![report(None, TestVerdict::NoEvent(message))]
@@ -298,12 +303,10 @@ fn verdict(event_job: &EventJob, event: &Event) -> TestVerdict {
     if let Err(refusal) = event.check_names(event_job) {
         return invalid(refusal);
     }
-    let no = event_job
-        .pattern
-        .as_ref()
-        .and_then(|pattern| refusal(pattern, event));
-    if let Some(no) = no {
-        return no;
+    let pattern = event_job.pattern.as_ref();
+    let no = pattern.and_then(|pattern| pattern.refusal(&event.text));
+    if let Some(no) = no.or_else(|| event.header_mismatch(event_job)) {
+        return no_match(no);
     }
     let delivery = event.identity(&event_job.id_from).and_then(|identity| {
         let delivery = Delivery::new(event_job, event, &identity, app::clock(), LEAST_TTL)?;

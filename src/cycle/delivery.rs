@@ -164,6 +164,12 @@ impl Deliveries {
         deadline: Instant,
     ) -> Result<DeliveryOutcome, Error> {
         event.check_names(event_job)?;
+        if let Some(mismatch) = event.header_mismatch(event_job) {
+            return Ok(DeliveryOutcome::Filtered {
+                field: mismatch.field,
+                reason: mismatch.reason,
+            });
+        }
         if event_job.suspend {
             return Err(Error::Suspended);
         }

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::json::{self, Json};
-use super::{Attributes, Event, EventIdentity, Opened, Refusal, header_field, trace};
+use super::{Attributes, Event, EventIdentity, Opened, Refusal, form, header_field, trace};
 use crate::resource::json_text::push_quoted;
 
 /// Attributes that every event has.
@@ -15,7 +15,7 @@ const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
 /// Opens a body.
 pub(super) fn open(attributes: &Attributes, body: &[u8]) -> Result<Opened, Refusal> {
-    let content_type = media_type(attributes.get("content-type").map_or("", String::as_str));
+    let content_type = form::media_type(attributes);
     match content_type.as_str() {
         "application/cloudevents+json" => {
             let event = structured(json::read(body)?, attributes)?;
@@ -40,12 +40,6 @@ pub(super) fn open(attributes: &Attributes, body: &[u8]) -> Result<Opened, Refus
             "must be application/cloudevents+json or application/cloudevents-batch+json; without them, the attributes must stand in ce- headers, and ce-specversion is missing",
         )),
     }
-}
-
-/// `type/subtype` in lower case, without parameters.
-fn media_type(content_type: &str) -> String {
-    let (media_type, _) = content_type.split_once(';').unwrap_or((content_type, ""));
-    media_type.trim().to_ascii_lowercase()
 }
 
 fn structured(json: Json, attributes: &Attributes) -> Result<Event, Refusal> {

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::json::{self, Json};
-use super::{Attributes, Event, EventIdentity, Opened, Refusal};
+use super::{Attributes, Event, EventIdentity, Opened, Refusal, form};
 use crate::resource::json_text;
 
 /// The members that tell one event from another.
@@ -16,7 +16,7 @@ const HINT: &str = ": an EventBridge event has id, account, region and source; w
 
 /// Opens a body.
 pub(super) fn open(attributes: &Attributes, body: &[u8]) -> Result<Opened, Refusal> {
-    let json = json::read(body)?;
+    let json = json::read(body).map_err(|refusal| form::named(refusal, attributes))?;
     Ok(match json::items(&json)? {
         Some(items) => Opened::Many(
             items

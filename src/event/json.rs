@@ -1,12 +1,20 @@
 //! Bytes become JSON, or are refused; and events that are any JSON.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
-use super::{Attributes, Event, EventIdentity, Opened, Refusal, header_field, trace};
+use super::{
+    Attributes, Element, Event, EventIdentity, Opened, Refusal, form, header_field, trace,
+};
+use crate::resource::event_job::Split;
 use crate::resource::json_text;
 
 /// Events of one list that are taken: each has its own copy of the headers, and its own launch to wait for.
 pub(super) const MOST_EVENTS: usize = 256;
+
+/// The longest value that is sent back in a handshake. Unit: bytes.
+const LONGEST_CHALLENGE: usize = 512;
 
 /// Headers that tell one message of a sender from another, in the order they are looked at.
 ///
@@ -19,26 +27,115 @@ pub(super) struct Json {
     pub(super) value: Value,
 }
 
-/// Opens a body that is any JSON. A list is one event.
-pub(super) fn open(attributes: &Attributes, body: &[u8]) -> Result<Opened, Refusal> {
-    let json = read(body)?;
+/// Opens a body that is any JSON, or a form. A list is one event unless it is split.
+pub(super) fn open(split: &Split, attributes: &Attributes, body: &[u8]) -> Result<Opened, Refusal> {
+    let json = if form::is_form(attributes) {
+        form::read(body)?
+    } else {
+        read(body).map_err(|refusal| form::named(refusal, attributes))?
+    };
+    if let Some(handshake) = handshake(&json, attributes) {
+        return Ok(handshake);
+    }
+    let Some(items) = split_at(split, &json)? else {
+        let identity = identity(attributes);
+        return Ok(Opened::One(Box::new(json.event(attributes, identity))));
+    };
+    let mut repetitions: HashMap<String, usize> = HashMap::new();
+    let mut events = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
+        let mut event = item.event(attributes, identity(attributes));
+        let repetition = repetitions.entry(event.payload_hash()).or_default();
+        let element = Element {
+            index,
+            repetition: *repetition,
+        };
+        *repetition += 1;
+        if let Ok(identity) = &mut event.identity {
+            identity.id = element.of(&identity.id);
+        }
+        event.element = Some(element);
+        events.push(Ok(event));
+    }
+    Ok(Opened::Many(events))
+}
+
+/// The events of a body that is split; `None` for one that is not.
+fn split_at(split: &Split, json: &Json) -> Result<Option<Vec<Json>>, Refusal> {
+    let at = match split {
+        Split::No => return Ok(None),
+        Split::Elements => {
+            let whole = || {
+                vec![Json {
+                    text: json.text.clone(),
+                    value: json.value.clone(),
+                }]
+            };
+            return Ok(Some(items(json)?.unwrap_or_else(whole)));
+        }
+        Split::At(at) => at,
+    };
+    if at.is_ambiguous_in(&json.text) {
+        return Err(Refusal::repeated(at.to_string()));
+    }
+    let (value, text) = (at.find(&json.value), at.find_written(&json.text));
+    let found = value.zip(text).map(|(value, text)| Json {
+        text: text.to_owned(),
+        value: value.clone(),
+    });
+    let items = match &found {
+        Some(list) => {
+            items(list).map_err(|refusal| Refusal::new(at.to_string(), refusal.message))?
+        }
+        None => None,
+    };
+    let no_list = || {
+        Refusal::new(
+            at.to_string(),
+            "must be a list: its elements are the events",
+        )
+    };
+    items.map(Some).ok_or_else(no_list)
+}
+
+/// What some senders ask before they send: Slack's `url_verification`, Event Grid's `SubscriptionValidation`.
+fn handshake(json: &Json, attributes: &Attributes) -> Option<Opened> {
+    let is_event_grid = attributes
+        .get("aeg-event-type")
+        .is_some_and(|kind| kind == "SubscriptionValidation");
+    let is_slack =
+        attributes.contains_key("x-slack-signature") && json.value["type"] == "url_verification";
+    let (answer, value) = if is_event_grid {
+        let first = json.value.get(0).unwrap_or(&json.value);
+        ("validationResponse", &first["data"]["validationCode"])
+    } else if is_slack {
+        ("challenge", &json.value["challenge"])
+    } else {
+        return None;
+    };
+    let value = value.as_str()?;
+    (value.len() <= LONGEST_CHALLENGE).then(|| Opened::Handshake {
+        answer,
+        value: value.to_owned(),
+    })
+}
+
+fn identity(attributes: &Attributes) -> Result<EventIdentity, Refusal> {
     let id = ID_HEADERS
         .iter()
         .filter_map(|name| attributes.get(*name))
         .find(|id| !id.is_empty());
-    let identity = id
-        .map(|id| EventIdentity {
-            source: String::new(),
-            id: id.clone(),
-            replay: None,
-        })
-        .ok_or_else(|| {
-            Refusal::new(
-                header_field(ID_HEADERS[0]),
-                "is missing: the event's id must stand in webhook-id or Idempotency-Key, or where idFrom says",
-            )
-        });
-    Ok(Opened::One(Box::new(json.event(attributes, identity))))
+    id.map(|id| EventIdentity {
+        source: String::new(),
+        id: id.clone(),
+        replay: None,
+    })
+    .ok_or_else(|| {
+        Refusal::new(
+            header_field(ID_HEADERS[0]),
+            "is missing: the event's id must stand in webhook-id or Idempotency-Key, or where idFrom says",
+        )
+    })
 }
 
 impl Json {
@@ -54,6 +151,7 @@ impl Json {
             value: self.value,
             attributes: attributes.clone(),
             identity,
+            element: None,
         }
     }
 }

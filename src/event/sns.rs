@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::json::{self, Json};
-use super::{Attributes, Event, EventIdentity, Opened, Refusal, eventbridge, header_field, trace};
+use super::{
+    Attributes, Event, EventIdentity, Opened, Refusal, eventbridge, form, header_field, trace,
+};
 
 /// The members that decide what becomes of a body.
 const MEMBERS: [&str; 6] = [
@@ -22,7 +24,7 @@ const HINT: &str = ": it must be what SNS sends";
 ///
 /// What it says it is counts, not its headers: the signature is over the body alone.
 pub(super) fn open(attributes: &Attributes, body: &[u8]) -> Result<Opened, Refusal> {
-    let json = json::read(body)?;
+    let json = json::read(body).map_err(|refusal| form::named(refusal, attributes))?;
     json::refuse_repeated(&json.text, &MEMBERS)?;
     let is_sns = json.value["TopicArn"].is_string();
     match json.value["Type"].as_str().filter(|_| is_sns) {

@@ -16,6 +16,7 @@ use crate::resource::ObjectId;
 use crate::resource::event_job::Auth;
 
 use self::compare::Comparer;
+use self::fault::{FaultCause, SenderFault};
 use self::jwks::Issuers;
 use self::rereads::Rereads;
 use self::secrets::Secrets;
@@ -30,20 +31,40 @@ pub enum SenderVerdict {
     Passed,
     /// Its body must be looked at: [`Authenticator::with_body`] decides.
     NeedsBody,
-    /// May not: 401, whatever the cause.
-    Refused,
+    /// May not: 401, whatever the cause, which is the owner's to know.
+    Refused(SenderFault),
     /// Cannot be told now: 503. Says why, safe to show to the operator (a log, a status), not to the sender.
     Unavailable(String),
 }
 
 impl SenderVerdict {
     /// Passed whatever else is wrong; otherwise the trouble, if there is one.
-    fn of(passed: bool, trouble: Option<String>) -> Self {
+    fn of(passed: bool, trouble: Option<String>, fault: impl FnOnce() -> SenderFault) -> Self {
         match trouble {
             _ if passed => Self::Passed,
             Some(why) => Self::Unavailable(why),
-            None => Self::Refused,
+            None => Self::Refused(fault()),
         }
+    }
+
+    /// Whether it may not send, whatever the cause.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+
+    /// Refused before anything was looked at.
+    fn stranger() -> Self {
+        Self::Refused(SenderFault::new("", FaultCause::Missing))
+    }
+
+    /// Nothing of this header can be credentials.
+    fn refused(headers: &HeaderMap, header: &str) -> Self {
+        let cause = if headers.contains_key(header) {
+            FaultCause::Malformed
+        } else {
+            FaultCause::Missing
+        };
+        Self::Refused(SenderFault::new(header, cause))
     }
 
     /// Of two ways in, the one that leads further.
@@ -52,12 +73,12 @@ impl SenderVerdict {
             Self::Passed => 3,
             Self::NeedsBody => 2,
             Self::Unavailable(_) => 1,
-            Self::Refused => 0,
+            Self::Refused(_) => 0,
         };
-        if rank(&other) > rank(&self) {
-            other
-        } else {
-            self
+        match (self, other) {
+            (Self::Refused(one), Self::Refused(other)) => Self::Refused(one.or(other)),
+            (one, other) if rank(&other) > rank(&one) => other,
+            (one, _) => one,
         }
     }
 }
@@ -127,14 +148,29 @@ impl Authenticator {
         Box::pin(self.any(namespace, auth, headers, Some(body)))
     }
 
-    /// Confirms an SNS subscription of a topic that `auth` lists, at an address that is SNS's own.
+    /// Whether SNS signed this for one of these topics.
+    pub fn is_of_topic<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        body: &'a [u8],
+        topic_arns: &'a [String],
+    ) -> BoxFuture<'a, SenderVerdict> {
+        let now = (self.clock)();
+        Box::pin(async move {
+            match Sns::claimed(headers, topic_arns) {
+                Ok(()) => self.sns.verify(headers, body, topic_arns, now).await,
+                Err(fault) => SenderVerdict::Refused(fault),
+            }
+        })
+    }
+
+    /// Confirms an SNS subscription of a topic that is listed, at an address that is SNS's own.
     pub fn confirm<'a>(
         &'a self,
-        auth: &'a [Auth],
         topic_arn: &'a str,
         subscribe_url: &'a str,
     ) -> BoxFuture<'a, SenderVerdict> {
-        Box::pin(sns::confirm(&*self.fetch, auth, topic_arn, subscribe_url))
+        Box::pin(sns::confirm(&*self.fetch, topic_arn, subscribe_url))
     }
 
     async fn any(
@@ -147,7 +183,7 @@ impl Authenticator {
         let verdict = self.as_remembered(namespace, auth, headers, body).await;
         let is_refused = matches!(
             verdict,
-            SenderVerdict::Refused | SenderVerdict::Unavailable(_)
+            SenderVerdict::Refused(_) | SenderVerdict::Unavailable(_)
         );
         let keys = auth.iter().flat_map(Auth::secret_keys);
         let names: BTreeSet<&str> = keys.map(|(name, _)| name).collect();
@@ -174,7 +210,7 @@ impl Authenticator {
             body,
             now: (self.clock)(),
         };
-        let mut verdict = SenderVerdict::Refused;
+        let mut verdict = SenderVerdict::stranger();
         for scheme in auth {
             verdict = verdict.or(self.one(namespace, scheme, request).await);
             if verdict == SenderVerdict::Passed {
@@ -200,9 +236,9 @@ impl Authenticator {
             }
             Auth::Hmac { scheme, keys } => {
                 match (hmac::claimed(scheme, headers, request.now), request.body) {
-                    (None, _) => SenderVerdict::Refused,
-                    (Some(_), None) => SenderVerdict::NeedsBody,
-                    (Some(claimed), Some(body)) => {
+                    (Err(fault), _) => SenderVerdict::Refused(fault),
+                    (Ok(_), None) => SenderVerdict::NeedsBody,
+                    (Ok(claimed), Some(body)) => {
                         hmac::verify(secrets, scheme, keys, &claimed, body).await
                     }
                 }
@@ -219,10 +255,10 @@ impl Authenticator {
                 };
                 jwt::verify(&self.issuers, headers, expected, request.now).await
             }
-            Auth::Sns { topic_arns } => match request.body {
-                _ if !Sns::is_claimed(headers, topic_arns) => SenderVerdict::Refused,
-                None => SenderVerdict::NeedsBody,
-                Some(body) => {
+            Auth::Sns { topic_arns } => match (Sns::claimed(headers, topic_arns), request.body) {
+                (Err(fault), _) => SenderVerdict::Refused(fault),
+                (Ok(()), None) => SenderVerdict::NeedsBody,
+                (Ok(()), Some(body)) => {
                     self.sns
                         .verify(headers, body, topic_arns, request.now)
                         .await
@@ -235,6 +271,7 @@ impl Authenticator {
 mod api_key;
 mod compare;
 pub mod credentials;
+pub mod fault;
 mod headers;
 mod hmac;
 mod jwk;

@@ -17,6 +17,7 @@ use self::metrics::Metrics;
 use self::senders::KnownWays;
 use self::troubles::ToldTroubles;
 use self::unknown::Looks;
+use super::auth::fault::SenderFault;
 use super::auth::{Authenticator, SenderVerdict};
 use super::{Body, BodyError, SenderKind, attributes};
 use crate::catalog::{Catalog, Listing};
@@ -24,7 +25,7 @@ pub use crate::cycle::delivery::Deliveries;
 use crate::cycle::delivery::{DeliveryOutcome, Error};
 use crate::event::{self, Opened, Refusal};
 use crate::resource::ObjectId;
-use crate::resource::event_job::Auth;
+use crate::resource::event_job::{Auth, WebhookSource};
 
 pub mod answer;
 mod clock;
@@ -55,14 +56,39 @@ pub trait Look: Send + Sync {
     fn any_shared<'a>(&'a self, namespace: &'a str) -> BoxFuture<'a, Result<bool, String>>;
 }
 
+/// Why something that was posted is refused, for the EventJob's owner. Has nothing of the request's values.
+#[derive(Debug, Clone, Copy)]
+pub struct RefusedRequest<'a> {
+    /// What the sender heard.
+    pub reason: Reason,
+    /// What tells causes of one reason apart: one word.
+    pub cause: &'a str,
+    /// Which header, or which field of the body.
+    pub field: &'a str,
+    /// What is wrong there.
+    pub message: &'a str,
+}
+
+impl<'a> RefusedRequest<'a> {
+    /// What was posted is no event of this EventJob's.
+    pub fn no_event(Refusal { field, message }: &'a Refusal) -> Self {
+        Self {
+            reason: Reason::BadRequest,
+            cause: field,
+            field,
+            message,
+        }
+    }
+}
+
 /// Hears what became of each event of an EventJob.
 pub trait Record: Send + Sync {
     /// An event was answered like this. Called for each, so it must not wait.
     fn told(&self, event_job: &ObjectId, outcome: &Result<DeliveryOutcome, Error>);
 
     /// Something that was posted is no event of this EventJob's, or comes from nobody who may send. Called for each, so it
-    /// must not wait. `field`: where that stands; `message` has nothing of the request's values.
-    fn refused(&self, event_job: &ObjectId, reason: Reason, field: &str, message: &str);
+    /// must not wait.
+    fn refused(&self, event_job: &ObjectId, refused: &RefusedRequest<'_>);
 
     /// Nobody can tell who sends to an EventJob: a Secret or a key is missing, or cannot be read. Called rarely.
     fn cannot_tell(&self, event_job: &ObjectId);
@@ -72,7 +98,7 @@ pub trait Record: Send + Sync {
 impl Record for () {
     fn told(&self, _event_job: &ObjectId, _outcome: &Result<DeliveryOutcome, Error>) {}
 
-    fn refused(&self, _event_job: &ObjectId, _reason: Reason, _field: &str, _message: &str) {}
+    fn refused(&self, _event_job: &ObjectId, _refused: &RefusedRequest<'_>) {}
 
     fn cannot_tell(&self, _event_job: &ObjectId) {}
 }
@@ -143,6 +169,17 @@ impl Webhook {
         self.metrics.answered(status);
     }
 
+    /// Whether an EventJob that is known lists this origin.
+    pub fn allows_origin(&self, namespace: &str, name: &str, origin: &str) -> bool {
+        match self.catalog.get(&ObjectId::new(namespace, name)) {
+            Some(Listing::Valid(entry)) => {
+                let listed = &entry.event_job.webhook.allowed_origins;
+                listed.iter().any(|listed| listed == origin)
+            }
+            _ => false,
+        }
+    }
+
     async fn answer_one(
         &self,
         id: &ObjectId,
@@ -172,7 +209,7 @@ impl Webhook {
                 .with_headers(&id.namespace, &webhook.auth, request.headers);
         let verdict = clock.verdict(verdict).await;
         if let Some(refused) = self.refused(id, &verdict) {
-            self.note_refused(id, &webhook.auth, &verdict, request.headers);
+            self.note_refused(id, &verdict);
             return refused;
         }
         let sender = sender_kind(webhook.auth != [Auth::None] && verdict == SenderVerdict::Passed);
@@ -186,7 +223,7 @@ impl Webhook {
                     .with_body(&id.namespace, &webhook.auth, request.headers, &bytes);
             let verdict = clock.verdict(verdict).await;
             if let Some(refused) = self.refused(id, &verdict) {
-                self.note_refused(id, &webhook.auth, &verdict, request.headers);
+                self.note_refused(id, &verdict);
                 return refused;
             }
         }
@@ -195,9 +232,9 @@ impl Webhook {
             return no_body(error);
         }
         let attributes = attributes(request.headers);
-        match event::open(webhook.format, &attributes, &bytes) {
+        match event::open_for(webhook, &attributes, &bytes) {
             Err(refusal) => {
-                self.note_no_event(id, &refusal);
+                self.record.refused(id, &RefusedRequest::no_event(&refusal));
                 DoorAnswer::refused(&refusal)
             }
             Ok(Opened::One(event)) => self
@@ -211,7 +248,7 @@ impl Webhook {
                     reports.push(match event {
                         Ok(event) => self.deliver(&entry, &event, false, &clock).await,
                         Err(refusal) => {
-                            self.note_no_event(id, &refusal);
+                            self.record.refused(id, &RefusedRequest::no_event(&refusal));
                             EventReport::refused(&refusal)
                         }
                     });
@@ -222,8 +259,13 @@ impl Webhook {
                 topic_arn,
                 subscribe_url,
             }) => {
-                self.confirm(id, &webhook.auth, &topic_arn, &subscribe_url, &clock)
+                let posted = (request.headers, &bytes[..]);
+                self.confirm(id, webhook, posted, &topic_arn, &subscribe_url, &clock)
                     .await
+            }
+            Ok(Opened::Handshake { answer, value }) => {
+                info!("a sender of EventJob {id} asked for its handshake");
+                DoorAnswer::handshake(answer, &value)
             }
             Ok(Opened::Unsubscribed) => {
                 warn!(
@@ -235,48 +277,50 @@ impl Webhook {
     }
 
     /// Lets the owner know why a request was no sender's; the sender hears one word for every cause.
-    fn note_refused(
-        &self,
-        id: &ObjectId,
-        auth: &[Auth],
-        verdict: &SenderVerdict,
-        headers: &HeaderMap,
-    ) {
-        if *verdict != SenderVerdict::Refused {
-            return;
+    fn note_refused(&self, id: &ObjectId, verdict: &SenderVerdict) {
+        if let SenderVerdict::Refused(SenderFault { field, cause }) = verdict {
+            let refused = RefusedRequest {
+                reason: Reason::Unauthorized,
+                cause: cause.name(),
+                field,
+                message: &cause.to_string(),
+            };
+            self.record.refused(id, &refused);
         }
-        let expected: Vec<&str> = auth.iter().filter_map(Auth::header).collect();
-        let (field, message) = match expected
-            .iter()
-            .find(|header| headers.contains_key(**header))
-        {
-            Some(header) => (
-                *header,
-                "is there, and holds no credentials of this EventJob",
-            ),
-            None => match expected.first() {
-                Some(header) => (*header, "is missing: it carries the sender's credentials"),
-                None => ("body", "carries no signature that is known here"),
-            },
-        };
-        self.record
-            .refused(id, Reason::Unauthorized, field, message);
-    }
-
-    fn note_no_event(&self, id: &ObjectId, refusal: &Refusal) {
-        let Refusal { field, message } = refusal;
-        self.record.refused(id, Reason::BadRequest, field, message);
     }
 
     async fn confirm(
         &self,
         id: &ObjectId,
-        auth: &[Auth],
+        webhook: &WebhookSource,
+        (headers, body): (&HeaderMap, &[u8]),
         topic_arn: &str,
         subscribe_url: &str,
         clock: &Clock,
     ) -> DoorAnswer {
-        let verdict = self.authenticator.confirm(auth, topic_arn, subscribe_url);
+        let is_listed = |auth: &Auth| match auth {
+            Auth::Sns { topic_arns } => topic_arns.iter().any(|listed| listed == topic_arn),
+            _ => false,
+        };
+        if !webhook.auth.iter().any(is_listed) {
+            let own = &webhook.confirm_topic_arns;
+            if !own.iter().any(|listed| listed == topic_arn) {
+                // Who sent this has proved it: it may know more than a stranger.
+                let refusal = Refusal::new(
+                    "$.TopicArn",
+                    "is listed neither in auth.sns.topicARNs nor in webhook.confirmTopicARNs: its subscription is not confirmed",
+                );
+                self.record.refused(id, &RefusedRequest::no_event(&refusal));
+                return DoorAnswer::refused(&refusal);
+            }
+            let signed = self.authenticator.is_of_topic(headers, body, own);
+            let verdict = clock.verdict(signed).await;
+            if let Some(refused) = self.refused(id, &verdict) {
+                self.note_refused(id, &verdict);
+                return refused;
+            }
+        }
+        let verdict = self.authenticator.confirm(topic_arn, subscribe_url);
         match clock.verdict(verdict).await {
             SenderVerdict::Passed => {
                 info!("subscription of EventJob {id} to its SNS topic confirmed");

@@ -9,7 +9,9 @@ mod bind;
 mod document;
 mod origin;
 mod policy;
+pub mod signature;
 mod template;
+pub mod text;
 mod webhook;
 
 use std::num::NonZeroU32;
@@ -18,6 +20,8 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
+use self::signature::HmacScheme;
+use self::text::TextTemplate;
 use crate::pattern::Pattern;
 use crate::resource::fields::Faults;
 use crate::resource::query::Query;
@@ -38,6 +42,8 @@ pub struct EventJob {
     pub webhook: WebhookSource,
     /// `spec.pattern`; `None` for every event.
     pub pattern: Option<Pattern>,
+    /// `spec.match.headers`: a pattern of header names in lower case; `None` for any headers.
+    pub header_pattern: Option<HeaderPattern>,
     /// `spec.idFrom`; empty for the format's own identity.
     pub id_from: Vec<IdPart>,
     /// `spec.bind`.
@@ -63,6 +69,12 @@ pub struct WebhookSource {
     pub format: Format,
     /// Whether it also hears events posted to `/events/{namespace}`.
     pub shared: bool,
+    /// What of a body is one event; [`Split::No`] for every format but [`Format::Json`].
+    pub split: Split,
+    /// Who may ask by CloudEvents' handshake whether it may send: values of `WebHook-Request-Origin`.
+    pub allowed_origins: Vec<String>,
+    /// Topics whose subscriptions are confirmed where `auth` has no [`Auth::Sns`].
+    pub confirm_topic_arns: Vec<String>,
     /// One to eight; any one that passes lets the request in. [`Auth::None`] stands alone.
     pub auth: Vec<Auth>,
 }
@@ -78,6 +90,27 @@ pub enum Format {
     CloudEvents,
     /// Any JSON.
     Json,
+}
+
+/// Whether a body is one event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// It is, whatever it holds.
+    #[default]
+    No,
+    /// Each element of a list is one; what is no list is one itself.
+    Elements,
+    /// Each element of the list there is one.
+    At(Query),
+}
+
+/// What headers must say: the names, in lower case, and the pattern over them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeaderPattern {
+    /// The headers that are looked at.
+    pub names: Vec<String>,
+    /// Looks at one object: header names and their values.
+    pub pattern: Pattern,
 }
 
 /// One way to prove who sends.
@@ -129,35 +162,13 @@ pub struct SecretKey {
     pub key: String,
 }
 
-/// How an HMAC is made and where it stands. Always SHA-256.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum HmacScheme {
-    /// Headers `webhook-id`, `webhook-timestamp`, `webhook-signature`.
-    StandardWebhooks,
-    /// Header `x-hub-signature-256`.
-    GitHub,
-    /// The HMAC of the body (with a timestamp and a dot before it, where there is a timestamp header), as hexadecimal or base64.
-    Generic {
-        /// The signature's header, in lower case. An `algorithm=` before the signature is taken off.
-        signature_header: String,
-        /// The header with the sender's time in Unix seconds, in lower case.
-        timestamp_header: Option<String>,
-    },
-}
-
 impl Auth {
     /// The header that carries the proof, in lower case; none when it is in the body, or asked for by nobody.
     pub fn header(&self) -> Option<&str> {
         match self {
             Self::ApiKey { header, .. } => Some(header),
             Self::Basic { .. } | Self::Jwt { .. } => Some("authorization"),
-            Self::Hmac { scheme, .. } => Some(match scheme {
-                HmacScheme::StandardWebhooks => "webhook-signature",
-                HmacScheme::GitHub => "x-hub-signature-256",
-                HmacScheme::Generic {
-                    signature_header, ..
-                } => signature_header,
-            }),
+            Self::Hmac { scheme, .. } => Some(&scheme.signature_header),
             Self::Sns { .. } | Self::None => None,
         }
     }
@@ -193,6 +204,8 @@ pub enum BindSource {
     Path(Query),
     /// A request header or message attribute, in lower case.
     Header(String),
+    /// A text made of several.
+    Template(TextTemplate),
 }
 
 /// `spec.bind`: values of the event in the Job.
@@ -306,11 +319,60 @@ impl EventJob {
         let counts = bind.completions.iter().chain(&bind.parallelism);
         origins
             .chain(key_from)
-            .filter_map(|origin| match origin {
-                BindSource::Path(path) => Some(path),
-                BindSource::Header(_) => None,
-            })
+            .flat_map(BindSource::paths)
             .chain(counts.map(|binding| &binding.path))
+    }
+}
+
+impl BindSource {
+    /// Paths into the event.
+    fn paths(&self) -> Vec<&Query> {
+        match self {
+            Self::Path(path) => vec![path],
+            Self::Header(_) => Vec::new(),
+            Self::Template(template) => template.paths().collect(),
+        }
+    }
+
+    /// Headers, each with the field of the entry that names it.
+    fn headers(&self) -> Vec<(&'static str, &str)> {
+        match self {
+            Self::Path(_) => Vec::new(),
+            Self::Header(name) => vec![("header", name)],
+            Self::Template(template) => template.headers().map(|name| ("template", name)).collect(),
+        }
+    }
+}
+
+impl EventJob {
+    /// Headers that decide or reach something, each with the field that names it.
+    pub fn headers(&self) -> Vec<(String, &str)> {
+        let matched = self
+            .header_pattern
+            .iter()
+            .flat_map(|headers| &headers.names);
+        let matched = matched.map(|name| (format!("spec.match.headers.{name}"), name.as_str()));
+        let mut headers: Vec<_> = matched.collect();
+        for (index, part) in self.id_from.iter().enumerate() {
+            if let IdPart::Header(name) = part {
+                headers.push((format!("spec.idFrom[{index}].header"), name.as_str()));
+            }
+        }
+        let bind = &self.bind;
+        let env = bind.env.iter().map(|binding| &binding.origin);
+        let labels = bind.labels.iter().map(|binding| &binding.origin);
+        let annotations = bind.annotations.iter().map(|binding| &binding.origin);
+        let env = env.enumerate().map(|origin| ("env", origin));
+        let labels = labels.enumerate().map(|origin| ("labels", origin));
+        let annotations = annotations
+            .enumerate()
+            .map(|origin| ("annotations", origin));
+        for (list, (index, origin)) in env.chain(labels).chain(annotations) {
+            for (field, name) in origin.headers() {
+                headers.push((format!("spec.bind.{list}[{index}].{field}"), name));
+            }
+        }
+        headers
     }
 }
 

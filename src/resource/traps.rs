@@ -17,7 +17,7 @@ use crate::resource::{Api, Fault, Rollout, ScaledJob, TriggerKind};
 use crate::scaling::{Calculation, Strategy};
 
 pub use authentication::{of_authentication, of_pair};
-pub use event_job::of_event_job;
+pub use event_job::{notes_of_event_job, of_event_job};
 
 /// Longest part of an object's name that goes into its Jobs' names. Unit: characters. Room for ten more letters, and for the API server's own suffixes.
 const NAME_PREFIX: usize = 47;

@@ -40,6 +40,9 @@ pub trait Door: Send + Sync + 'static {
 
     /// An answer with this status was given without asking: no such path, no room, no request at all.
     fn turned_away(&self, status: u16);
+
+    /// Whether an EventJob takes events that this origin sends. Asked by strangers, so it costs nothing and must not wait.
+    fn allows_origin(&self, namespace: &str, name: &str, origin: &str) -> bool;
 }
 
 impl Door for Webhook {
@@ -53,6 +56,10 @@ impl Door for Webhook {
 
     fn turned_away(&self, status: u16) {
         Webhook::turned_away(self, status);
+    }
+
+    fn allows_origin(&self, namespace: &str, name: &str, origin: &str) -> bool {
+        Webhook::allows_origin(self, namespace, name, origin)
     }
 }
 

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 mod framing;
+mod handshake;
 mod slow;
 mod stopping;
 
@@ -134,6 +135,10 @@ impl events::Door for Behind {
 
     fn turned_away(&self, status: u16) {
         self.turned_away.lock().unwrap().push(status);
+    }
+
+    fn allows_origin(&self, _namespace: &str, name: &str, origin: &str) -> bool {
+        (name, origin) == ("invoice", "eventgrid.azure.net")
     }
 }
 

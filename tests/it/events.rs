@@ -21,6 +21,7 @@ mod load;
 mod once;
 mod policies;
 mod refusals;
+mod senders;
 
 /// The key that every EventJob here wants.
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";

@@ -52,6 +52,18 @@ const ROWS: &[(&str, &str, &[&str], &[&str])] = &[
         ],
     ),
     (
+        "slack.yaml",
+        "slack-command.txt",
+        &["Content-Type: application/x-www-form-urlencoded"],
+        &["MONTH=2026-11"],
+    ),
+    (
+        "stripe.yaml",
+        "stripe-invoice-paid.json",
+        &[],
+        &["TARGET=receipts/cus_example/in_1Qexample.pdf"],
+    ),
+    (
         "sns.yaml",
         "sns-notification.json",
         &[],
@@ -139,7 +151,7 @@ fn examples_of_events_have_neither_fault_nor_warning() {
     // In `local` a Secret for this machine, in `sent` events, which are no objects.
     let text = check(&[events()]);
     assert!(
-        text.ends_with("6 objects: 0 faults, 0 warnings; 5 not read\n"),
+        text.ends_with("8 objects: 0 faults, 0 warnings; 6 not read\n"),
         "{text}"
     );
     // Secrets do not stand beside what uses them; where one does, there is nothing left to say.

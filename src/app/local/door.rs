@@ -67,6 +67,10 @@ impl Door for Knocked {
     fn turned_away(&self, status: u16) {
         self.webhook.turned_away(status);
     }
+
+    fn allows_origin(&self, namespace: &str, name: &str, origin: &str) -> bool {
+        self.webhook.allows_origin(namespace, name, origin)
+    }
 }
 
 /// Answers at the door once it is open, until `stop`.

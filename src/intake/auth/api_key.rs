@@ -3,12 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::resource::event_job::SecretKey;
 
 use super::SenderVerdict;
 use super::compare::Comparer;
+use super::fault::{FaultCause, SenderFault};
 use super::headers::{authorization, only};
 use super::secrets::Secrets;
 
@@ -21,14 +23,16 @@ pub(super) async fn api_key(
     keys: &[SecretKey],
 ) -> SenderVerdict {
     let Some(presented) = only(headers, header) else {
-        return SenderVerdict::Refused;
+        return SenderVerdict::refused(headers, header);
     };
     let keys = secrets.keys(keys).await;
     let mut passed = false;
     for key in &keys.present {
         passed |= comparer.equal(presented.as_bytes(), key.expose_secret().as_bytes());
     }
-    SenderVerdict::of(passed, keys.trouble)
+    SenderVerdict::of(passed, keys.trouble, || {
+        SenderFault::new(header, FaultCause::Wrong)
+    })
 }
 
 /// `basic`: RFC 7617 against a Secret of type `kubernetes.io/basic-auth`.
@@ -40,7 +44,7 @@ pub(super) async fn basic(
 ) -> SenderVerdict {
     let Some((username, password)) = authorization(headers, "basic").and_then(user_and_password)
     else {
-        return SenderVerdict::Refused;
+        return SenderVerdict::refused(headers, AUTHORIZATION.as_str());
     };
     let stored = async {
         let data = secrets.data(secret).await?;
@@ -56,7 +60,9 @@ pub(super) async fn basic(
             };
             let username = equal(&username, &stored_username);
             let password = equal(&password, &stored_password);
-            SenderVerdict::of(username & password, None)
+            SenderVerdict::of(username & password, None, || {
+                SenderFault::new(AUTHORIZATION.as_str(), FaultCause::Wrong)
+            })
         }
         Err(why) => SenderVerdict::Unavailable(why),
     }

@@ -11,11 +11,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::SenderVerdict;
+use super::fault::{FaultCause, SenderFault};
 use super::headers::authorization;
 use super::jwk::{Algorithm, KeySet, SignatureCheck};
 use super::jwks::Issuers;
@@ -47,25 +49,26 @@ pub(super) async fn verify(
     expected: ExpectedClaims<'_>,
     now: Timestamp,
 ) -> SenderVerdict {
-    let token = authorization(headers, "bearer")
-        .and_then(Token::parse)
-        .filter(|token| token.claims_are_right(expected, now));
-    let Some(token) = token else {
-        return SenderVerdict::Refused;
+    let refused = |cause| SenderVerdict::Refused(SenderFault::new(AUTHORIZATION.as_str(), cause));
+    let Some(token) = authorization(headers, "bearer").and_then(Token::parse) else {
+        return SenderVerdict::refused(headers, AUTHORIZATION.as_str());
     };
+    if !token.claims_are_right(expected, now) {
+        return refused(token.age(now).map_or(FaultCause::Wrong, FaultCause::Clock));
+    }
     let keys = match issuers.keys(expected.jwks_url).await {
         Ok(keys) => keys,
         Err(why) => return SenderVerdict::Unavailable(why),
     };
     match token.signer(&keys) {
         SignatureCheck::Right => return SenderVerdict::Passed,
-        SignatureCheck::Wrong => return SenderVerdict::Refused,
+        SignatureCheck::Wrong => return refused(FaultCause::Wrong),
         SignatureCheck::UnknownKey => {}
     }
     // The issuer may have begun to sign with a new key since.
     match issuers.newer(expected.jwks_url).await {
-        Ok(Some(keys)) => SenderVerdict::of(token.signer(&keys) == SignatureCheck::Right, None),
-        Ok(None) => SenderVerdict::Refused,
+        Ok(Some(keys)) if token.signer(&keys) == SignatureCheck::Right => SenderVerdict::Passed,
+        Ok(_) => refused(FaultCause::Wrong),
         Err(why) => SenderVerdict::Unavailable(why),
     }
 }
@@ -120,6 +123,12 @@ impl<'a> Token<'a> {
             && issued_at.is_none_or(|start| start <= now + LEEWAY)
             && issuer == Some(expected.issuer)
             && is_meant_for_us
+    }
+
+    /// How many seconds ago it expired, if it did.
+    fn age(&self, now: Timestamp) -> Option<i64> {
+        let age = now.as_second() - self.claims.get("exp")?.as_i64()?;
+        (age > 0).then_some(age)
     }
 
     fn signer(&self, keys: &KeySet) -> SignatureCheck {

@@ -176,14 +176,19 @@ impl IndexedKeys {
     fn ask(&self, tag: Option<[u8; 32]>, verdicts: &mut [SenderVerdict]) {
         for (list, why) in &self.troubles {
             let trouble = SenderVerdict::Unavailable(why.clone());
-            let before = std::mem::replace(&mut verdicts[*list], SenderVerdict::Refused);
-            verdicts[*list] = before.or(trouble);
+            further(&mut verdicts[*list], trouble);
         }
         let lists = tag.and_then(|tag| self.by_tag.get(&tag));
         for list in lists.into_iter().flatten() {
             verdicts[*list] = SenderVerdict::Passed;
         }
     }
+}
+
+/// Of two verdicts, keeps the one that leads further.
+fn further(kept: &mut SenderVerdict, other: SenderVerdict) {
+    let before = std::mem::replace(kept, SenderVerdict::stranger());
+    *kept = before.or(other);
 }
 
 /// A user's name has no colon, so the two can be told apart in the text. Neither may be empty.
@@ -242,7 +247,7 @@ impl Authenticator {
         shared: &SharedAuths,
         headers: &HeaderMap,
     ) -> Vec<SenderVerdict> {
-        let mut verdicts = vec![SenderVerdict::Refused; shared.auths.len()];
+        let mut verdicts = vec![SenderVerdict::stranger(); shared.auths.len()];
         let keys = shared.keys(&*self.lookup, &self.comparer, namespace).await;
         keys.ask(&self.comparer, headers, &mut verdicts);
         let claims = UnprovedClaims::read(headers);
@@ -265,8 +270,7 @@ impl Authenticator {
                 };
                 if is_asked && verdicts[*list] != SenderVerdict::Passed {
                     let verdict = self.one(namespace, scheme, request).await;
-                    let before = std::mem::replace(&mut verdicts[*list], SenderVerdict::Refused);
-                    verdicts[*list] = before.or(verdict);
+                    further(&mut verdicts[*list], verdict);
                 }
             }
         }

@@ -8,15 +8,14 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use jiff::Timestamp;
-use url::Url;
 
 use crate::intake::fetch::Fetch;
 use crate::intake::fetch::trust::Trust;
-use crate::resource::event_job::Auth;
 
 use self::certificates::Certificates;
 use self::message::Message;
 use super::SenderVerdict;
+use super::fault::{FaultCause, SenderFault};
 use super::headers::only;
 
 /// How old a message may be. Unit: seconds. Source: SNS retries for at most 3,600 s (SNS Developer Guide, "Message
@@ -24,6 +23,10 @@ use super::headers::only;
 const OLDEST: i64 = 4_500;
 /// How far SNS's clock may be ahead. Unit: seconds.
 const AHEAD: i64 = 300;
+
+const TOPIC_ARN: &str = "x-amz-sns-topic-arn";
+const MESSAGE_TYPE: &str = "x-amz-sns-message-type";
+const RAW: &str = "x-amz-sns-rawdelivery";
 
 /// Knows SNS's signature.
 pub(super) struct Sns {
@@ -38,13 +41,27 @@ impl Sns {
         }
     }
 
-    /// Whether headers say that this is a signed message of a listed topic.
-    pub(super) fn is_claimed(headers: &HeaderMap, topic_arns: &[String]) -> bool {
-        let is_raw = headers.contains_key("x-amz-sns-rawdelivery");
-        let topic = only(headers, "x-amz-sns-topic-arn");
-        let is_listed = topic.is_some_and(|topic| topic_arns.iter().any(|listed| listed == topic));
-        let kind = only(headers, "x-amz-sns-message-type");
-        is_listed && !is_raw && kind.is_some_and(message::is_kind)
+    /// What headers must say: that this is a signed message of a listed topic.
+    ///
+    /// # Errors
+    ///
+    /// Which of them does not.
+    pub(super) fn claimed(headers: &HeaderMap, topic_arns: &[String]) -> Result<(), SenderFault> {
+        let fault = |header: &str, cause| Err(SenderFault::new(header, cause));
+        let Some(topic) = only(headers, TOPIC_ARN) else {
+            return fault(TOPIC_ARN, FaultCause::Missing);
+        };
+        if !topic_arns.iter().any(|listed| listed == topic) {
+            return fault(TOPIC_ARN, FaultCause::NotListed);
+        }
+        if headers.contains_key(RAW) {
+            return fault(RAW, FaultCause::Raw);
+        }
+        match only(headers, MESSAGE_TYPE) {
+            Some(kind) if message::is_kind(kind) => Ok(()),
+            Some(_) => fault(MESSAGE_TYPE, FaultCause::Malformed),
+            None => fault(MESSAGE_TYPE, FaultCause::Missing),
+        }
     }
 
     /// `sns`: the message's topic, age and signature.
@@ -55,19 +72,26 @@ impl Sns {
         topic_arns: &[String],
         now: Timestamp,
     ) -> SenderVerdict {
-        let message = Message::parse(body).filter(|message| {
-            let age = now.as_second() - message.timestamp.as_second();
-            topic_arns.contains(&message.topic_arn)
-                && (-AHEAD..=OLDEST).contains(&age)
-                // What the headers say was looked at first, and others may act on it.
-                && only(headers, "x-amz-sns-topic-arn") == Some(message.topic_arn.as_str())
-                && only(headers, "x-amz-sns-message-type") == Some(message.kind.as_str())
-        });
-        let Some(message) = message else {
-            return SenderVerdict::Refused;
+        let fault = |field: &str, cause| SenderVerdict::Refused(SenderFault::new(field, cause));
+        let message = match Message::parse(body) {
+            Ok(message) => message,
+            Err(found) => return SenderVerdict::Refused(found),
         };
+        // What the headers say was looked at first, and others may act on it.
+        if only(headers, TOPIC_ARN) != Some(message.topic_arn.as_str())
+            || !topic_arns.contains(&message.topic_arn)
+        {
+            return fault("$.TopicArn", FaultCause::Wrong);
+        }
+        if only(headers, MESSAGE_TYPE) != Some(message.kind.as_str()) {
+            return fault("$.Type", FaultCause::Wrong);
+        }
+        let age = now.as_second() - message.timestamp.as_second();
+        if !(-AHEAD..=OLDEST).contains(&age) {
+            return fault("$.Timestamp", FaultCause::Clock(age));
+        }
         let Some(address) = address::of_certificate(&message.certificate_url) else {
-            return SenderVerdict::Refused;
+            return fault("$.SigningCertURL", FaultCause::Malformed);
         };
         match self.certificates.get(&address).await {
             Ok(certificate) => certificate.verdict(&message, now),
@@ -76,20 +100,15 @@ impl Sns {
     }
 }
 
-/// Confirms a subscription: only of a listed topic, only at SNS's own address.
+/// Confirms a subscription at SNS's own address for this topic.
 pub(super) async fn confirm(
     fetch: &dyn Fetch,
-    auth: &[Auth],
     topic_arn: &str,
     subscribe_url: &str,
 ) -> SenderVerdict {
-    let is_listed = auth.iter().any(|auth| match auth {
-        Auth::Sns { topic_arns } => topic_arns.iter().any(|listed| listed == topic_arn),
-        _ => false,
-    });
-    let url: Option<Url> = address::of_confirmation(subscribe_url, topic_arn);
-    let Some(url) = url.filter(|_| is_listed) else {
-        return SenderVerdict::Refused;
+    let Some(url) = address::of_confirmation(subscribe_url, topic_arn) else {
+        let fault = SenderFault::new("$.SubscribeURL", FaultCause::Malformed);
+        return SenderVerdict::Refused(fault);
     };
     match fetch.get(&url).await {
         Ok(_) => SenderVerdict::Passed,

@@ -6,11 +6,13 @@ use secrecy::ExposeSecret as _;
 
 use self::world::{CANARY, Pages, Sender, decide, now, secrets};
 use super::*;
-use crate::resource::event_job::{HmacScheme, SecretKey};
+use crate::resource::event_job::SecretKey;
+use crate::resource::event_job::signature::HmacScheme;
 
 mod bearer;
 mod issuers;
 mod many;
+mod schemes;
 mod shared;
 mod signed;
 mod topics;
@@ -50,6 +52,14 @@ fn api_key(names: &[&str]) -> Auth {
     }
 }
 
+fn known(scheme: &str) -> HmacScheme {
+    HmacScheme::known(scheme).unwrap()
+}
+
+fn fault(field: &str, cause: FaultCause) -> SenderVerdict {
+    SenderVerdict::Refused(SenderFault::new(field, cause))
+}
+
 fn hmac(scheme: HmacScheme, names: &[&str]) -> Auth {
     Auth::Hmac {
         scheme,
@@ -78,7 +88,11 @@ async fn forty_forgeries_and_more_are_refused_beside_the_good_ones() {
     .concat();
     let authenticator = authenticator(world.pages, world.trust);
     check(&authenticator, &good, &SenderVerdict::Passed).await;
-    check(&authenticator, &forged, &SenderVerdict::Refused).await;
+    for row in &forged {
+        let verdict = decide(&authenticator, &row.auth, &row.sender).await;
+        let is_refused = matches!(verdict, SenderVerdict::Refused(_));
+        assert!(is_refused, "{}: {verdict:?}", row.what);
+    }
     let distinct: BTreeSet<_> = forged.iter().map(|row| row.what).collect();
     assert_eq!(distinct.len(), forged.len(), "a row stands there twice");
     assert!(forged.len() >= 90, "{}", forged.len());
@@ -167,14 +181,19 @@ async fn a_sender_without_credentials_is_refused_before_its_body_is_read() {
     };
     for auth in [
         api_key(&["absent"]),
-        hmac(HmacScheme::StandardWebhooks, &["absent"]),
-        hmac(HmacScheme::GitHub, &["absent"]),
+        hmac(known("StandardWebhooks"), &["absent"]),
+        hmac(known("GitHub"), &["absent"]),
         sns,
     ] {
         let headers = HeaderMap::new();
         let auth = [auth];
         let verdict = authenticator.with_headers("production", &auth, &headers);
-        assert_eq!(verdict.await, SenderVerdict::Refused, "{auth:?}");
+        let verdict = verdict.await;
+        let is_missing = matches!(
+            &verdict,
+            SenderVerdict::Refused(fault) if fault.cause == FaultCause::Missing
+        );
+        assert!(is_missing, "{auth:?}: {verdict:?}");
     }
     let everybody = [Auth::None];
     let headers = HeaderMap::new();
@@ -188,7 +207,10 @@ async fn a_key_of_another_namespace_is_no_key() {
     let authenticator = authenticator(Pages::default(), Trust::only([]));
     let auth = [api_key(&["current"])];
     let verdict = |namespace| authenticator.with_headers(namespace, &auth, &sender.headers);
-    assert_eq!(verdict("production").await, SenderVerdict::Refused);
+    assert_eq!(
+        verdict("production").await,
+        fault("x-api-key", FaultCause::Wrong)
+    );
     assert_eq!(verdict("elsewhere").await, SenderVerdict::Passed);
 }
 
@@ -217,25 +239,20 @@ async fn no_secret_is_in_what_is_told() {
 #[test]
 fn the_way_in_that_leads_further_counts() {
     let trouble = || SenderVerdict::Unavailable(String::new());
+    let missing = || fault("a", FaultCause::Missing);
+    let late = || fault("b", FaultCause::Clock(400));
     for (left, right, expected) in [
-        (
-            SenderVerdict::Refused,
-            SenderVerdict::Passed,
-            SenderVerdict::Passed,
-        ),
+        (missing(), SenderVerdict::Passed, SenderVerdict::Passed),
         (trouble(), SenderVerdict::Passed, SenderVerdict::Passed),
         (
             SenderVerdict::NeedsBody,
             trouble(),
             SenderVerdict::NeedsBody,
         ),
-        (SenderVerdict::Refused, trouble(), trouble()),
-        (trouble(), SenderVerdict::Refused, trouble()),
-        (
-            SenderVerdict::Refused,
-            SenderVerdict::Refused,
-            SenderVerdict::Refused,
-        ),
+        (missing(), trouble(), trouble()),
+        (trouble(), missing(), trouble()),
+        (missing(), late(), late()),
+        (late(), missing(), late()),
     ] {
         assert_eq!(left.or(right), expected);
     }

@@ -3,14 +3,20 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::HeaderMap;
+
 use super::answer::{DoorAnswer, EventReport, Reason};
 use super::{Webhook, sender_kind};
 use crate::catalog::{SharedEntry, SharedEventJobs};
 use crate::intake::SenderKind;
 use crate::intake::auth::SenderVerdict;
+use crate::intake::auth::fault::{FaultCause, SenderFault};
 use crate::intake::auth::shared::SharedAuths;
 use crate::resource::ObjectId;
 use crate::resource::event_job::{Auth, EventJob};
+
+/// EventJobs that are told of one request that a shared door refuses.
+const MOST_TOLD: usize = 16;
 
 /// The ways in of each shared door, as they were last made ready.
 #[derive(Debug, Default)]
@@ -86,7 +92,7 @@ impl<'a> Senders<'a> {
             Some(SenderVerdict::Unavailable(_)) => self
                 .is_let_in()
                 .then_some(Hearing::CannotTell(CANNOT_BE_CHECKED)),
-            Some(SenderVerdict::Refused | SenderVerdict::NeedsBody) | None => None,
+            Some(SenderVerdict::Refused(_) | SenderVerdict::NeedsBody) | None => None,
         }
     }
 
@@ -102,7 +108,12 @@ impl<'a> Senders<'a> {
     /// The answer when nobody lets the request in, whatever its body is; `None` when it goes on.
     ///
     /// Where one of them cannot tell, these may be its sender's credentials: then it is 503, and not 401.
-    pub(super) fn refused(&self, webhook: &Webhook, namespace: &str) -> Option<DoorAnswer> {
+    pub(super) fn refused(
+        &self,
+        webhook: &Webhook,
+        namespace: &str,
+        headers: &HeaderMap,
+    ) -> Option<DoorAnswer> {
         let goes_on = |verdict: &SenderVerdict| {
             matches!(verdict, SenderVerdict::Passed | SenderVerdict::NeedsBody)
         };
@@ -115,14 +126,33 @@ impl<'a> Senders<'a> {
             return Some(cannot_be_checked());
         }
         let crowded = self.shared.crowded.first();
-        let answer = match self.shared.unknown.first().or(crowded) {
-            Some(_) => DoorAnswer::error(
+        if self.shared.unknown.first().or(crowded).is_some() {
+            return Some(DoorAnswer::error(
                 Reason::NotReady,
                 format!("a shared EventJob of {namespace} is not valid; its status says why"),
-            ),
-            None => DoorAnswer::unauthorized(),
+            ));
+        }
+        self.note_refused(webhook, headers);
+        Some(DoorAnswer::unauthorized())
+    }
+
+    /// Lets the owners know whose header came and holds no credentials of theirs.
+    fn note_refused(&self, webhook: &Webhook, headers: &HeaderMap) {
+        let presented = |(verdict, event_job): (&SenderVerdict, &Arc<EventJob>)| {
+            let fault = match verdict {
+                SenderVerdict::Refused(fault) if fault.cause > FaultCause::Missing => fault.clone(),
+                _ => {
+                    let mut expected = event_job.webhook.auth.iter().filter_map(Auth::header);
+                    let field = expected.find(|header| headers.contains_key(*header))?;
+                    SenderFault::new(field, FaultCause::Wrong)
+                }
+            };
+            Some((event_job.id.clone(), SenderVerdict::Refused(fault)))
         };
-        Some(answer)
+        let all = self.verdicts.iter().zip(&self.shared.auths);
+        for (id, verdict) in all.filter_map(presented).take(MOST_TOLD) {
+            webhook.note_refused(&id, &verdict);
+        }
     }
 
     /// Lets operators know which EventJobs cannot tell who sends.
@@ -146,7 +176,7 @@ impl Webhook {
     pub(super) fn refused(&self, id: &ObjectId, verdict: &SenderVerdict) -> Option<DoorAnswer> {
         match verdict {
             SenderVerdict::Passed | SenderVerdict::NeedsBody => None,
-            SenderVerdict::Refused => Some(DoorAnswer::unauthorized()),
+            SenderVerdict::Refused(_) => Some(DoorAnswer::unauthorized()),
             SenderVerdict::Unavailable(why) => {
                 self.cannot_tell(id, why);
                 Some(cannot_be_checked())

@@ -12,10 +12,15 @@ use crate::event::{self, Attributes, Opened};
 use crate::intake::auth::SenderVerdict;
 use crate::intake::{Body, attributes};
 use crate::resource::ObjectId;
-use crate::resource::event_job::Format;
+use crate::resource::event_job::WebhookSource;
 
 /// EventJobs of one event that are launched at once.
 const AT_ONCE: usize = 16;
+
+/// Whether two EventJobs see the same events in a body.
+fn is_alike(left: &WebhookSource, right: &WebhookSource) -> bool {
+    left.format == right.format && left.split == right.split
+}
 
 /// What was posted.
 struct Posted<'a> {
@@ -45,7 +50,7 @@ impl Webhook {
             .with_headers_of_all(namespace, &ways, request.headers);
         let verdicts = clock.verdicts(asked, shared.auths.len()).await;
         let mut senders = Senders::new(&shared, verdicts);
-        if let Some(answer) = senders.refused(self, namespace) {
+        if let Some(answer) = senders.refused(self, namespace, request.headers) {
             return answer;
         }
         let bytes = match read(body, senders.kind(), request.headers, &mut clock).await {
@@ -61,7 +66,7 @@ impl Webhook {
                 *verdict = clock.verdict(asked).await;
             }
         }
-        if let Some(answer) = senders.refused(self, namespace) {
+        if let Some(answer) = senders.refused(self, namespace, request.headers) {
             return answer;
         }
         if let Err(error) = body.admit(senders.kind()) {
@@ -73,29 +78,32 @@ impl Webhook {
             bytes: &bytes,
         };
         let mut reports = Vec::new();
-        for format in [
-            Format::EventBridge,
-            Format::Sns,
-            Format::CloudEvents,
-            Format::Json,
-        ] {
-            reports.extend(self.tell(&senders, &shared, format, &posted, &clock).await);
+        let mut read: Vec<&WebhookSource> = Vec::new();
+        for of in shared.entries.values() {
+            let webhook = &of.entry.event_job.webhook;
+            // A body is opened once for all that take it alike.
+            if read.iter().any(|other| is_alike(webhook, other)) {
+                continue;
+            }
+            read.push(webhook);
+            let told = self.tell(&senders, &shared, webhook, &posted, &clock);
+            reports.extend(told.await);
         }
         reports.extend(senders.unknown());
         DoorAnswer::many(reports)
     }
 
-    /// Delivers a body, read in one format, to every EventJob of that format that it concerns.
+    /// Delivers a body, opened as one EventJob takes it, to every EventJob that takes it alike and that it concerns.
     async fn tell(
         &self,
         senders: &Senders<'_>,
         shared: &SharedEventJobs,
-        format: Format,
+        webhook: &WebhookSource,
         posted: &Posted<'_>,
         clock: &Clock,
     ) -> Vec<EventReport> {
         let hearing = |of: &SharedEntry| {
-            let is_spoken = of.entry.event_job.webhook.format == format;
+            let is_spoken = is_alike(&of.entry.event_job.webhook, webhook);
             is_spoken.then(|| senders.hearing(of)).flatten()
         };
         let heard = |of: &SharedEntry| hearing(of).is_some();
@@ -106,11 +114,13 @@ impl Webhook {
         let is_taken = |of: &SharedEntry| !of.is_invalid && hearing(of) == Some(Hearing::Delivers);
         let is_taken = shared.entries.values().any(is_taken);
         let told = |report: EventReport| is_taken.then_some(report);
-        let events = match event::open(format, &posted.attributes, posted.bytes) {
+        let events = match event::open_for(webhook, &posted.attributes, posted.bytes) {
             Ok(Opened::One(event)) => vec![Ok(*event)],
             Ok(Opened::Many(events)) => events,
-            // Subscriptions are confirmed where they are made: at the EventJob's own address.
-            Ok(Opened::Confirmation { .. } | Opened::Unsubscribed) => Vec::new(),
+            // Subscriptions and handshakes are made at an EventJob's own address.
+            Ok(Opened::Confirmation { .. } | Opened::Unsubscribed | Opened::Handshake { .. }) => {
+                Vec::new()
+            }
             Err(refusal) => vec![Err(refusal)],
         };
         let mut reports = Vec::new();

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::origin::header;
-use super::{Auth, HmacScheme, SecretKey};
+use super::{Auth, SecretKey, signature};
 use crate::resource::fields::Fields;
 use crate::resource::names::{is_data_key, is_subdomain};
 
@@ -61,45 +61,10 @@ fn basic(fields: &Fields<'_>) -> Option<Auth> {
 }
 
 fn hmac(fields: &Fields<'_>) -> Option<Auth> {
-    let schemes = ["StandardWebhooks", "GitHub", "Generic"];
-    fields.required_text("scheme");
-    let scheme = fields.choice("scheme", &schemes);
     let keys = keys(fields);
-    let signature = header(fields, "signatureHeader");
-    let timestamp = header(fields, "timestampHeader");
-    let has_timestamp = fields.get("timestampHeader").is_some();
-    let scheme = match scheme? {
-        "Generic" => {
-            fields.required("signatureHeader");
-            if signature.is_some() && signature == timestamp {
-                fields.fault("timestampHeader", "must not be the signature's own");
-            }
-            if has_timestamp && timestamp.is_none() {
-                return None;
-            }
-            HmacScheme::Generic {
-                signature_header: signature?,
-                timestamp_header: timestamp,
-            }
-        }
-        fixed => {
-            for key in ["signatureHeader", "timestampHeader"] {
-                if fields.get(key).is_some() {
-                    fields.fault(
-                        key,
-                        format!("goes with scheme: Generic; the headers of {fixed} are fixed"),
-                    );
-                }
-            }
-            if fixed == "GitHub" {
-                HmacScheme::GitHub
-            } else {
-                HmacScheme::StandardWebhooks
-            }
-        }
-    };
+    let scheme = signature::read(fields);
     Some(Auth::Hmac {
-        scheme,
+        scheme: scheme?,
         keys: keys?,
     })
 }
@@ -134,19 +99,26 @@ fn jwt(fields: &Fields<'_>) -> Option<Auth> {
 fn sns(fields: &Fields<'_>) -> Option<Auth> {
     fields.required("topicARNs");
     fields.list("topicARNs")?;
-    let topic_arns = fields.texts("topicARNs");
-    if !(1..=MOST_TOPICS).contains(&topic_arns.len()) {
-        fields.fault("topicARNs", format!("must have 1 to {MOST_TOPICS} topics"));
+    Some(Auth::Sns {
+        topic_arns: topics(fields, "topicARNs"),
+    })
+}
+
+/// A list of topics.
+pub(super) fn topics(fields: &Fields<'_>, key: &'static str) -> Vec<String> {
+    let topics = fields.texts(key);
+    if !(1..=MOST_TOPICS).contains(&topics.len()) {
+        fields.fault(key, format!("must have 1 to {MOST_TOPICS} topics"));
     }
-    for (index, topic) in topic_arns.iter().enumerate() {
+    for (index, topic) in topics.iter().enumerate() {
         if !is_topic(topic) {
             fields.fault(
-                &format!("topicARNs[{index}]"),
+                &format!("{key}[{index}]"),
                 "must be a topic such as arn:aws:sns:eu-west-1:123456789012:orders",
             );
         }
     }
-    Some(Auth::Sns { topic_arns })
+    topics
 }
 
 fn is_topic(arn: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use super::origin::{Origins, path};
 use super::template::Template;
-use super::{Bind, CountBinding, EnvBinding, FileBinding, MetadataBinding};
+use super::{Bind, BindSource, CountBinding, EnvBinding, FileBinding, MetadataBinding, text};
 use crate::resource::fields::Fields;
 use crate::resource::names::{is_data_key, is_label_value, is_qualified_name, is_variable};
 
@@ -70,7 +70,7 @@ fn env(fields: &Fields<'_>, origins: &Origins, template: Option<&Template<'_>>) 
     let mut bindings: Vec<EnvBinding> = Vec::new();
     for entry in &entries(fields, "env") {
         let name = entry.required_text("name");
-        let origin = origins.one(entry);
+        let origin = origin(entry, origins);
         let default = default(entry);
         let container = entry.text("container");
         entry.refuse_others();
@@ -130,7 +130,7 @@ fn metadata(
     let mut bindings: Vec<MetadataBinding> = Vec::new();
     for entry in &entries(fields, map) {
         let name = entry.required_text("name");
-        let origin = origins.one(entry);
+        let origin = origin(entry, origins);
         let default = default(entry);
         entry.refuse_others();
         if map == "labels" && default.as_ref().is_some_and(|text| !is_label_value(text)) {
@@ -168,6 +168,23 @@ fn metadata(
         }
     }
     bindings
+}
+
+/// Exactly one of `path`, `header` and `template`.
+fn origin(entry: &Fields<'_>, origins: &Origins) -> Option<BindSource> {
+    if entry.get("template").is_none() {
+        return origins.one(entry, "path, header and template");
+    }
+    if entry.get("path").is_some() || entry.get("header").is_some() {
+        entry.fault("", "must have exactly one of path, header and template");
+    }
+    if entry.get("default").is_some() {
+        entry.fault(
+            "default",
+            "does not go with template: each value has its own, as in {$.id|default:none}",
+        );
+    }
+    text::read(entry, origins).map(BindSource::Template)
 }
 
 fn is_reserved(key: &str) -> bool {

@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use super::origin::Origins;
 use super::template::Template;
-use super::{Concurrency, EventJob, bind, policy, webhook};
+use super::{Concurrency, EventJob, HeaderPattern, bind, policy, webhook};
 use crate::pattern::Pattern;
 use crate::resource::fields::{Faults, Fields};
+use crate::resource::names::is_header;
 use crate::resource::{Api, object};
 
 /// The label by which Kueue takes a Job in hand. Source: Kueue, `pkg/controller/constants`.
@@ -41,6 +42,7 @@ fn spec(fields: &Fields<'_>, faults: &Faults) -> Option<EventJob> {
         }
         pattern.ok()
     });
+    let header_pattern = headers(fields, &origins);
     let id_from = origins.id_from(fields);
 
     fields.required("jobTemplate");
@@ -73,6 +75,7 @@ fn spec(fields: &Fields<'_>, faults: &Faults) -> Option<EventJob> {
         created: String::new(),
         webhook: webhook?,
         pattern,
+        header_pattern,
         id_from,
         bind,
         concurrency: concurrency?,
@@ -82,6 +85,39 @@ fn spec(fields: &Fields<'_>, faults: &Faults) -> Option<EventJob> {
         history,
         job_template: template.value.clone(),
     })
+}
+
+/// `match.headers`.
+fn headers(spec: &Fields<'_>, origins: &Origins) -> Option<HeaderPattern> {
+    let matched = spec.fields("match")?;
+    matched.required("headers");
+    let headers = matched.get("headers");
+    matched.refuse_others();
+    let headers = headers?;
+    let pattern = match Pattern::from_value(headers) {
+        Ok(pattern) => pattern,
+        Err(error) => {
+            matched.fault("headers", error.to_string());
+            return None;
+        }
+    };
+    let mut names = Vec::new();
+    let fields = matched.fields("headers")?;
+    for (name, wanted) in headers.as_object()? {
+        if !is_header(name) || name.starts_with('$') || *name != name.to_ascii_lowercase() {
+            let message = "must be the name of a header in lower case, such as x-github-event";
+            fields.fault(name, message);
+        } else if let Some(why) = origins.why_secret(name) {
+            fields.fault(name, why);
+        } else if !wanted.is_array() {
+            fields.fault(
+                name,
+                "must be a list of values and conditions, as in a pattern",
+            );
+        }
+        names.push(name.clone());
+    }
+    Some(HeaderPattern { names, pattern })
 }
 
 /// A Job that somebody else releases cannot be ours to release too.

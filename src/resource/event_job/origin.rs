@@ -35,15 +35,15 @@ impl Origins {
         }
     }
 
-    /// Exactly one of `path` and `header`.
-    pub(super) fn one(&self, fields: &Fields<'_>) -> Option<BindSource> {
+    /// Exactly one of `path` and `header`; `choices` are what there is where this is written.
+    pub(super) fn one(&self, fields: &Fields<'_>, choices: &str) -> Option<BindSource> {
         let path = path(fields, "path");
         let header = self.header(fields);
         match (fields.get("path"), fields.get("header")) {
             (Some(_), None) => Some(BindSource::Path(path?)),
             (None, Some(_)) => Some(BindSource::Header(header?)),
             _ => {
-                fields.fault("", "must have exactly one of path and header");
+                fields.fault("", format!("must have exactly one of {choices}"));
                 None
             }
         }
@@ -95,14 +95,18 @@ impl Origins {
     /// A header that is no credential, in lower case.
     fn header(&self, fields: &Fields<'_>) -> Option<String> {
         let header = header(fields, "header")?;
-        if SECRET_HEADERS.contains(&header.as_str()) || self.secret.contains(&header) {
-            fields.fault(
-                "header",
-                format!("{header} carries a credential, which must not reach a Job"),
-            );
+        if let Some(why) = self.why_secret(&header) {
+            fields.fault("header", why);
             return None;
         }
         Some(header)
+    }
+
+    /// Why a header is for nobody to look at; `None` when it is no credential.
+    pub(super) fn why_secret(&self, header: &str) -> Option<String> {
+        let is_secret =
+            SECRET_HEADERS.contains(&header) || self.secret.iter().any(|own| own == header);
+        is_secret.then(|| format!("{header} carries a credential, which must not reach a Job"))
     }
 }
 

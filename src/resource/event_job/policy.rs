@@ -25,12 +25,11 @@ const HISTORY_LIMIT: u32 = 100;
 pub(super) fn concurrency(spec: &Fields<'_>, origins: &Origins) -> Option<Concurrency> {
     let policies = ["Allow", "Forbid", "Replace", "Queue"];
     let written = spec.choice("concurrencyPolicy", &policies);
-    let is_wrong =
-        spec.get("concurrencyPolicy").is_some_and(|text| text != "") && written.is_none();
+    let is_wrong = spec.get("concurrencyPolicy").is_some() && written.is_none();
     let bounds = spec.fields("concurrency").map(|fields| {
         let limit = fields.count("limit", 1).unwrap_or(1);
         let key_from = fields.fields("keyFrom").map(|key| {
-            let origin = origins.one(&key);
+            let origin = origins.one(&key, "path and header");
             key.refuse_others();
             origin
         });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::signature::{HmacAlgorithm, SignedPart, SignedTimestamp, TimestampPlace, TimestampUnit};
 use super::*;
 
 /// Everything that can be written.
@@ -97,6 +98,29 @@ fn key(key: &str) -> SecretKey {
     }
 }
 
+/// What `everything` describes.
+fn generic_scheme() -> HmacScheme {
+    HmacScheme {
+        name: "Generic",
+        signature_header: "x-sig".to_owned(),
+        separators: &[',', ';', ' '],
+        prefix: None,
+        encoding: None,
+        algorithm: HmacAlgorithm::Sha256,
+        timestamp: Some(SignedTimestamp {
+            place: TimestampPlace::Header("x-time".to_owned()),
+            unit: TimestampUnit::Seconds,
+            tolerance: Duration::from_mins(5),
+        }),
+        signed: vec![
+            SignedPart::Timestamp,
+            SignedPart::Text(".".to_owned()),
+            SignedPart::Body,
+        ],
+        is_key_base64: false,
+    }
+}
+
 #[test]
 fn everything_that_is_written_is_read() {
     let object = everything();
@@ -108,6 +132,9 @@ fn everything_that_is_written_is_read() {
         WebhookSource {
             format: Format::Sns,
             shared: true,
+            split: Split::No,
+            allowed_origins: Vec::new(),
+            confirm_topic_arns: Vec::new(),
             auth: vec![
                 Auth::ApiKey {
                     header: "x-key".to_owned(),
@@ -117,14 +144,11 @@ fn everything_that_is_written_is_read() {
                     secret: "hook-basic".to_owned(),
                 },
                 Auth::Hmac {
-                    scheme: HmacScheme::StandardWebhooks,
+                    scheme: HmacScheme::known("StandardWebhooks").unwrap(),
                     keys: vec![key("signing")],
                 },
                 Auth::Hmac {
-                    scheme: HmacScheme::Generic {
-                        signature_header: "x-sig".to_owned(),
-                        timestamp_header: Some("x-time".to_owned()),
-                    },
+                    scheme: generic_scheme(),
                     keys: vec![key("signing")],
                 },
                 Auth::Jwt {

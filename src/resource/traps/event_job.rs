@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::NAME_PREFIX;
 use crate::resource::Fault;
-use crate::resource::event_job::{Auth, EventJob, Format, HmacScheme, IdPart};
+use crate::resource::event_job::signature::HmacScheme;
+use crate::resource::event_job::{Auth, EventJob, Format, IdPart};
 use crate::resource::fields::{join, suggest};
 
 /// How long EventBridge tries by default. Source: EventBridge User Guide, "Retrying event delivery".
@@ -43,17 +44,34 @@ pub fn of_event_job(event_job: &EventJob, written: &Value) -> Vec<Fault> {
     found
 }
 
+/// What is worth knowing and no mistake: headers that a sender's signature does not cover.
+pub fn notes_of_event_job(event_job: &EventJob) -> Vec<Fault> {
+    let schemes = event_job.webhook.auth.iter().filter_map(|auth| match auth {
+        Auth::Hmac { scheme, .. } => Some(scheme),
+        _ => None,
+    });
+    let schemes: Vec<&HmacScheme> = schemes.collect();
+    let unsigned = |(field, header): (String, &str)| {
+        let scheme = schemes.iter().find(|scheme| !scheme.signs(header))?;
+        Some(Fault::at(
+            field,
+            format!(
+                "header {header} is not signed by {}: who has a signed request can send it again with another value there",
+                scheme.name
+            ),
+        ))
+    };
+    event_job
+        .headers()
+        .into_iter()
+        .filter_map(unsigned)
+        .collect()
+}
+
 fn senders(event_job: &EventJob, found: &mut Vec<Fault>) {
     let webhook = &event_job.webhook;
-    let is_github = |auth: &Auth| {
-        matches!(
-            auth,
-            Auth::Hmac {
-                scheme: HmacScheme::GitHub,
-                ..
-            }
-        )
-    };
+    let is_github =
+        |auth: &Auth| matches!(auth, Auth::Hmac { scheme, .. } if scheme.name == "GitHub");
     if webhook.auth.contains(&Auth::None) {
         found.push(Fault::at(
             "spec.source.webhook.auth",
@@ -77,6 +95,11 @@ fn senders(event_job: &EventJob, found: &mut Vec<Fault>) {
             "is not JSON, and what GitHub sends has no other form: every event is answered 400; write format: JSON and idFrom: [{header: X-GitHub-Delivery}]",
         ));
     }
+    for (index, auth) in webhook.auth.iter().enumerate() {
+        if let Auth::Hmac { scheme, .. } = auth {
+            known_sender(scheme, index, found);
+        }
+    }
     if webhook.shared && event_job.pattern.is_none() {
         found.push(Fault::at(
             "spec.source.webhook.shared",
@@ -85,9 +108,26 @@ fn senders(event_job: &EventJob, found: &mut Vec<Fault>) {
     }
 }
 
+/// A sender whose way to sign is known need not be described.
+fn known_sender(scheme: &HmacScheme, index: usize, found: &mut Vec<Fault>) {
+    let senders = scheme.senders_of();
+    if let Some(first) = senders.first() {
+        let names = senders.join(" and ");
+        found.push(Fault::at(
+            format!("spec.source.webhook.auth[{index}].hmac.signatureHeader"),
+            format!("is the header of {names}, whose way to sign is known: write scheme: {first}"),
+        ));
+    }
+}
+
 fn identity(event_job: &EventJob, found: &mut Vec<Fault>) {
     let format = event_job.webhook.format;
-    if format == Format::Json && event_job.id_from.is_empty() {
+    let has_id =
+        |auth: &Auth| matches!(auth, Auth::Hmac { scheme, .. } if scheme.signs("webhook-id"));
+    if format == Format::Json
+        && event_job.id_from.is_empty()
+        && !event_job.webhook.auth.iter().all(has_id)
+    {
         found.push(Fault::at(
             "spec.idFrom",
             "is not written: with format: JSON an event's id is its webhook-id or Idempotency-Key header, and an event with neither is answered 400; name what the sender sets, such as {header: X-GitHub-Delivery}",

@@ -22,6 +22,9 @@ const LONGEST_NAMESPACE: usize = 63;
 /// The longest name of an object, RFC 1123 subdomain. Unit: bytes.
 const LONGEST_NAME: usize = 253;
 
+/// Who asks in CloudEvents' handshake.
+const REQUEST_ORIGIN: &str = "webhook-request-origin";
+
 /// Which EventJobs a path means.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
@@ -40,13 +43,14 @@ pub(super) async fn answer<D: Door>(
     let (head, incoming) = request.into_parts();
     let probed = health::probed(&head, &shared.ready);
     let target = admit(shared, &head);
+    let granted = probed.or_else(|| granted(shared, &head));
     let owner = match &target {
         Ok(target) => RoomOwner::new(&target.namespace, target.name.as_deref()),
         Err(_) => RoomOwner::new("", None),
     };
     let (limits, room) = (&shared.limits, &shared.room);
     let mut body = RequestBody::new(incoming, limits, room, progress, deadline, owner);
-    let mut response = match probed {
+    let mut response = match granted {
         Some(response) => response,
         None => respond(&ask(shared, target, &head, &mut body).await),
     };
@@ -86,6 +90,36 @@ async fn ask<D: Door>(
             answer
         }
     }
+}
+
+/// The answer to CloudEvents' handshake, for a sender that an EventJob lists. All others hear the same, whatever the path is.
+///
+/// Source: HTTP 1.1 Web Hooks for Event Delivery 1.0.2, §4. Senders cannot authenticate it.
+fn granted<D: Door>(
+    shared: &DoorState<D>,
+    head: &http::request::Parts,
+) -> Option<Response<Full<Bytes>>> {
+    if head.method != Method::OPTIONS || shared.stops.closing.is_cancelled() {
+        return None;
+    }
+    let mut origins = head.headers.get_all(REQUEST_ORIGIN).iter();
+    let origin = origins.next().filter(|_| origins.next().is_none())?;
+    let Target { namespace, name } = target(head.uri.path())?;
+    if !shared
+        .door
+        .allows_origin(&namespace, &name?, origin.to_str().ok()?)
+    {
+        return None;
+    }
+    shared.door.turned_away(200);
+    let mut response = respond(&DoorAnswer::noted("Handshake"));
+    let headers = response.headers_mut();
+    headers.insert("webhook-allowed-origin", origin.clone());
+    if head.headers.contains_key("webhook-request-rate") {
+        headers.insert("webhook-allowed-rate", HeaderValue::from_static("*"));
+    }
+    headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    Some(response)
 }
 
 fn admit<D>(shared: &DoorState<D>, head: &http::request::Parts) -> Result<Target, DoorAnswer> {

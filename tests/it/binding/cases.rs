@@ -7,7 +7,7 @@ use slipway::event::{self, Attributes, Event, Opened};
 use slipway::resource::ObjectId;
 use slipway::resource::event_job::{
     Auth, Bind, BindSource, Concurrency, CountBinding, EnvBinding, EventJob, FileBinding, Format,
-    MetadataBinding, WebhookSource,
+    MetadataBinding, Split, WebhookSource,
 };
 use slipway::resource::query::Query;
 
@@ -212,9 +212,13 @@ pub(super) fn event_job(dice: &mut Dice) -> EventJob {
         webhook: WebhookSource {
             format: Format::EventBridge,
             shared: false,
+            split: Split::No,
+            allowed_origins: Vec::new(),
+            confirm_topic_arns: Vec::new(),
             auth: vec![Auth::None],
         },
         pattern: None,
+        header_pattern: None,
         id_from: Vec::new(),
         bind: bind(dice),
         concurrency: Concurrency::Allow,

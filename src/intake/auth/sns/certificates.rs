@@ -13,6 +13,7 @@ use url::Url;
 use webpki::{EndEntityCert, KeyUsage};
 
 use crate::intake::auth::SenderVerdict;
+use crate::intake::auth::fault::{FaultCause, SenderFault};
 use crate::intake::fetch::Fetch;
 use crate::intake::fetch::trust::Trust;
 
@@ -135,14 +136,15 @@ impl Certificates {
 impl Certificate {
     /// Whether this certificate is SNS's at this time, and signed the message.
     pub(super) fn verdict(&self, message: &Message, now: Timestamp) -> SenderVerdict {
+        let refused = || SenderVerdict::Refused(SenderFault::new("$.Signature", FaultCause::Wrong));
         let Some((own, given)) = self.chain.split_first() else {
-            return SenderVerdict::Refused;
+            return refused();
         };
         let Ok(certificate) = EndEntityCert::try_from(own) else {
-            return SenderVerdict::Refused;
+            return refused();
         };
         if !self.is_named(&certificate) || !has_signed(&certificate, message) {
-            return SenderVerdict::Refused;
+            return refused();
         }
         match self.believe(&certificate, given, now) {
             Ok(()) => SenderVerdict::Passed,
@@ -151,7 +153,7 @@ impl Certificate {
                 "no authority that this machine believes has signed SNS's certificate ({})",
                 self.names.join(" or ")
             )),
-            Err(_) => SenderVerdict::Refused,
+            Err(_) => refused(),
         }
     }
 

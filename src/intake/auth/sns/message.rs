@@ -7,6 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::intake::auth::fault::{FaultCause, SenderFault};
+
 const NOTIFICATION: &str = "Notification";
 const KINDS: [&str; 3] = [
     NOTIFICATION,
@@ -50,16 +52,31 @@ struct MessageFields {
 }
 
 impl Message {
-    /// Takes a body apart. `None` when SNS would not send it so, or not sign it with version 2.
-    pub(super) fn parse(body: &[u8]) -> Option<Self> {
-        let wire: MessageFields = serde_json::from_slice(body).ok()?;
-        if !is_kind(&wire.r#type) || wire.signature_version != "2" {
-            return None;
+    /// Takes a body apart.
+    ///
+    /// # Errors
+    ///
+    /// SNS would not send it so, or not sign it with version 2.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, SenderFault> {
+        let malformed = |field: &str| SenderFault::new(field, FaultCause::Malformed);
+        let wire: MessageFields = serde_json::from_slice(body).map_err(|_| malformed("body"))?;
+        if !is_kind(&wire.r#type) {
+            return Err(malformed("$.Type"));
         }
-        Some(Self {
-            signed: wire.signed()?,
-            timestamp: wire.timestamp.parse().ok()?,
-            signature: STANDARD.decode(&wire.signature).ok()?,
+        match wire.signature_version.as_str() {
+            "2" => {}
+            "1" => {
+                let fault = SenderFault::new("$.SignatureVersion", FaultCause::BrokenHash);
+                return Err(fault);
+            }
+            _ => return Err(malformed("$.SignatureVersion")),
+        }
+        let timestamp = wire.timestamp.parse();
+        let signature = STANDARD.decode(&wire.signature);
+        Ok(Self {
+            signed: wire.signed().ok_or_else(|| malformed("body"))?,
+            timestamp: timestamp.map_err(|_| malformed("$.Timestamp"))?,
+            signature: signature.map_err(|_| malformed("$.Signature"))?,
             kind: wire.r#type,
             topic_arn: wire.topic_arn,
             certificate_url: wire.signing_cert_url,
@@ -107,7 +124,8 @@ mod tests {
     }
 
     fn signed(value: &Value) -> Option<String> {
-        Message::parse(value.to_string().as_bytes()).map(|message| message.signed)
+        let message = Message::parse(value.to_string().as_bytes());
+        message.map(|message| message.signed).ok()
     }
 
     #[test]
@@ -152,6 +170,6 @@ mod tests {
         let twice = notification()
             .to_string()
             .replacen('{', "{\"Message\":\"other\",", 1);
-        assert!(Message::parse(twice.as_bytes()).is_none());
+        assert!(Message::parse(twice.as_bytes()).is_err());
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::bearer::{TestIssuer, bearer, publish, right, silence, way};
 use super::world::{Pages, decide, now, rsa_jwk, secrets};
-use super::{Authenticator, Fetch, SenderVerdict, Trust};
+use super::{Authenticator, FaultCause, Fetch, SenderVerdict, Trust, fault};
 
 struct IssuerBench {
     pages: Arc<Pages>,
@@ -92,27 +92,35 @@ async fn a_silent_issuer_is_asked_again_after_five_seconds() {
 async fn a_new_key_is_found_and_unknown_ones_do_not_hammer() {
     let asked = IssuerBench::new();
     publish(&asked.pages, &[rsa_jwk(true, "before")]);
-    asked.asks(&SenderVerdict::Refused, 1).await;
+    asked
+        .asks(&fault("authorization", FaultCause::Wrong), 1)
+        .await;
     // The issuer signs with a new key a moment after we asked; strangers ask for others all the time.
     publish(
         &asked.pages,
         &[rsa_jwk(true, "before"), rsa_jwk(false, "rs")],
     );
-    asked.asks(&SenderVerdict::Refused, 0).await;
+    asked
+        .asks(&fault("authorization", FaultCause::Wrong), 0)
+        .await;
     pass(Duration::from_secs(30)).await;
     asked.asks(&SenderVerdict::Passed, 1).await;
     asked.asks(&SenderVerdict::Passed, 0).await;
     // And the key before is gone as soon as its issuer takes it back.
     publish(&asked.pages, &[rsa_jwk(true, "after")]);
     pass(Duration::from_mins(11)).await;
-    asked.asks(&SenderVerdict::Refused, 1).await;
+    asked
+        .asks(&fault("authorization", FaultCause::Wrong), 1)
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_key_of_a_silent_issuer_cannot_be_judged() {
     let asked = IssuerBench::new();
     publish(&asked.pages, &[rsa_jwk(true, "before")]);
-    asked.asks(&SenderVerdict::Refused, 1).await;
+    asked
+        .asks(&fault("authorization", FaultCause::Wrong), 1)
+        .await;
     silence(&asked.pages);
     pass(Duration::from_secs(30)).await;
     let verdict = SenderVerdict::Unavailable(String::from(

@@ -87,7 +87,7 @@ async fn refused(authenticator: &Authenticator, ways: &SharedAuths) -> Duration 
         for _ in 0..100 {
             let asked = authenticator.with_headers_of_all("n", ways, &stranger.headers);
             let verdicts = asked.await;
-            assert!(verdicts.iter().all(|one| *one == SenderVerdict::Refused));
+            assert!(verdicts.iter().all(SenderVerdict::is_refused));
         }
         shortest = shortest.min(started.elapsed());
     }
@@ -147,8 +147,5 @@ async fn a_missing_secret_closes_its_own_list_alone_and_only_for_those_who_show_
         [SenderVerdict::Passed, SenderVerdict::Passed]
     );
     let verdicts = ask(Sender::new("")).await;
-    assert_eq!(
-        verdicts[..2],
-        [SenderVerdict::Refused, SenderVerdict::Refused]
-    );
+    assert!(verdicts[..2].iter().all(SenderVerdict::is_refused));
 }

@@ -3,14 +3,16 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac::{HMAC_SHA256, HMAC_SHA384, Key, sign};
+use serde_json::json;
 
+use super::schemes::scheme;
 use super::world::{NOW, SIGNING, SIGNING_BEFORE, Sender};
-use super::{Row, api_key, hmac, row};
-use crate::resource::event_job::{Auth, HmacScheme};
+use super::{Row, api_key, hmac, known, row};
+use crate::resource::event_job::Auth;
 
 const BODY: &str = r#"{"id": 1}"#;
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").unwrap();
@@ -18,7 +20,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn tag(key: &[u8], text: &str) -> Vec<u8> {
+pub(super) fn tag(key: &[u8], text: &str) -> Vec<u8> {
     sign(&Key::new(HMAC_SHA256, key), text.as_bytes())
         .as_ref()
         .to_vec()
@@ -74,23 +76,22 @@ struct Ways {
 }
 
 fn ways() -> Ways {
-    let generic = |timestamp_header: Option<&str>| HmacScheme::Generic {
-        signature_header: String::from("x-signature"),
-        timestamp_header: timestamp_header.map(str::to_owned),
-    };
+    let plain = json!({"scheme": "Generic", "signatureHeader": "x-signature"});
+    let mut timed = plain.clone();
+    timed["timestampHeader"] = json!("X-Time");
     Ways {
         api_key: api_key(&["current", "previous"]),
         basic: Auth::Basic {
             secret: String::from("door"),
         },
-        standard: hmac(HmacScheme::StandardWebhooks, &["signing", "before"]),
-        github: hmac(HmacScheme::GitHub, &["text"]),
-        plain: hmac(generic(None), &["text"]),
-        timed: hmac(generic(Some("x-time")), &["text"]),
+        standard: hmac(known("StandardWebhooks"), &["signing", "before"]),
+        github: hmac(known("GitHub"), &["text"]),
+        plain: hmac(scheme(&plain), &["text"]),
+        timed: hmac(scheme(&timed), &["text"]),
     }
 }
 
-const TEXT: &[u8] = b"canary-text-key";
+pub(super) const TEXT: &[u8] = b"canary-text-key";
 
 pub(super) fn good() -> Vec<Row> {
     let ways = ways();
@@ -140,7 +141,7 @@ pub(super) fn good() -> Vec<Row> {
         ),
         row(
             "GitHub with a key from a file",
-            &hmac(HmacScheme::GitHub, &["text-from-file"]),
+            &hmac(known("GitHub"), &["text-from-file"]),
             github(&format!("sha256={github_tag}")),
         ),
         row("hexadecimal", &ways.plain, generic(&github_tag, "")),
@@ -475,7 +476,7 @@ pub(super) fn troubled() -> Vec<Row> {
     let signed_with_nothing = standard("id", &now, standard_tag(b"", "id", &now));
     ["not-base64", "nothing", "empty", "absent"]
         .map(|key| {
-            let way = hmac(HmacScheme::StandardWebhooks, &[key]);
+            let way = hmac(known("StandardWebhooks"), &[key]);
             row(key, &way, signed_with_nothing.clone())
         })
         .into()

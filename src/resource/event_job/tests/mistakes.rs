@@ -13,6 +13,14 @@ const MISTAKES: &str = r#"
 /spec/source/sqs | {"queueURL": "q"} | spec.source.sqs: is not supported by this version: the one source is webhook
 /spec/source/webhook/format | "Sns" | spec.source.webhook.format: must be one of EventBridge, SNS, CloudEvents, JSON, not "Sns"; did you mean SNS?
 /spec/source/webhook/format | "JSON" | spec.source.webhook.auth: has sns, which proves only what SNS sends
+/spec/source/webhook/split | true | spec.source.webhook.split: goes with format: JSON
+/spec/source/webhook/split | {"path": "x"} | spec.source.webhook.split.path:
+/spec/source/webhook/allowedOrigins | ["eventgrid.azure.net"] | spec.source.webhook.allowedOrigins: goes with format: CloudEvents or JSON
+/spec/source/webhook/confirmTopicARNs | ["arn:aws:sqs:x"] | spec.source.webhook.confirmTopicARNs[0]: must be a topic such as
+/spec/match | {"headers": {"X-Kind": ["a"]}} | spec.match.headers.X-Kind: must be the name of a header in lower case
+/spec/match | {"headers": {"x-kind": "a"}} | spec.match.headers
+/spec/match | {"headers": {"authorization": ["a"]}} | spec.match.headers.authorization: authorization carries a credential
+/spec/match | {"headers": {"x-a": ["a"]}, "method": "POST"} | spec.match.method: there is no such field
 /spec/source/webhook/auth | null | spec.source.webhook.auth: is required
 /spec/source/webhook/auth | [] | spec.source.webhook.auth: must have 1 to 8 entries
 /spec/source/webhook/auth/1 | {"none": {}} | spec.source.webhook.auth: has none beside others
@@ -24,9 +32,19 @@ const MISTAKES: &str = r#"
 /spec/source/webhook/auth/0/apiKey/secretKeyRefs | [] | spec.source.webhook.auth[0].apiKey.secretKeyRefs: must have 1 to 8 keys
 /spec/source/webhook/auth/0/apiKey/secretKeyRefs/0/key | "previous" | spec.source.webhook.auth[0].apiKey.secretKeyRefs[1]: is there twice
 /spec/source/webhook/auth/0/apiKey/secretKeyRefs/0/key | "a/b" | spec.source.webhook.auth[0].apiKey.secretKeyRefs[0].key: must be a key of a Secret
-/spec/source/webhook/auth/2/hmac/scheme | "Github" | spec.source.webhook.auth[2].hmac.scheme: must be one of StandardWebhooks, GitHub, Generic, not "Github"; did you mean GitHub?
+/spec/source/webhook/auth/2/hmac/scheme | "Github" | spec.source.webhook.auth[2].hmac.scheme: must be one of StandardWebhooks, GitHub, Stripe, Slack, Bitbucket, Calendly, CircleCI, Gitea, Jira, Linear, Paddle, Sentry, Shopify, Typeform, Zendesk, Zoom, Generic, not "Github"; did you mean GitHub?
 /spec/source/webhook/auth/2/hmac/scheme | "Generic" | spec.source.webhook.auth[2].hmac.signatureHeader: is required
 /spec/source/webhook/auth/2/hmac/signatureHeader | "x-sig" | spec.source.webhook.auth[2].hmac.signatureHeader: goes with scheme: Generic
+/spec/source/webhook/auth/3/hmac/signedText | "{timestamp}" | spec.source.webhook.auth[3].hmac.signedText: must have {body} once
+/spec/source/webhook/auth/3/hmac/signedText | "{body}" | spec.source.webhook.auth[3].hmac.signedText: must have {timestamp}: a time that is not signed proves nothing
+/spec/source/webhook/auth/3/hmac/signedText | "{timestamp}{bdy}" | spec.source.webhook.auth[3].hmac.signedText: has {bdy}; there are {timestamp}, {body} and {header:NAME}
+/spec/source/webhook/auth/3/hmac/signedText | "{timestamp" | spec.source.webhook.auth[3].hmac.signedText: has a { that is not closed; one that is meant is written {{
+/spec/source/webhook/auth/3/hmac/timestampField | "t" | spec.source.webhook.auth[3].hmac.timestampField: must not stand beside timestampHeader
+/spec/source/webhook/auth/3/hmac/signaturePrefix | "a,b" | spec.source.webhook.auth[3].hmac.signaturePrefix: must be 1 to 256 letters, digits and signs, without comma, semicolon and space
+/spec/source/webhook/auth/3/hmac/encoding | "hex" | spec.source.webhook.auth[3].hmac.encoding: must be one of Hex, Base64, not "hex"; did you mean Hex?
+/spec/source/webhook/auth/3/hmac/algorithm | "SHA1" | spec.source.webhook.auth[3].hmac.algorithm: must be one of SHA256, SHA512, not "SHA1"
+/spec/source/webhook/auth/3/hmac/tolerance | "25h" | spec.source.webhook.auth[3].hmac.tolerance: must be a duration such as 5m, from 1s to 24h
+/spec/source/webhook/auth/2/hmac/signedText | "{body}" | spec.source.webhook.auth[2].hmac.signedText: goes with scheme: Generic; the way of StandardWebhooks is known
 /spec/source/webhook/auth/3/hmac/timestampHeader | "x-sig" | spec.source.webhook.auth[3].hmac.timestampHeader: must not be the signature's own
 /spec/source/webhook/auth/4/jwt/jwksURL | "http://issuer.example/keys" | spec.source.webhook.auth[4].jwt.jwksURL: must be an address such as https://
 /spec/source/webhook/auth/4/jwt/jwksURL | "https://u:p@issuer.example/keys" | spec.source.webhook.auth[4].jwt.jwksURL: must be
@@ -45,7 +63,19 @@ const MISTAKES: &str = r#"
 /spec/bind/env/0/name | "PERIOD" | spec.bind.env[1].name: is bound twice in one container
 /spec/bind/env/0/value | "x" | spec.bind.env[0].value: there is no such field
 /spec/bind/env/0/default | 5 | spec.bind.env[0].default: must be text, not a number: put it in quotes
-/spec/bind/env/0/header | "x" | spec.bind.env[0]: must have exactly one of path and header
+/spec/bind/env/0/header | "x" | spec.bind.env[0]: must have exactly one of path, header and template
+/spec/bind/env/0/template | "{$.a}" | spec.bind.env[0]: must have exactly one of path, header and template
+/spec/bind/env/0 | {"name": "A", "template": "{$.a}", "default": "x"} | spec.bind.env[0].default: does not go with template
+/spec/bind/env/0 | {"name": "A", "template": "a"} | spec.bind.env[0].template: has no {$.path} and no {header:NAME}
+/spec/bind/env/0 | {"name": "A", "template": "{detail.id}"} | spec.bind.env[0].template: has {detail.id}: must begin with a path
+/spec/bind/env/0 | {"name": "A", "template": "{$.a[*]}"} | spec.bind.env[0].template: has {$.a[*]}:
+/spec/bind/env/0 | {"name": "A", "template": "{$.a|upper}"} | spec.bind.env[0].template: has {$.a|upper}: steps are default:TEXT
+/spec/bind/env/0 | {"name": "A", "template": "{$.a|cut:0}"} | spec.bind.env[0].template: has {$.a|cut:0}: cut needs a number from 1
+/spec/bind/env/0 | {"name": "A", "template": "{$.a|match:(:1}"} | spec.bind.env[0].template: has {$.a|match:(:1}: is no regular expression: unclosed group
+/spec/bind/env/0 | {"name": "A", "template": "{$.a|match:x:1}"} | spec.bind.env[0].template: has {$.a|match:x:1}: the regular expression has 0 groups
+/spec/bind/env/0 | {"name": "A", "template": "{$.a|match:\\w{1,9999}:0}"} | spec.bind.env[0].template: has
+/spec/bind/env/0 | {"name": "A", "template": "{$.a|fromBase64|fromBase64}"} | spec.bind.env[0].template: has {$.a|fromBase64|fromBase64}: fromJSON and fromBase64 open a value once
+/spec/bind/env/0 | {"name": "A", "template": "{header:x-sig}"} | spec.bind.env[0].template: has {header:x-sig}: x-sig carries a credential
 /spec/bind/env/1/header | "X-SIG" | spec.bind.env[1].header: x-sig carries a credential, which must not reach a Job
 /spec/bind/env/1/header | "X-Key" | spec.bind.env[1].header: x-key carries a credential
 /spec/bind/env/1/header | "webhook-signature" | spec.bind.env[1].header: webhook-signature carries a credential
