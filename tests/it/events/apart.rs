@@ -170,6 +170,7 @@ async fn it_is_ready_when_the_lists_are_done_and_the_shared_door_says_no_sooner_
 #[tokio::test]
 async fn a_restart_serves_at_once_what_its_status_says_was_proved() {
     const EVENT_JOBS: usize = 100;
+    const EVENTS: usize = 500;
     let cluster = cluster("again").await;
     for number in 0..EVENT_JOBS {
         cluster
@@ -206,12 +207,13 @@ async fn a_restart_serves_at_once_what_its_status_says_was_proved() {
         is_ready(&slipway).await
     })
     .await;
-    let posts = (0..EVENT_JOBS).map(|number| {
+    let posts = (0..EVENTS).map(|number| {
         let (slipway, cluster) = (&slipway, &cluster);
         async move {
-            let name = format!("job-{number}");
-            let heard = send(slipway, cluster, &name, &renewed("e-1", "sub-1")).await;
-            (number, heard.map(|heard| heard.status))
+            let (event_job, id) = (number % EVENT_JOBS, format!("e-{number}"));
+            let name = format!("job-{event_job}");
+            let heard = send(slipway, cluster, &name, &renewed(&id, "sub-1")).await;
+            (event_job, heard.map(|heard| heard.status))
         }
     });
     // As many at once as a busy API server answers within a sender's patience.
