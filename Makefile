@@ -1,9 +1,9 @@
 # The few commands a person needs. Each sets up what it lacks; nothing is installed into this folder.
-.PHONY: help demo test bench faults fairness mutants lint fmt
+.PHONY: help demo test bench faults fairness restarts mutants lint fmt
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## see Slipway at work, with nothing but its own binary
 	@tests/env/prerequisites demo
@@ -24,6 +24,10 @@ faults: ## 200 seeded fault schedules against the same servers, two hours; SEEDS
 fairness: ## what senders of one namespace wait while the webhooks of others hang: a ratio, on a quiet machine
 	@tests/env/prerequisites test
 	tests/env/with cargo test --locked --test it a_sender_waits_no_longer -- --ignored --test-threads 1 --nocapture
+
+restarts: ## 20 restarts of one of two replicas and a leader's death, under a sender that never repeats an event; ten minutes
+	@tests/env/prerequisites test
+	tests/env/with cargo test --locked --test it twenty_restarts -- --ignored --nocapture
 
 mutants: ## plant small faults in the pure core and list those that no test notices; hours, SHARD=0/8 for a part
 	@tests/env/mutants $(SHARD)

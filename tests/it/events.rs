@@ -173,7 +173,7 @@ pub(crate) fn condition(status: &Value, kind: &str) -> (String, String) {
 }
 
 /// The value of a variable in a Job's first container.
-pub(super) fn variable(job: &Job, name: &str) -> Option<String> {
+pub(crate) fn variable(job: &Job, name: &str) -> Option<String> {
     let template = &job.spec.as_ref()?.template;
     let containers = &template.spec.as_ref()?.containers;
     let mut variables = containers.first()?.env.iter().flatten();

@@ -39,6 +39,7 @@ mod pattern_vectors;
 mod protocol;
 mod readme;
 mod resource_vectors;
+mod restarts;
 mod scaling_laws;
 mod scaling_vectors;
 mod schedules;

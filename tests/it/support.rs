@@ -1,6 +1,7 @@
 //! What the tests share: recorded answers, servers, and waiting without sleeping.
 
 pub(crate) mod api_proxy;
+pub(crate) mod balancer;
 pub(crate) mod chance;
 pub(crate) mod cluster;
 pub(crate) mod dry_run;
