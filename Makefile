@@ -1,5 +1,5 @@
 # The few commands a person needs. Each sets up what it lacks; nothing is installed into this folder.
-.PHONY: help demo test bench faults fairness restarts mutants lint fmt
+.PHONY: help demo test bench attacks faults fairness restarts mutants lint fmt
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -25,9 +25,13 @@ fairness: ## what senders of one namespace wait while the webhooks of others han
 	@tests/env/prerequisites test
 	tests/env/with cargo test --locked --test it a_sender_waits_no_longer -- --ignored --test-threads 1 --nocapture
 
-restarts: ## 20 restarts of one of two replicas and a leader's death, under a sender that never repeats an event; ten minutes
+restarts: ## 20 restarts of one of two replicas and a leader's death, under a sender that never repeats an event; three minutes
 	@tests/env/prerequisites test
 	tests/env/with cargo test --locked --test it twenty_restarts -- --ignored --nocapture
+
+attacks: ## every attack that was found, all at once, on a release build, for two minutes: honest traffic and memory
+	@tests/env/prerequisites test
+	tests/env/with cargo test --locked --profile bench-fast --test it all_attacks -- --ignored --nocapture
 
 mutants: ## plant small faults in the pure core and list those that no test notices; hours, SHARD=0/8 for a part
 	@tests/env/mutants $(SHARD)

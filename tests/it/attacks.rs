@@ -6,3 +6,4 @@ mod grpc;
 mod identity;
 mod kafka;
 mod proxy;
+mod together;

@@ -24,7 +24,7 @@ use crate::support::queue::Queue;
 use crate::support::servers;
 
 /// A webhook on the creation of Jobs whose backend accepts and says nothing.
-struct Webhook {
+pub(crate) struct Webhook {
     configurations: Api<ValidatingWebhookConfiguration>,
     name: String,
     asked: Arc<AtomicUsize>,
@@ -32,7 +32,7 @@ struct Webhook {
 }
 
 impl Webhook {
-    async fn on_jobs_of(namespaces: &[Cluster]) -> Self {
+    pub(crate) async fn on_jobs_of(namespaces: &[Cluster]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked = Arc::new(AtomicUsize::new(0));
@@ -77,6 +77,13 @@ impl Webhook {
             asked,
             _backend: backend,
         }
+    }
+
+    pub(crate) async fn remove(&self) {
+        self.configurations
+            .delete(&self.name, &DeleteParams::default())
+            .await
+            .unwrap();
     }
 }
 
@@ -146,11 +153,7 @@ async fn the_others_do_not_notice(namespaces: usize, scaled_jobs: usize) {
     for cluster in &slow {
         assert_eq!(cluster.unfinished().await, 0, "its webhook hangs");
     }
-    webhook
-        .configurations
-        .delete(&webhook.name, &DeleteParams::default())
-        .await
-        .unwrap();
+    webhook.remove().await;
 }
 
 #[tokio::test]

@@ -216,7 +216,7 @@ async fn restarts_are_noticed_by_no_sender() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes ten minutes: make restarts"]
+#[ignore = "takes three minutes: make restarts"]
 async fn twenty_restarts_are_noticed_by_no_sender() {
     nobody_notices(20).await;
 }

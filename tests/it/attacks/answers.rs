@@ -25,7 +25,7 @@ const OFFERED: usize = 256 << 20;
 const TAKEN: usize = 64 << 20;
 
 /// Answers every request with this head, and spaces without end; counts what is taken.
-async fn endless(listener: TcpListener, head: &'static str, sent: Arc<AtomicUsize>) {
+pub(super) async fn endless(listener: TcpListener, head: &'static str, sent: Arc<AtomicUsize>) {
     let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();

@@ -61,7 +61,7 @@ async fn a_trigger_that_is_larger_than_any_is_refused_by_its_size_and_leaves_not
 }
 
 /// HTTP/2 by hand: what a client library would not send.
-struct RawHttp2 {
+pub(super) struct RawHttp2 {
     write: OwnedWriteHalf,
     /// Reads what the port says, until it ends the connection.
     ended: tokio::task::JoinHandle<()>,
@@ -69,7 +69,7 @@ struct RawHttp2 {
 }
 
 impl RawHttp2 {
-    async fn open(address: &str) -> Self {
+    pub(super) async fn open(address: &str) -> Self {
         let (mut read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
         // The preface, and an empty SETTINGS frame.
         write
@@ -91,7 +91,7 @@ impl RawHttp2 {
     }
 
     /// Begins a call with a header of so many bytes and with this much of a message, and never ends it.
-    async fn begin(&mut self, header: usize, message: &[u8]) -> std::io::Result<()> {
+    pub(super) async fn begin(&mut self, header: usize, message: &[u8]) -> std::io::Result<()> {
         // POST, http, :path without an index, and a header of its own. Source: RFC 7541, section 6.2.2 and appendix A.
         let mut block = vec![0x83, 0x86];
         let path = b"/externalscaler.ExternalScaler/GetMetricSpec";

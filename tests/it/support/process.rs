@@ -166,6 +166,18 @@ impl Slipway {
         (count("task"), count("fd"))
     }
 
+    /// The memory that it holds, and the most that it ever held. Unit: MiB.
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            let kibibytes = line.split_whitespace().nth(1).unwrap();
+            kibibytes.parse::<usize>().unwrap() / 1024
+        };
+        (field("VmRSS:"), field("VmHWM:"))
+    }
+
     /// Everything it has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
