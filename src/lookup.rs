@@ -5,12 +5,16 @@
 //! one trigger needs. Values are secret until proven otherwise.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::resource::ObjectId;
+
+/// A Secret's `data`, decoded: by all who read it, one copy.
+pub type SecretData = Arc<BTreeMap<String, SecretString>>;
 
 /// Reads what triggers refer to. `None` means that it is not there.
 pub trait Lookup: Send + Sync {
@@ -19,10 +23,7 @@ pub trait Lookup: Send + Sync {
     /// # Errors
     ///
     /// [`Error`] when it cannot be told whether it is there.
-    fn secret<'a>(
-        &'a self,
-        id: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, SecretString>>, Error>>;
+    fn secret<'a>(&'a self, id: &'a ObjectId) -> BoxFuture<'a, Result<Option<SecretData>, Error>>;
 
     /// A ConfigMap's `data`.
     ///

@@ -140,7 +140,7 @@ async fn entry_value(
         let value: Option<SecretString> = lookup
             .secret(&id)
             .await?
-            .and_then(|mut data| data.remove(&reference.key));
+            .and_then(|data| data.get(&reference.key).cloned());
         let value = value.map(|secret| secret.expose_secret().to_owned());
         return found(value, "Secret", &id, &reference.key, reference.optional);
     }

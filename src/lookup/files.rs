@@ -1,14 +1,14 @@
 //! References in files: what the documents of a set of files say about each other.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use futures::future::{BoxFuture, ready};
 use k8s_openapi::ByteString;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::lookup::{Authentication, Error, Lookup};
+use crate::lookup::{Authentication, Error, Lookup, SecretData};
 use crate::resource::document::Document;
 use crate::resource::{Api, Fault, ObjectId};
 
@@ -23,7 +23,7 @@ pub struct Files {
 
 #[derive(Default)]
 struct Objects {
-    secrets: HashMap<ObjectId, Result<BTreeMap<String, SecretString>, Error>>,
+    secrets: HashMap<ObjectId, Result<SecretData, Error>>,
     config_maps: HashMap<ObjectId, BTreeMap<String, String>>,
     service_accounts: HashMap<ObjectId, BTreeMap<String, String>>,
     authentications: HashMap<(Api, ObjectId), Value>,
@@ -61,10 +61,12 @@ impl Objects {
         let api = Api::of(&document.api_version);
         match (document.api_version.as_str(), document.kind.as_str(), api) {
             ("v1", "Secret", _) => {
-                let data = secret_data(value).map_err(|faults| Error::Invalid {
-                    object: format!("Secret {id}"),
-                    detail: Fault::list(&faults),
-                });
+                let data = secret_data(value)
+                    .map(Arc::new)
+                    .map_err(|faults| Error::Invalid {
+                        object: format!("Secret {id}"),
+                        detail: Fault::list(&faults),
+                    });
                 self.secrets.entry(id).or_insert(data);
             }
             ("v1", "ConfigMap", _) => {
@@ -153,10 +155,7 @@ impl Lookup for Files {
     // Nothing is remembered beyond the files themselves.
     fn forget(&self, _namespace: Option<&str>) {}
 
-    fn secret<'a>(
-        &'a self,
-        id: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, SecretString>>, Error>> {
+    fn secret<'a>(&'a self, id: &'a ObjectId) -> BoxFuture<'a, Result<Option<SecretData>, Error>> {
         Box::pin(ready(self.get().secrets.get(id).cloned().transpose()))
     }
 

@@ -5,6 +5,7 @@
 //! Secret cost one read.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use crate::cluster::{Budget, Call, Cluster};
 use crate::lookup::kept::LookupCache;
-use crate::lookup::{Authentication, Error, Lookup};
+use crate::lookup::{Authentication, Error, Lookup, SecretData};
 use crate::resource::{Api, ObjectId};
 
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -43,7 +44,7 @@ struct LookupKey {
 /// What is kept of an object; Secrets only in a form that does not print.
 #[derive(Debug, Clone)]
 enum Found {
-    Secret(BTreeMap<String, SecretString>),
+    Secret(SecretData),
     Strings(BTreeMap<String, String>),
     Spec(Value),
 }
@@ -153,15 +154,12 @@ impl Lookup for KubernetesLookup {
         self.kept.forget(&LookupKey::namespaced("secrets", id));
     }
 
-    fn secret<'a>(
-        &'a self,
-        id: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, SecretString>>, Error>> {
+    fn secret<'a>(&'a self, id: &'a ObjectId) -> BoxFuture<'a, Result<Option<SecretData>, Error>> {
         async move {
             let key = LookupKey::namespaced("secrets", id);
             let path = core_path("secrets", id);
             let found = self
-                .find(key, path, |secret| Found::Secret(decoded(secret)))
+                .find(key, path, |secret| Found::Secret(Arc::new(decoded(secret))))
                 .await?;
             Ok(found.and_then(|found| match found {
                 Found::Secret(data) => Some(data),

@@ -33,10 +33,10 @@ impl Lookup for Files {
     fn secret<'a>(
         &'a self,
         id: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, SecretString>>, lookup::Error>> {
+    ) -> BoxFuture<'a, Result<Option<lookup::SecretData>, lookup::Error>> {
         let data = BTreeMap::from([("password".to_owned(), SecretString::from("s3cret"))]);
         Box::pin(std::future::ready(Ok(
-            (id.name == "database").then_some(data)
+            (id.name == "database").then(|| Arc::new(data))
         )))
     }
 

@@ -33,6 +33,7 @@ async fn a_secret_is_read_once_until_it_is_forgotten() {
     let world = World::new("secret").await;
     let lookup = lookup(&world);
     let id = make_secret(&world).await;
+    let mut first = None;
     for _ in 0..3 {
         let secret = lookup
             .secret(&id)
@@ -41,6 +42,9 @@ async fn a_secret_is_read_once_until_it_is_forgotten() {
             .expect("the secret");
         assert_eq!(secret["id"].expose_secret(), "sesame");
         assert!(!secret.contains_key("wrong"));
+        // Nobody has a copy of a Secret's own.
+        let first = first.get_or_insert_with(|| secret.clone());
+        assert!(std::sync::Arc::ptr_eq(first, &secret));
     }
     assert_eq!(world.proxy.calls("GET", "/secrets/keys"), 1);
     assert!(!format!("{lookup:?}").contains("sesame"));

@@ -10,7 +10,6 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use slipway::controller::metrics::Metrics;
 use slipway::controller::status::{Observed, Report};
@@ -72,7 +71,7 @@ impl Lookup for Nothing {
     fn secret<'a>(
         &'a self,
         _id: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, SecretString>>, lookup::Error>> {
+    ) -> BoxFuture<'a, Result<Option<lookup::SecretData>, lookup::Error>> {
         async { Ok(None) }.boxed()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, SecretData};
 use crate::resource::ObjectId;
 use crate::resource::event_job::SecretKey;
 use crate::resource::secret_text;
@@ -50,7 +50,7 @@ impl Secrets<'_> {
     /// # Errors
     ///
     /// It is not there, or it cannot be told.
-    pub(super) async fn data(self, name: &str) -> Result<BTreeMap<String, SecretString>, String> {
+    pub(super) async fn data(self, name: &str) -> Result<SecretData, String> {
         let id = ObjectId::new(self.namespace, name);
         match self.lookup.secret(&id).await {
             Ok(Some(data)) => Ok(data),

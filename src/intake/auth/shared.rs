@@ -4,7 +4,7 @@
 //! for hundreds: what a header must hold is looked up by its tag, and a token is asked about only where its own words
 //! lead. What is indexed are tags under a key of this process, so the time of a look-up says nothing about a Secret.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::compare::Comparer;
 use super::headers::{authorization, only};
 use super::secrets::Secrets;
 use super::{Authenticator, ReadSoFar, SenderVerdict};
-use crate::lookup::Lookup;
+use crate::lookup::{Lookup, SecretData};
 use crate::resource::ObjectId;
 use crate::resource::event_job::{Auth, EventJob, SecretKey};
 
@@ -113,7 +113,7 @@ impl SharedAuths {
 /// Secrets as they were read, each once.
 struct ReadSecrets<'a> {
     secrets: Secrets<'a>,
-    read: HashMap<String, Result<BTreeMap<String, SecretString>, String>>,
+    read: HashMap<String, Result<SecretData, String>>,
 }
 
 impl ReadSecrets<'_> {

@@ -106,7 +106,7 @@ impl<'a> Workload<'a> {
             } else {
                 Some(self.objects.all(kind, name, referrer).await?)
             };
-            for (key, value) in found.into_iter().flatten() {
+            for (key, value) in found.into_iter().flat_map(|values| &**values) {
                 let name = format!("{prefix}{key}");
                 if needed.contains(&name) {
                     values.insert(name, value.clone());

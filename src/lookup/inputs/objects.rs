@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use crate::lookup::{Error, Lookup};
+use crate::lookup::{Error, Lookup, SecretData};
 use crate::resource::ObjectId;
 use crate::resource::authentication::AuthenticationSpec;
 use crate::resource::secret_text;
@@ -48,14 +49,14 @@ impl fmt::Display for Referrer {
     }
 }
 
-/// What a Secret or ConfigMap holds. From here on a ConfigMap's values too are treated as secret.
+/// Values by name: an environment, or parameters.
 pub(super) type SecretValues = BTreeMap<String, SecretString>;
 
 /// What has been read of a namespace.
 pub(super) struct Objects<'a> {
     lookup: &'a dyn Lookup,
     namespace: &'a str,
-    read: BTreeMap<(Kind, String), Option<SecretValues>>,
+    read: BTreeMap<(Kind, String), Option<SecretData>>,
 }
 
 impl<'a> Objects<'a> {
@@ -67,12 +68,12 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// Everything in an object; nothing when it is not there.
+    /// Everything in an object; nothing when it is not there. From here on a ConfigMap's values too are treated as secret.
     pub(super) async fn find(
         &mut self,
         kind: Kind,
         name: &str,
-    ) -> Result<Option<&SecretValues>, Error> {
+    ) -> Result<Option<&SecretData>, Error> {
         let entry = match self.read.entry((kind, name.to_owned())) {
             Entry::Occupied(entry) => return Ok(entry.into_mut().as_ref()),
             Entry::Vacant(entry) => entry,
@@ -81,9 +82,12 @@ impl<'a> Objects<'a> {
         let values = match kind {
             Kind::Secret => self.lookup.secret(&id).await?,
             Kind::ConfigMap => self.lookup.config_map(&id).await?.map(|data| {
-                data.into_iter()
-                    .map(|(key, value)| (key, SecretString::from(value)))
-                    .collect()
+                let values = data.into_iter();
+                Arc::new(
+                    values
+                        .map(|(key, value)| (key, SecretString::from(value)))
+                        .collect(),
+                )
             }),
         };
         Ok(entry.insert(values).as_ref())
@@ -95,7 +99,7 @@ impl<'a> Objects<'a> {
         kind: Kind,
         name: &str,
         referrer: &Referrer,
-    ) -> Result<&SecretValues, Error> {
+    ) -> Result<&SecretData, Error> {
         let namespace = self.namespace;
         self.find(kind, name).await?.ok_or_else(|| Error::Missing {
             object: format!("{kind} {namespace}/{name}"),

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, ready};
@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::lookup::Authentication;
+use crate::lookup::{Authentication, SecretData};
 use crate::resource::{AuthenticationRef, HistoryLimits, Rollout, TriggerKind};
 use crate::scaling::{Bounds, Calculation, Policy, Strategy};
 
@@ -50,15 +50,14 @@ impl Memory {
 impl Lookup for Memory {
     fn forget(&self, _namespace: Option<&str>) {}
 
-    fn secret<'a>(
-        &'a self,
-        id: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, SecretString>>, Error>> {
+    fn secret<'a>(&'a self, id: &'a ObjectId) -> BoxFuture<'a, Result<Option<SecretData>, Error>> {
         let found = self.get(format!("Secret {id}")).map(|values| {
-            values
-                .into_iter()
-                .map(|(key, value)| (key, SecretString::from(value)))
-                .collect()
+            let values = values.into_iter();
+            Arc::new(
+                values
+                    .map(|(key, value)| (key, SecretString::from(value)))
+                    .collect(),
+            )
         });
         ready(Ok(found)).boxed()
     }

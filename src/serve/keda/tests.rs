@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
-use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio::time::{Instant, advance, timeout};
 use tonic::Code;
@@ -66,6 +65,7 @@ impl Source for SharedFake {
                 reading: Reading::new(waiting),
                 at: Instant::now().into_std(),
                 terms: None,
+                warning: None,
             })
         }
         .boxed()
@@ -96,12 +96,15 @@ impl Lookup for FakeObjects {
     fn secret<'a>(
         &'a self,
         id: &'a ObjectId,
-    ) -> BoxFuture<'a, Result<Option<BTreeMap<String, SecretString>>, lookup::Error>> {
+    ) -> BoxFuture<'a, Result<Option<lookup::SecretData>, lookup::Error>> {
         async move {
             let object = format!("Secret {id}");
             match self.secret.lock().unwrap().clone() {
                 None => Ok(None),
-                Some(Ok(value)) => Ok(Some(BTreeMap::from([("key".to_owned(), value.into())]))),
+                Some(Ok(value)) => {
+                    let data = BTreeMap::from([("key".to_owned(), value.into())]);
+                    Ok(Some(Arc::new(data)))
+                }
                 Some(Err(())) => Err(lookup::Error::Unavailable {
                     object,
                     detail: "away".to_owned(),

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use secrecy::SecretString;
-
 use super::super::*;
 use super::world::{Pages, Sender, now, shared};
 use crate::intake::auth::shared::SharedAuths;
 use crate::intake::fetch::trust::Trust;
-use crate::lookup::{Authentication, Error};
+use crate::lookup::{Authentication, Error, SecretData};
 use crate::resource::Api;
 use crate::resource::event_job::SecretKey;
 
@@ -23,10 +21,10 @@ struct ManySecrets {
 type Found<'a, T> = BoxFuture<'a, Result<Option<T>, Error>>;
 
 impl Lookup for ManySecrets {
-    fn secret<'a>(&'a self, id: &'a ObjectId) -> Found<'a, BTreeMap<String, SecretString>> {
+    fn secret<'a>(&'a self, id: &'a ObjectId) -> Found<'a, SecretData> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let keys = |number: usize| (format!("k{number}"), format!("key-{number}").into());
-        let data = (0..400).map(keys).collect();
+        let data = Arc::new((0..400).map(keys).collect());
         let is_there = !id.name.contains("gone");
         Box::pin(std::future::ready(Ok(is_there.then_some(data))))
     }
