@@ -158,6 +158,7 @@ impl Source for Thousand {
     fn read(&self, _freshness: Duration) -> BoxFuture<'_, Result<Taken, Error>> {
         let taken = Taken {
             terms: None,
+            warning: None,
             reading: Reading::new(f64::from(JOBS)),
             at: Instant::now(),
         };

@@ -47,6 +47,8 @@ pub struct TriggerOutcome {
     pub metric_name: String,
     /// The reading and whether it makes the trigger active, or why there is none.
     pub result: Result<(Reading, bool), Failure>,
+    /// What its source shows that the reading does not say, and what to look at.
+    pub warning: Option<String>,
 }
 
 /// Why a trigger could not be read, from whichever room it came.
@@ -258,6 +260,7 @@ async fn read(
             let outcome = TriggerOutcome {
                 metric_name: metric_name.clone(),
                 result: Err(failure.clone()),
+                warning: None,
             };
             return (outcome, None, None);
         }
@@ -272,6 +275,7 @@ async fn read(
                 TriggerOutcome {
                     metric_name,
                     result,
+                    warning: taken.warning.clone(),
                 },
                 Some(measure),
                 Some(taken),
@@ -287,6 +291,7 @@ async fn read(
                 TriggerOutcome {
                     metric_name,
                     result: Err(failure),
+                    warning: None,
                 },
                 None,
                 None,

@@ -55,6 +55,8 @@ pub struct Taken {
     pub at: Instant,
     /// What the reading means, where only the source knows; `None` when the trigger says it.
     pub terms: Option<Arc<Terms>>,
+    /// What the poll shows that its number does not say, and what to look at. The same words each time.
+    pub warning: Option<String>,
 }
 
 /// What a source's readings mean, in the source's own words: an external scaler's.

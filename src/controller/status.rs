@@ -308,7 +308,12 @@ fn trigger(trigger: &TriggerOutcome) -> Value {
     let name = &trigger.metric_name;
     match &trigger.result {
         Ok((reading, active)) => {
-            json!({"name": name, "backlog": number(reading.waiting()), "active": active})
+            let backlog = number(reading.waiting());
+            let mut read = json!({"name": name, "backlog": backlog, "active": active});
+            if let Some(warning) = &trigger.warning {
+                read["warning"] = warning.as_str().into();
+            }
+            read
         }
         Err(failure) => json!({"name": name, "error": failure.message}),
     }

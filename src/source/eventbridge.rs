@@ -101,6 +101,7 @@ impl Source for Jobs {
             reading: Reading::new(count),
             at: at.into_std(),
             terms: None,
+            warning: None,
         });
         ready(taken).boxed()
     }

@@ -99,6 +99,7 @@ impl Source for View {
                 reading: answer.reading,
                 at: at.into_std(),
                 terms: Some(Arc::clone(&answer.terms)),
+                warning: None,
             })
         }
         .boxed()

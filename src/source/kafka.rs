@@ -138,7 +138,7 @@ pub(super) struct GroupLag {
 struct LagMemory {
     previous: Previous,
     last: Option<(Instant, Reading)>,
-    told: Option<Oddity>,
+    oddity: Option<Oddity>,
 }
 
 impl GroupLag {
@@ -160,11 +160,7 @@ impl GroupLag {
         if let Some((last_at, reading)) = memory.last
             && at <= last_at
         {
-            return Ok(Taken {
-                reading,
-                at: last_at.into_std(),
-                terms: None,
-            });
+            return Ok(self.taken(reading, last_at, memory.oddity));
         }
         let lag = lag::total(partitions, &mut memory.previous, at.into_std(), &self.rules)
             .map_err(|missing| Error::BadAnswer {
@@ -172,20 +168,26 @@ impl GroupLag {
                 detail: missing.to_string(),
             })?;
         let oddity = Oddity::of(partitions);
-        if oddity != memory.told
-            && let Some(oddity) = oddity
-        {
-            let source_name = &self.poll.wanted.source_name;
-            warn!("{source_name}: {}", oddity.advice());
-        }
-        memory.told = oddity;
         let reading = reading(lag);
+        let taken = self.taken(reading, at, oddity);
+        if oddity != memory.oddity
+            && let Some(warning) = &taken.warning
+        {
+            warn!("{warning}");
+        }
+        memory.oddity = oddity;
         memory.last = Some((at, reading));
-        Ok(Taken {
+        Ok(taken)
+    }
+
+    fn taken(&self, reading: Reading, at: Instant, oddity: Option<Oddity>) -> Taken {
+        let source_name = &self.poll.wanted.source_name;
+        Taken {
             reading,
             at: at.into_std(),
             terms: None,
-        })
+            warning: oddity.map(|oddity| format!("{source_name}: {}", oddity.advice())),
+        }
     }
 }
 

@@ -84,6 +84,7 @@ impl Source for Depth {
                 reading: Reading::new(waiting),
                 at: at.into_std(),
                 terms: None,
+                warning: None,
             })
         }
         .boxed()

@@ -21,7 +21,7 @@ use slipway::source::{Error, Source};
 use crate::support::{await_until, servers};
 
 mod faults;
-mod security;
+pub(crate) mod security;
 
 pub(crate) const NOW: Duration = Duration::ZERO;
 const MINUTE: Duration = Duration::from_mins(1);
@@ -133,8 +133,14 @@ async fn a_group_without_a_topic_has_those_it_committed_to() {
         group.topics = Topics::OfGroup;
     });
     assert_eq!(lag(&of_group).await, 10.0);
+    assert_eq!(warning(&of_group).await, None);
     let nothing = with(&of_group, |of| of.group = unique("group"));
     assert_eq!(lag(&nothing).await, 0.0);
+    // A typo reads as no work, and says so each time.
+    for _ in 0..2 {
+        let warning = warning(&nothing).await.unwrap();
+        assert!(warning.contains("`consumerGroup`"), "{warning}");
+    }
 }
 
 #[tokio::test]
@@ -254,6 +260,11 @@ async fn clients_that_were_used_give_back_their_threads() {
     })
     .await;
     assert_eq!(pool.live(), Live::default());
+}
+
+async fn warning(spec: &SourceSpec) -> Option<String> {
+    let source = local_pool().connect(spec).unwrap();
+    source.read(NOW).await.unwrap().warning
 }
 
 async fn lag(spec: &SourceSpec) -> f64 {

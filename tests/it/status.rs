@@ -33,6 +33,7 @@ fn trigger(metric_name: &str, result: Result<bool, &str>) -> TriggerOutcome {
     TriggerOutcome {
         metric_name: metric_name.to_owned(),
         result: result.map(|active| (reading, active)).map_err(failure),
+        warning: None,
     }
 }
 

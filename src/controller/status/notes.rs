@@ -51,6 +51,10 @@ fn tell_turn(notes: &mut Notes, outcome: &TurnOutcome) {
             let text = &failure.message;
             notes.trouble("KEDAScalerFailed", text, text.clone());
         }
+        let triggers = outcome.triggers.iter();
+        for warning in triggers.filter_map(|trigger| trigger.warning.as_ref()) {
+            notes.trouble("TriggerWarning", warning, warning.clone());
+        }
     }
     launches(notes, outcome.launched, &outcome.errors);
 }

@@ -55,6 +55,7 @@ fn poll(active: bool, launched: u32, error: Option<&str>) -> Observed {
     outcome.triggers = vec![TriggerOutcome {
         metric_name: "s0-a".into(),
         result,
+        warning: None,
     }];
     Observed::Turn(outcome)
 }
@@ -294,4 +295,32 @@ fn a_dry_run_says_whether_jobs_can_be_made_before_there_is_work() {
     // KEDA's CustomResourceDefinition has no such field.
     let kedas = wanted(Api::Keda, &Value::Null, &idle(40, TemplateVerdict::Proved));
     assert_eq!(kedas["proof"], Value::Null);
+}
+
+#[test]
+fn what_a_source_warns_of_is_one_event_while_it_lasts_and_stands_in_the_status() {
+    let warns = |text: Option<&str>| {
+        let Observed::Turn(mut outcome) = poll(true, 0, None) else {
+            unreachable!("a poll is a turn")
+        };
+        outcome.triggers[0].warning = text.map(str::to_owned);
+        Observed::Turn(outcome)
+    };
+    let typo = Some("is `consumerGroup` right?");
+    let turns = [typo, typo, None, typo].into_iter().zip([0, 30, 60, 900]);
+    let said = said(turns.map(|(text, second)| (second, warns(text))));
+    let told: Vec<usize> = said
+        .iter()
+        .map(|reasons| {
+            let warnings = reasons.iter();
+            warnings.filter(|it| **it == "TriggerWarning").count()
+        })
+        .collect();
+    assert_eq!(told, [1, 0, 0, 1]);
+    let status = wanted(Api::Slipway, &Value::Null, &report(10, warns(typo)));
+    let trigger = &status["lastDecision"]["triggers"][0];
+    assert_eq!(trigger["warning"], "is `consumerGroup` right?");
+    let status = wanted(Api::Slipway, &status, &report(20, warns(None)));
+    let trigger = &status["lastDecision"]["triggers"][0];
+    assert_eq!(trigger.get("warning"), None);
 }

@@ -72,6 +72,7 @@ impl ScriptedSource {
             reading: Reading::new(waiting),
             at: Instant::now().into_std(),
             terms: None,
+            warning: None,
         });
         last.clone().ok_or_else(|| source::Error::Unreachable {
             source_name: "the script".to_owned(),
