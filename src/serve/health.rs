@@ -73,7 +73,9 @@ impl Respond for Health {
 
     fn no_request(&self, fault: HeadFault) -> Response<Full<Bytes>> {
         match fault {
-            HeadFault::TooSlow => text(StatusCode::REQUEST_TIMEOUT, "no request came in time\n"),
+            HeadFault::TooSlow => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "no request came in time\n")
+            }
             HeadFault::TooLarge => text(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "the head is too large\n",

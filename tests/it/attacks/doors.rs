@@ -287,6 +287,16 @@ async fn a_thousand_strangers_at_the_health_port_keep_no_probe_waiting() {
 }
 
 #[tokio::test]
+async fn half_a_head_at_the_health_port_is_told_to_come_again() {
+    let (address, _tasks) = health_port().await;
+    let mut half = TcpStream::connect(&address).await.unwrap();
+    half.write_all(b"GET /livez HTTP/1.1\r\nx: ").await.unwrap();
+    let mut answer = String::new();
+    half.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+#[tokio::test]
 async fn half_a_head_at_the_health_port_holds_up_no_stop() {
     let cluster = cluster("half").await;
     let namespace = cluster.namespace.clone();
