@@ -154,6 +154,7 @@ where
             local: local.clone(),
             catalog: catalog.clone(),
             reports: reports.clone(),
+            lookup: settings.lookup.clone(),
             door: opening,
             applied: HashMap::new(),
             invalid: HashSet::new(),

@@ -10,10 +10,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::app::listen;
 use crate::catalog::{Catalog, CatalogEntry, Listing, says_shared};
+use crate::intake::auth::credentials::{self, CredentialsTrouble};
 use crate::intake::webhook::Look;
 use crate::launch;
 use crate::launch::ports::{Deliver as _, DeliveredJob, DeliveredJobs as _};
 use crate::local::Local;
+use crate::lookup::Lookup;
 use crate::manifest::{Finding, Manifests};
 use crate::resource::event_job::EventJob;
 use crate::resource::{Fault, ObjectId};
@@ -25,6 +27,7 @@ pub(super) struct AppliedEventJobs {
     pub(super) local: Local,
     pub(super) catalog: Arc<Catalog>,
     pub(super) reports: Arc<Reports>,
+    pub(super) lookup: Arc<dyn Lookup>,
     pub(super) door: Opening,
     /// Those that are or were valid, as they last were.
     pub(super) applied: HashMap<ObjectId, Arc<EventJob>>,
@@ -113,7 +116,7 @@ impl AppliedEventJobs {
         if !self.applied.is_empty() {
             self.door.open().await?;
         }
-        self.report();
+        self.report().await;
         Ok(faults)
     }
 
@@ -168,13 +171,22 @@ impl AppliedEventJobs {
     }
 
     /// Says how each stands.
-    fn report(&self) {
+    async fn report(&self) {
         let Some(address) = *self.door.address.borrow() else {
             return;
         };
         for id in self.applied.keys() {
             let standing = match self.catalog.get(id) {
-                Some(Listing::Valid(entry)) => standing(&entry, address),
+                Some(Listing::Valid(entry)) => {
+                    let auth = &entry.event_job.webhook.auth;
+                    let found = credentials::trouble(&*self.lookup, &id.namespace, auth).await;
+                    match found.map_err(|error| error.to_string()) {
+                        Ok(None) => standing(&entry, address),
+                        Ok(Some(CredentialsTrouble { text, .. })) | Err(text) => {
+                            format!("not ready: {text}")
+                        }
+                    }
+                }
                 Some(Listing::Invalid { .. }) => "takes no events: it is not valid".to_owned(),
                 Some(Listing::Deleting) | None => continue,
             };
