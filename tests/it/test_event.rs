@@ -193,3 +193,29 @@ fn what_cannot_be_read_or_understood_is_two_and_never_a_no() {
         (vec![jobs, "-", "--header", "no colon"], "1", 2, ""),
     ]);
 }
+
+#[test]
+fn a_key_that_comes_twice_on_a_path_in_use_is_two_as_at_the_door() {
+    let jobs = file("twice.yaml", EVENT_JOBS);
+    let jobs = jobs.to_str().unwrap();
+    let named = vec![jobs, "-", "--name", "invoices"];
+    let event = |detail: &str| {
+        format!(r#"{{"id":"e1","source":"billing","account":"1","region":"r",{detail}}}"#)
+    };
+    let by_pattern = event(r#""detail":{"state":"renewed","state":"ended","id":"i"}"#);
+    let by_binding = event(r#""detail":{"state":"renewed","id":"i","id":"j"}"#);
+    let elsewhere = event(r#""detail":{"state":"renewed","id":"i","x":1,"x":2}"#);
+    let told = |path: &str| format!("not valid: {path}: is there more than once");
+    let (state, id) = (told("$.detail.state"), told("$.detail.id"));
+    check(&[
+        (named.clone(), &by_pattern, 2, &state),
+        (named.clone(), &by_binding, 2, &id),
+        (named, &elsewhere, 0, "match"),
+        (
+            vec!["--pattern", r#"{"detail":{"state":["renewed"]}}"#, "-"],
+            &by_pattern,
+            2,
+            &state,
+        ),
+    ]);
+}

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use secrecy::SecretString;
+use serde_json::json;
+use slipway::cluster::{self, Call, Cluster};
 use slipway::resource::SourceSpec;
 use slipway::resource::aws::AwsIdentity;
 use slipway::resource::external::{Scaler as ScalerSpec, ScalerEndpoint, ScalerMetadata};
@@ -14,9 +16,16 @@ use slipway::source::Error;
 use slipway::source::pool::{Pool, Settings};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
+use crate::controller;
+use crate::kafka::security::with_token;
 use crate::kafka::{local_pool, spec};
+use crate::support::await_until;
+use crate::support::process::Slipway;
+use crate::support::queue::Queue as RealQueue;
 use crate::support::scaler::{Says, Scaler};
+use crate::support::servers;
 
 /// What is sent at most. Far more than sockets hold by themselves.
 const OFFERED: usize = 256 << 20;
@@ -107,6 +116,79 @@ async fn a_queue_without_end_is_left_at_its_limit() {
 async fn so_is_the_service_that_gives_credentials() {
     let error = read("HTTP/1.1 200 OK", true).await;
     assert_eq!(error.reason(), "Unreachable", "{error}");
+}
+
+#[tokio::test]
+async fn so_is_a_token_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}/token", listener.local_addr().unwrap());
+    // It asks for a token before anything else.
+    let broker = servers::named("TEST_KAFKA_SASL_BROKERS");
+    let asked = with_token(&broker, &endpoint);
+    let source = local_pool().connect(&asked).unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let error = tokio::select! {
+        result = source.read(Duration::ZERO) => result.unwrap_err(),
+        () = endless(listener, "HTTP/1.1 200 OK", sent.clone()) => unreachable!("serves for ever"),
+    };
+    assert!(
+        error.to_string().contains("more than 65536 bytes"),
+        "{error}"
+    );
+    let sent = sent.load(Ordering::Relaxed);
+    assert!(0 < sent && sent < TAKEN, "{sent} bytes of its answer");
+}
+
+#[tokio::test]
+async fn so_is_the_service_that_gives_a_container_its_credentials() {
+    let cluster = controller::cluster("endless-keys").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let service = format!("http://{}/v1/credentials", listener.local_addr().unwrap());
+    let queue = RealQueue::new("endless-keys").await;
+    let mut orders = controller::scaled_job("orders", &queue.url, &json!({}));
+    let trigger = &mut orders["spec"]["triggers"][0];
+    trigger["metadata"]["identityOwner"] = json!("operator");
+    trigger.as_object_mut().unwrap().remove("authenticationRef");
+    cluster.create(orders).await;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let mut serving = JoinSet::new();
+    serving.spawn(endless(listener, "HTTP/1.1 200 OK", sent.clone()));
+    let environment = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", service.as_str())];
+    let kubeconfig = servers::kubeconfig();
+    let slipway = Slipway::run(&kubeconfig, &cluster.namespace, &[], &environment).await;
+    let soon = Duration::from_mins(1);
+    await_until("its trouble is told", soon, async || {
+        let error = cluster.trigger_errors("orders").await;
+        (!error.is_empty() && sent.load(Ordering::Relaxed) > 0).then_some(())
+    })
+    .await;
+    let before = sent.load(Ordering::Relaxed);
+    assert!(before < TAKEN, "{before} bytes of its answer");
+    let (resident, _) = slipway.memory();
+    assert!(resident < 256, "{resident} MiB");
+    cluster.remove().await;
+}
+
+#[tokio::test]
+async fn so_is_the_api_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let config = kube::Config::new(server.parse().unwrap());
+    let cluster = Cluster::new(cluster::client(config).unwrap());
+    let sent = Arc::new(AtomicUsize::new(0));
+    let answer = tokio::select! {
+        answer = cluster.send(Call::get("/api/v1/namespaces")) => answer,
+        () = endless(listener, "HTTP/1.1 200 OK", sent.clone()) => unreachable!("serves for ever"),
+    };
+    let Err(error) = answer else {
+        panic!("it is longer than an answer may be")
+    };
+    assert!(
+        error.to_string().contains("more than 67108864 bytes"),
+        "{error}"
+    );
+    let sent = sent.load(Ordering::Relaxed);
+    assert!(sent < (64 << 20) + TAKEN, "{sent} bytes of its answer");
 }
 
 #[tokio::test]

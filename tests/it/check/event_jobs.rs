@@ -429,6 +429,13 @@ fn mistakes_and_traps() -> Vec<(&'static str, &'static str, String)> {
             ),
         ),
         (
+            "current: HUSH",
+            "current: \"  \\n\"",
+            format!(
+                "fault f:9:34: {ours}.source.webhook.auth[0].apiKey.secretKeyRefs[0]: key current of Secret default/hook is empty"
+            ),
+        ),
+        (
             "{name: hook, key",
             "{name: hook2, key",
             format!(

@@ -186,7 +186,7 @@ fn token_server(status: u16, body: &'static str) -> (String, mpsc::Receiver<Stri
     (endpoint, requests)
 }
 
-fn with_token(broker: &str, endpoint: &str) -> SourceSpec {
+pub(crate) fn with_token(broker: &str, endpoint: &str) -> SourceSpec {
     with(&spec(broker, "group", "orders"), |group| {
         group.cluster.sasl = Sasl::OauthBearer {
             credentials: Credentials {
