@@ -90,7 +90,7 @@ pub struct DoorLimits {
 }
 
 impl Default for DoorLimits {
-    /// Fit for a Pod with 256 MiB: 4,096 connections of some 20 KiB, 64 MiB of bodies.
+    /// Fit for a Pod with 512 MiB: 4,096 connections of some 20 KiB, 64 MiB of bodies.
     fn default() -> Self {
         Self {
             connections: 4_096,

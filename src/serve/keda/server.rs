@@ -70,7 +70,7 @@ pub struct RpcLimits {
 }
 
 impl Default for RpcLimits {
-    /// Fit for a Pod with 256 MiB: ten thousand triggers that push take 20,000 streams of some 4 KiB.
+    /// Fit for a Pod with 512 MiB: ten thousand triggers that push take 20,000 streams of some 4 KiB.
     fn default() -> Self {
         Self {
             connections: 1_024,

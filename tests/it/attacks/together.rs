@@ -186,7 +186,8 @@ async fn attack(
     let stop = CancellationToken::new();
     let pace = |per_second| Pace::new(per_second, stop.clone());
     let before = own_seconds();
-    let mut strangers = strangers::all(targets, &stop);
+    let counts = strangers::Counts::default();
+    let mut strangers = strangers::all(targets, &stop, &counts);
     let mut sending = JoinSet::new();
     let namespace = tenants.honest.namespace.clone();
     sending.spawn(sender(
@@ -210,8 +211,12 @@ async fn attack(
     while strangers.join_next().await.is_some() {}
     assert!(!slipway.has_ended(), "it lives");
     let cores = (own_seconds() - before) / ATTACKED.as_secs_f64();
+    let counts = counts.lock().unwrap();
+    // Whoever is held up does it less often; at half the rate it is no attack.
+    let least = counts["no bodies"];
+    assert!(least > 30_000, "{counts:?}");
     tell(&format!(
-        "{phase}: events, polls, probes {figures:?}; attackers and honest ones together {cores:.2} cores"
+        "{phase}: events, polls, probes {figures:?}; attackers, with {cores:.2} cores, {counts:?}"
     ));
     figures.try_into().unwrap()
 }

@@ -1,7 +1,7 @@
 //! What strangers and a rival tenant do, at the rates at which it was found to do harm.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use slipway::externalscaler::ScaledObjectRef;
@@ -59,21 +59,38 @@ impl Targets {
 pub(super) struct Pace {
     ticks: Interval,
     stop: CancellationToken,
+    count: Option<(&'static str, Counts)>,
 }
+
+/// How often each kind of stranger did what it does.
+pub(super) type Counts = Arc<Mutex<BTreeMap<&'static str, usize>>>;
 
 impl Pace {
     pub(super) fn new(per_second: u32, stop: CancellationToken) -> Self {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        Self { ticks, stop }
+        Self {
+            ticks,
+            stop,
+            count: None,
+        }
+    }
+
+    fn counted(mut self, name: &'static str, counts: &Counts) -> Self {
+        self.count = Some((name, Arc::clone(counts)));
+        self
     }
 
     /// Whether to go on.
     pub(super) async fn next(&mut self) -> bool {
         tokio::select! {
-            _ = self.ticks.tick() => true,
-            () = self.stop.cancelled() => false,
+            _ = self.ticks.tick() => {}
+            () = self.stop.cancelled() => return false,
         }
+        if let Some((name, counts)) = &self.count {
+            *counts.lock().unwrap().entry(name).or_default() += 1;
+        }
+        true
     }
 }
 
@@ -184,21 +201,21 @@ fn guess(path: &str) -> String {
 }
 
 /// All of them, each by a task of its own.
-pub(super) fn all(at: &Arc<Targets>, stop: &CancellationToken) -> JoinSet<()> {
+pub(super) fn all(at: &Arc<Targets>, stop: &CancellationToken, counts: &Counts) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    let pace = |per_second| Pace::new(per_second, stop.clone());
+    let pace = |name, per_second| Pace::new(per_second, stop.clone()).counted(name, counts);
     let honest = &at.honest;
-    tasks.spawn(half_heads(at.clone(), pace(10)));
+    tasks.spawn(half_heads(at.clone(), pace("half heads", 10)));
     for _ in 0..4 {
-        tasks.spawn(bodies_that_never_come(at.clone(), pace(280)));
+        tasks.spawn(bodies_that_never_come(at.clone(), pace("no bodies", 280)));
     }
     // Where no Secret is; where nothing is; where four hundred are.
-    for (path, rate) in [
-        (format!("/events/{honest}/miss"), 670),
-        (format!("/events/{honest}/nothing"), 680),
-        (format!("/events/{}", at.crowd), 300),
+    for (name, path, rate) in [
+        ("keyless", format!("/events/{honest}/miss"), 670),
+        ("unknown", format!("/events/{honest}/nothing"), 680),
+        ("shared", format!("/events/{}", at.crowd), 300),
     ] {
-        let (door, request, pace) = (at.http.clone(), guess(&path), pace(rate));
+        let (door, request, pace) = (at.http.clone(), guess(&path), pace(name, rate));
         tasks.spawn(async move { insist(&door, &request, pace).await });
     }
     for _ in 0..31 {
@@ -210,10 +227,10 @@ pub(super) fn all(at: &Arc<Targets>, stop: &CancellationToken) -> JoinSet<()> {
     for number in 0..200 {
         tasks.spawn(senders_to_the_slow(at.clone(), number));
     }
-    tasks.spawn(silent_callers(at.clone(), pace(450)));
-    tasks.spawn(open_streams(at.clone(), pace(700)));
-    tasks.spawn(large_triggers(at.clone(), pace(4)));
-    tasks.spawn(many_groups(at.clone(), pace(5)));
+    tasks.spawn(silent_callers(at.clone(), pace("silent callers", 450)));
+    tasks.spawn(open_streams(at.clone(), pace("open streams", 700)));
+    tasks.spawn(large_triggers(at.clone(), pace("large triggers", 4)));
+    tasks.spawn(many_groups(at.clone(), pace("groups", 5)));
     tasks
 }
 
