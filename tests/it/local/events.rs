@@ -10,6 +10,8 @@ use super::*;
 use crate::support::await_until;
 use crate::support::process::free_port;
 
+mod twice;
+
 /// For what takes hundreds of processes on a busy machine.
 const LONG: Duration = Duration::from_mins(2);
 
@@ -519,56 +521,4 @@ async fn the_whole_event_is_a_file_and_until_idle_waits_for_those_in_line() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(read, events);
-}
-
-#[tokio::test]
-async fn a_key_that_comes_twice_on_a_path_in_use_is_refused_at_the_door_of_every_format() {
-    let raw = "x-amz-sns-rawdelivery: true\r\nx-amz-sns-topic-arn: t\r\nx-amz-sns-message-id: m";
-    let structured = "content-type: application/cloudevents+json";
-    let binary = "content-type: application/json\r\nce-specversion: 1.0\r\nce-id: i\r\nce-source: s\r\nce-type: t";
-    let whole = |detail: &str| {
-        format!(
-            r#"{{"id":"i","account":"1","region":"r","specversion":"1.0","source":"s","type":"t",{detail}}}"#
-        )
-    };
-    let once = r#""detail":{"key":"ok"}"#;
-    let within = r#""detail":{"key":"ok","key":"evil"}"#;
-    let around = r#""detail":{"key":"evil"},"detail":{"key":"ok"}"#;
-    let escaped = r#""detail":{"key":"ok","\u006bey":"evil"}"#;
-    let mut objects = vec![secret()];
-    let formats = [
-        ("eventbridge", "EventBridge", "x-plain: 1", "$.detail.key"),
-        ("json", "JSON", "x-plain: 1", "$.detail.key"),
-        ("sns", "SNS", raw, "$.detail.key"),
-        ("structured", "CloudEvents", structured, "$.detail.key"),
-        ("binary", "CloudEvents", binary, "$.data.detail.key"),
-    ];
-    for (name, format, _, path) in formats {
-        let bind = json!({"bind": {"env": [{"name": "KEY", "path": path, "default": "none"}]}});
-        let mut object = event_job(name, "true", &bind);
-        object["spec"]["source"]["webhook"]["format"] = json!(format);
-        object["spec"]["idFrom"] = json!([{"bodyHash": {}}]);
-        objects.push(object);
-    }
-    let post = Post::new("twice", &objects, &[]);
-    let _slipway = post.start();
-    for (name, _, header, path) in formats {
-        await_until(name, SOON, async || {
-            let (status, _) = post.send_text(name, header, &whole(once)).await?;
-            (status == 200).then_some(())
-        })
-        .await;
-        let jobs = post.jobs();
-        for detail in [within, around, escaped] {
-            let answer = post.send_text(name, header, &whole(detail)).await;
-            let (status, body) = answer.unwrap();
-            let message = body["message"].as_str().unwrap_or_default();
-            let is_told = message.contains(path) && message.contains("more than once");
-            assert!(
-                status == 400 && is_told,
-                "{name}, {detail}: {status} {body}"
-            );
-        }
-        assert_eq!(post.jobs(), jobs, "{name}");
-    }
 }
