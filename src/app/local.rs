@@ -41,11 +41,13 @@ use self::door::Knocked;
 use self::event_jobs::{AppliedEventJobs, OnlyFiles, Opening};
 use self::files::WatchedFiles;
 
+use self::refusals::ToldRefusals;
 pub use self::reports::{ObjectNews, ObjectState, Reports};
 
 mod door;
 mod event_jobs;
 mod files;
+mod refusals;
 mod reports;
 
 /// How long processes get to end when `slipway local` is told to stop.
@@ -136,7 +138,7 @@ where
     let reports = Arc::new(Reports::new(stop.clone()));
     let (changes, received) = mpsc::channel(WAITING_CHANGES);
     let tally = Arc::new(Tally::of(&local));
-    let webhook = webhook(&local, &settings.lookup, &catalog, rules, &mut registry);
+    let webhook = webhook(&local, &settings, &catalog, &reports, rules, &mut registry);
     let door = Arc::new(Knocked::new(webhook));
     let (listeners, to_be_served) = mpsc::channel(1);
     let (address, door_address) = watch::channel(None);
@@ -291,8 +293,9 @@ fn sources(settings: &RunSettings, proxy: Option<HttpsProxy>, registry: &mut Reg
 
 fn webhook(
     local: &Local,
-    lookup: &Arc<Files>,
+    settings: &RunSettings,
     catalog: &Arc<Catalog>,
+    reports: &Arc<Reports>,
     rules: Rules,
     registry: &mut Registry,
 ) -> Webhook {
@@ -304,11 +307,11 @@ fn webhook(
     let deliveries = Deliveries::new(launcher.clone(), launcher, local.grace(), clock);
     Webhook::new(
         catalog.clone(),
-        Authenticator::trusting(lookup.clone(), fetch, clock, trust),
+        Authenticator::trusting(settings.lookup.clone(), fetch, clock, trust),
         deliveries,
         Arc::new(OnlyFiles(catalog.clone())),
         metrics,
-        Arc::new(()),
+        Arc::new(ToldRefusals::new(reports.clone())),
     )
 }
 

@@ -174,7 +174,11 @@ fn must_be_refused(object: &EventJob, event: &Event, id: &str, texts: &Map<Strin
     };
     let is_no_count = |binding: &CountBinding| {
         let value = binding.path.find(&event.value);
-        let number = value.and_then(Value::as_u64);
+        // Digits in a text are a number too.
+        let digits = value
+            .and_then(Value::as_str)
+            .and_then(|text| text.parse::<u64>().ok());
+        let number = value.and_then(Value::as_u64).or(digits);
         number.is_none_or(|number| number > 100)
     };
     values.iter().any(|(text, _)| is_wrong(text))

@@ -229,3 +229,36 @@ async fn the_invoice_and_the_fan_out_run_as_they_are() {
     })
     .await;
 }
+
+/// Who tries a sender out sees what is wrong with it, and the sender does not.
+#[tokio::test]
+async fn local_says_why_it_refuses_a_sender() {
+    let folder = std::env::temp_dir().join(format!("slipway-refused-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let secret = folder.join("stripe-secret.yaml");
+    let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: stripe, namespace: production}\nstringData: {signing: k}\n";
+    fs::write(&secret, text).unwrap();
+    let slipway = SlipwayLocal::start("refused", &[events().join("stripe.yaml"), secret]);
+    let path = "/events/production/receipt";
+    for (signature, words) in [
+        (None, "stripe-signature: is missing"),
+        (Some("sha1=00"), "stripe-signature: is made with SHA-1"),
+        (Some("t=1,v1=00"), "stripe-signature: is "),
+    ] {
+        let headers: Vec<_> = signature
+            .iter()
+            .map(|text| ("stripe-signature", *text))
+            .collect();
+        let heard = await_until("an answer", Duration::from_secs(30), async || {
+            post(slipway.http(), path, &headers, "{}").await
+        })
+        .await;
+        assert_eq!(heard.status, 401, "{heard:?}");
+        await_until(words, Duration::from_secs(30), async || {
+            slipway.output().contains(words).then_some(())
+        })
+        .await;
+    }
+    assert!(slipway.output().contains("s behind our clock"));
+    fs::remove_dir_all(folder).unwrap();
+}

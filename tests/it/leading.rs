@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::controller::{self, scaled_job};
-use crate::support::api_proxy::{ApiProxy, Fault, Rule};
+use crate::support::api_proxy::{ApiProxy, CREATES, Fault, Rule};
 use crate::support::await_until;
 use crate::support::cluster::{Cluster, is_finished};
 use crate::support::process::Slipway;
@@ -54,7 +54,7 @@ impl Replica {
 
     /// Creates of Jobs that it has sent.
     fn creates(&self) -> usize {
-        self.proxy.calls("POST", "/jobs")
+        self.proxy.calls("POST", CREATES)
     }
 }
 
@@ -166,7 +166,7 @@ async fn a_leader_frozen_while_its_creates_wait_sends_none_of_them_when_it_wakes
     below_the_cap(
         &cluster,
         Box::pin(async {
-            let slow_down = Rule::on("POST", "/jobs", Fault::SlowDown(20));
+            let slow_down = Rule::on("POST", CREATES, Fault::SlowDown(20));
             first.proxy.fault(slow_down);
             queue.send(500).await;
             await_until(

@@ -87,6 +87,11 @@ impl Reports {
         event_jobs.remove(id);
     }
 
+    /// What there is to say about a request to an EventJob.
+    pub(super) fn tell_of_event_job(&self, id: &ObjectId, text: String) {
+        self.tell("eventjob", id, text);
+    }
+
     /// What there is to say about a Job of the files.
     pub(super) fn tell_of_job(&self, id: &ObjectId, text: String) {
         self.tell("job", id, text);

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::launch::{END_REASONS, JobOutcome};
+use crate::launch::{END_REASONS, JobOutcome, end_reason};
 use crate::resource::{Api, ObjectId};
 
 /// The labels of an object's series.
@@ -183,7 +183,7 @@ impl JobSeries {
         for job in jobs {
             let is_new = |before: &HashSet<String>| !before.contains(job.name);
             if before.as_ref().is_some_and(is_new) {
-                let finished = object.finished(job.outcome, job.reason);
+                let finished = object.finished(job.outcome, end_reason(job.reason));
                 self.ended.get_or_create(&finished).inc();
                 let labels = object.ended(job.outcome);
                 if let (Some(from), Some(to)) = (job.created_at, job.ended_at) {

@@ -307,7 +307,10 @@ fn a_value_that_its_place_cannot_hold_is_refused_and_not_quoted() {
         ("c", json!(-1), "is no such number"),
         ("c", json!(1.5), "is no such number"),
         ("c", number("1.0"), "is no such number"),
-        ("c", json!("5"), "is no number"),
+        ("c", json!("5x"), "is no number"),
+        ("c", json!("-5"), "is no number"),
+        ("c", json!("101"), "is too large"),
+        ("c", json!("99999999999999999999"), "is no such number"),
         ("c", Value::Null, "is missing"),
     ] {
         let mut detail = good.clone();
@@ -322,6 +325,8 @@ fn a_value_that_its_place_cannot_hold_is_refused_and_not_quoted() {
         ("l", json!("")),
         ("l", Value::from("x".repeat(63))),
         ("l", json!("a_b.c-D")),
+        // Attributes of messages are always texts.
+        ("c", json!("5")),
         ("l", json!(5)),
         ("c", json!(0)),
         ("c", json!(100)),

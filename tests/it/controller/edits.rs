@@ -8,7 +8,7 @@ use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use super::{cluster, scaled_job, slipway, tidying};
-use crate::support::api_proxy::{ApiProxy, Fault, Rule};
+use crate::support::api_proxy::{ApiProxy, CREATES, Fault, Rule};
 use crate::support::await_until;
 use crate::support::cluster::Cluster;
 use crate::support::process::Slipway;
@@ -192,7 +192,7 @@ async fn foreground_deletion_ends_while_there_is_a_backlog() {
     )
     .await;
     // The garbage collector deleted Jobs one by one, and none was replaced.
-    assert_eq!(proxy.calls("POST", "/jobs"), 3);
+    assert_eq!(proxy.calls("POST", CREATES), 3);
     cluster.remove().await;
 }
 

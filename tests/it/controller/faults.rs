@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{cluster, scaled_job, slipway, without_pods};
-use crate::support::api_proxy::{ApiProxy, Fault, Rule};
+use crate::support::api_proxy::{ApiProxy, CREATES, Fault, Rule};
 use crate::support::await_until;
 use crate::support::cluster::{Cluster, is_finished};
 use crate::support::process::Slipway;
@@ -191,7 +191,7 @@ async fn creates_stop_for_as_long_as_the_server_asks() {
     queue.send(400).await;
     let proxy = ApiProxy::start().await;
     let kubeconfig = File::new(&cluster, &proxy.kubeconfig());
-    let path = format!("/namespaces/{}/jobs", cluster.namespace);
+    let path = format!("/namespaces/{}{CREATES}", cluster.namespace);
     // Every create of the first flight is told to wait, and nothing else.
     proxy.fault(Rule::on("POST", &path, Fault::SlowDown(6)).times(32));
     cluster

@@ -29,6 +29,9 @@ pub(crate) use self::traffic::Traffic;
 use self::forward::{Shared, handle};
 use self::rules::Rules;
 
+/// How the address of a create of a Job goes on; that of a dry run does not.
+pub(crate) const CREATES: &str = "/jobs?timeout=4s&fieldValidation";
+
 /// A running proxy; it stops when it is dropped.
 pub(crate) struct ApiProxy {
     address: SocketAddr,

@@ -42,6 +42,11 @@ impl SlipwayLocal {
         &self.http
     }
 
+    /// What it has printed so far.
+    pub(crate) fn output(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
     /// The names of the Jobs of a namespace.
     pub(crate) fn jobs(&self, namespace: &str) -> Vec<String> {
         let entries = fs::read_dir(self.folder.join("state").join(namespace));
