@@ -1,5 +1,5 @@
 # The few commands a person needs. Each sets up what it lacks; nothing is installed into this folder.
-.PHONY: help demo test bench attacks faults fairness restarts mutants lint fmt
+.PHONY: help demo test bench attacks faults fairness fuzz restarts mutants lint fmt
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -24,6 +24,10 @@ faults: ## 200 seeded fault schedules against the same servers, two hours; SEEDS
 fairness: ## what senders of one namespace wait while the webhooks of others hang: a ratio, on a quiet machine
 	@tests/env/prerequisites test
 	tests/env/with cargo test --locked --test it a_sender_waits_no_longer -- --ignored --test-threads 1 --nocapture
+
+fuzz: ## inputs that a fuzzer thinks of, for everything that reads what comes from outside; FUZZ_SECONDS=60 for each target, nightly Rust
+	@tests/env/prerequisites demo
+	tests/env/fuzz
 
 restarts: ## 20 restarts of one of two replicas and a leader's death, under a sender that never repeats an event; three minutes
 	@tests/env/prerequisites test

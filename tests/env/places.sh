@@ -17,6 +17,7 @@ moto_version=$(sed -n 's,^moto.*==,,p' "$here/python/moto/requirements.txt")
 grpc_version=$(sed -n 's,^grpcio==,,p' "$here/python/grpc/requirements.txt")
 cargo_deny_version=0.20.2
 cargo_mutants_version=27.1.0
+cargo_fuzz_version=0.13.2
 
 # The folder of an installed thing. It exists only when it is complete: `install` renames it into place.
 place() {
