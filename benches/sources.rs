@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 #[path = "support/process.rs"]
+#[expect(dead_code, reason = "other benches use the rest")]
 mod process;
 
 const FEW: usize = 1_000;

@@ -114,21 +114,16 @@ const CLEAR: [Code; 5] = [
     Code::FailedPrecondition,
 ];
 
+/// In every value that comes from a variable.
+const CANARY: &str = "canary-7f3a9c";
+
 fuzz_target!(|text: &str| {
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     let metadata: HashMap<String, String> = pairs
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect();
-    let is_secret = |key: &str| key.ends_with("FromEnv");
-    // What stands elsewhere too may be said back as that.
-    let is_said = |secret: &str| {
-        let mut said = metadata.iter();
-        said.any(|(key, value)| key.contains(secret) || (!is_secret(key) && value.contains(secret)))
-    };
-    let secrets: Vec<String> = metadata
-        .iter()
-        .filter(|(key, value)| is_secret(key) && value.len() > 8 && !is_said(value))
-        .map(|(_, value)| value.clone())
+        .map(|(key, value)| {
+            let canary = if key.ends_with("FromEnv") { CANARY } else { "" };
+            (key.to_owned(), format!("{value}{canary}"))
+        })
         .collect();
     let of = ScaledObjectRef {
         name: "orders".to_owned(),
@@ -158,12 +153,10 @@ fuzz_target!(|text: &str| {
             !refused.message().is_empty() && refused.message().len() <= 4_096,
             "{refused}"
         );
-        for secret in secrets {
-            assert!(
-                !refused.message().contains(&secret),
-                "a variable's value is not said back: {refused}"
-            );
-        }
+        assert!(
+            !refused.message().contains(CANARY),
+            "a variable's value is not said back: {refused}"
+        );
         let active = client.is_active(of).await;
         assert!(active.is_err(), "refused once, and answered once");
     });
