@@ -51,6 +51,7 @@ async fn main() {
         "{objects} ScaledJobs on {QUEUES} queues, every {POLLING_SECONDS} s, and {objects} EventJobs:"
     );
     println!("ready after           {:>8.1} s", ready.as_secs_f64());
+    println!("memory at that time   {:>8.1} MB", slipway.peak_megabytes());
     let start = Instant::now();
     loop {
         let waiting = without_status(&cluster, &format!("{group}/scaledjobs")).await
@@ -68,17 +69,29 @@ async fn main() {
         "all have a status     {:>8.1} s later",
         start.elapsed().as_secs_f64()
     );
+    let cpu = slipway.cpu_seconds();
+    println!("processor until then  {cpu:>8.1} s");
     tokio::time::sleep(Duration::from_secs(POLLING_SECONDS)).await;
+    println!(
+        "processor, at rest    {:>8.1} s a minute",
+        slipway.cpu_seconds() - cpu
+    );
     println!(
         "changes of leader     {:>8}",
         changes_of_leader(&cluster, &namespace).await
     );
-    println!("memory, most          {:>8.1} MB", slipway.peak_megabytes());
+    // It began to lead once.
     println!(
-        "memory, after         {:>8.1} MB",
-        slipway.resident_megabytes()
+        "times the lead was lost {:>6}",
+        (slipway.metric("slipway_lease_transitions_total") / 2.0).floor()
     );
-    println!("processor             {:>8.1} s", slipway.cpu_seconds());
+    let (most, after) = (slipway.peak_megabytes(), slipway.resident_megabytes());
+    println!("memory, most          {most:>8.1} MB");
+    println!("memory, after         {after:>8.1} MB");
+    println!(
+        "memory, most          {:>8.1} kB an object",
+        most * 1024.0 / f64::from(u32::try_from(2 * objects).expect("not that many"))
+    );
     println!("calls to SQS          {:>8.0}", slipway.calls());
     drop(slipway);
     process::remove(&cluster, &namespace).await;

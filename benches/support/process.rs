@@ -154,11 +154,14 @@ impl Slipway {
 
     /// Calls to SQS since it started.
     pub(crate) fn calls(&self) -> f64 {
+        self.metric("slipway_source_calls_total")
+    }
+
+    /// The sum of all series of a metric.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
         let metrics = self.get("/metrics").expect("metrics");
-        let calls = metrics
-            .lines()
-            .filter(|line| line.starts_with("slipway_source_calls_total"));
-        calls
+        let series = metrics.lines().filter(|line| line.starts_with(name));
+        series
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
     }
