@@ -7,7 +7,6 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,16 +14,20 @@ use http::{Method, Request, header};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::time::Instant;
 use url::form_urlencoded;
 
 pub use self::budget::Budget;
 pub use self::guard::Guard;
 use self::guard::Guarding;
 use crate::bounded;
-use crate::places::{Place, Room};
+use crate::places::{Caller, Place, Room};
 
 /// How long a call may take when it says nothing else.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// A call gets its place so long before its deadline, or half of its time when that is less, or it is not sent. Else all who
+/// wait behind one that hangs would be sent in the moment when their time is up, and each would cost a connection.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(2);
 /// A watch is silent for a minute at most (the server's bookmarks come each minute); twice that is a dead connection.
 const LONGEST_SILENCE: Duration = Duration::from_secs(130);
 /// A server that cannot be connected to in this time is down for this attempt.
@@ -283,38 +286,57 @@ impl Cluster {
     ///
     /// [`NoAnswer`] when the connection failed or broke, the deadline passed, or the call was not sent.
     pub async fn send(&self, call: Call) -> Result<Answer, NoAnswer> {
-        let is_sent = AtomicBool::new(false);
-        let deadline = call.deadline;
-        tokio::time::timeout(deadline, self.exchange(call, &is_sent))
-            .await
-            .unwrap_or_else(|_| {
-                let seconds = deadline.as_secs();
-                Err(if is_sent.load(Ordering::Relaxed) {
-                    NoAnswer::unclear(format!("no answer within {seconds} s"))
-                } else {
-                    NoAnswer::unsent(format!(
-                        "not sent: too many calls for this namespace were under way for {seconds} s"
-                    ))
-                })
-            })
+        let started = Instant::now();
+        let caller = budget::caller(&call.method, &call.path);
+        let (guard, deadline) = (call.guard.clone(), call.deadline);
+        // Thousands may wait for a place: as text they take a tenth of the room.
+        let request = call.request()?;
+        let longest = deadline.saturating_sub(TIME_TO_ANSWER.min(deadline / 2));
+        let place = tokio::time::timeout(longest, self.place(caller)).await;
+        let place = place.map_err(|_| {
+            let seconds = longest.as_secs();
+            NoAnswer::unsent(format!(
+                "not sent: too many calls for this namespace were under way for {seconds} s"
+            ))
+        })?;
+        let exchange = self.exchange(request, guard, place);
+        within(deadline, started, exchange).await
     }
 
-    async fn exchange(&self, call: Call, is_sent: &AtomicBool) -> Result<Answer, NoAnswer> {
-        // Within the deadline, so that nothing reaches the wire later than its caller thinks.
-        let mut place = match self.budget.index() {
-            Some(index) => {
-                let caller = budget::caller(&call.method, &call.path);
-                Some(self.rooms[index].place(caller).await)
-            }
-            None => None,
-        };
-        let guard = call.guard.clone();
-        let mut request = call.request()?;
+    /// Sends what `call` makes, once. It waits for its place as long as that takes, and its deadline counts from then on:
+    /// for calls that would only be asked for again. What `call` makes goes to `path`, by `POST`.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`] as [`Self::send`].
+    pub async fn post_in_turn(
+        &self,
+        path: String,
+        call: impl FnOnce(String) -> Call,
+    ) -> Result<Answer, NoAnswer> {
+        let place = self.place(budget::caller(&Method::POST, &path)).await;
+        let call = call(path);
+        let (guard, deadline) = (call.guard.clone(), call.deadline);
+        let exchange = self.exchange(call.request()?, guard, place);
+        within(deadline, Instant::now(), exchange).await
+    }
+
+    /// A place for a call; `None` for the Lease, which needs none.
+    async fn place(&self, caller: Caller) -> Option<Place> {
+        let index = self.budget.index()?;
+        Some(self.rooms[index].place(caller).await)
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Request<kube::client::Body>,
+        guard: Option<Guard>,
+        mut place: Option<Place>,
+    ) -> Result<Answer, NoAnswer> {
         let asked = match guard {
             Some(guard) => Some(self.guarding.put(guard, &mut request).await?),
             None => None,
         };
-        is_sent.store(true, Ordering::Relaxed);
         place.iter_mut().for_each(Place::sent);
         let response = self.client.send(request).await.map_err(|error| {
             if asked.is_some_and(|asked| asked.said_no()) {
@@ -347,6 +369,19 @@ impl Cluster {
             body,
         })
     }
+}
+
+/// On the heap while it is under way: those who call are many, and seldom do.
+async fn within(
+    deadline: Duration,
+    started: Instant,
+    exchange: impl Future<Output = Result<Answer, NoAnswer>>,
+) -> Result<Answer, NoAnswer> {
+    let answer = tokio::time::timeout_at(started + deadline, Box::pin(exchange)).await;
+    answer.unwrap_or_else(|_| {
+        let seconds = deadline.as_secs();
+        Err(NoAnswer::unclear(format!("no answer within {seconds} s")))
+    })
 }
 
 fn no_answer(error: &(dyn StdError + 'static)) -> NoAnswer {
@@ -409,6 +444,11 @@ mod guard;
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::future::join_all;
+
     use super::*;
 
     #[test]
@@ -423,5 +463,45 @@ mod tests {
         let call = Call::get("/api/v1/pods").query("labelSelector", "a/b=c,d");
         let request = call.request().expect("a valid request");
         assert_eq!(request.uri(), "/api/v1/pods?labelSelector=a%2Fb%3Dc%2Cd");
+    }
+
+    fn silent(asked: &Arc<AtomicUsize>, answers_after: Option<Duration>) -> Cluster {
+        let asked = asked.clone();
+        let service = tower::service_fn(move |_: Request<kube::client::Body>| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            async move {
+                match answers_after {
+                    Some(time) => tokio::time::sleep(time).await,
+                    None => std::future::pending().await,
+                }
+                Ok::<_, Infallible>(http::Response::new(kube::client::Body::empty()))
+            }
+        });
+        Cluster::new(kube::Client::new(service, ""))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_behind_those_that_hang_are_not_sent_in_the_moment_when_their_time_is_up() {
+        let asked = Arc::default();
+        let cluster = silent(&asked, None).with(Budget::Statuses);
+        let path = "/apis/slipway.dev/v1alpha1/namespaces/a/eventjobs/a/status";
+        let calls = (0..100).map(|_| cluster.send(Call::merge_patch(path, Value::Null)));
+        let answers = join_all(calls).await;
+        let is_unsent = |answer: &&Result<Answer, NoAnswer>| {
+            answer.as_ref().is_err_and(|error| error.is_unsent)
+        };
+        let unsent = answers.iter().filter(is_unsent).count();
+        assert_eq!((asked.load(Ordering::Relaxed), unsent), (16, 84));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_in_turn_wait_as_long_as_it_takes() {
+        let asked = Arc::default();
+        let cluster = silent(&asked, Some(Duration::from_secs(1))).with(Budget::DryRuns);
+        let path = || "/apis/batch/v1/namespaces/a/jobs".to_owned();
+        let calls =
+            (0..100).map(|_| cluster.post_in_turn(path(), |path| Call::post(path, Value::Null)));
+        let answers = join_all(calls).await;
+        assert!(answers.iter().all(Result::is_ok), "13 s, 8 at once");
     }
 }

@@ -45,9 +45,6 @@ pub use round::new_holder;
 
 /// A Job of a round: the next turn takes over after it.
 const ROUND_DEADLINE: Duration = Duration::from_secs(30);
-/// How long a dry run may take, its wait for a place among those of its namespace included: hundreds may be due at once.
-/// The server itself gives up on one after 4 s.
-const DRY_RUN: Duration = Duration::from_secs(30);
 
 /// Makes and counts Jobs through the API server.
 #[derive(Debug)]
@@ -281,18 +278,20 @@ async fn delete(
 async fn prove(
     cluster: &Cluster,
     id: &ObjectId,
-    job: Value,
+    job: impl FnOnce() -> Value,
     validation: &'static str,
 ) -> Result<(), Error> {
     let object = format!("the Job template of {id}");
-    let call = Call::post(jobs_path(&id.namespace), job)
-        .query("dryRun", "All")
-        .query("fieldValidation", validation)
-        .within(DRY_RUN);
+    let call = |path| {
+        Call::post(path, job())
+            .query("dryRun", "All")
+            .query("fieldValidation", validation)
+    };
+    // Thousands may be due at once.
     let answer = cluster
         .clone()
         .with(Budget::DryRuns)
-        .send(call)
+        .post_in_turn(jobs_path(&id.namespace), call)
         .await
         .map_err(|error| unavailable(&object, &error))?;
     match answer.status {
@@ -311,13 +310,12 @@ impl Launcher for Kubernetes {
         async move {
             // No round has this number.
             let sample = Round { number: 0, jobs: 1 };
-            match Launch::counted(scaled_job, sample).next() {
-                // Unknown fields are dropped at a launch too.
-                Some(launch) => {
-                    prove(&self.cluster, &scaled_job.id, launch.manifest, "Ignore").await
-                }
-                None => Ok(()),
-            }
+            let sample = || {
+                let mut jobs = Launch::counted(scaled_job, sample);
+                jobs.next().map_or(Value::Null, |launch| launch.manifest)
+            };
+            // Unknown fields are dropped at a launch too.
+            prove(&self.cluster, &scaled_job.id, sample, "Ignore").await
         }
         .boxed()
     }

@@ -231,8 +231,8 @@ impl Delivered {
 
     /// A server-side dry run with strict fields.
     async fn prove_once(&self, event_job: &EventJob) -> Result<(), Error> {
-        let sample = Delivery::sample(event_job, self.grace);
-        super::prove(&self.cluster, &event_job.id, sample.manifest, "Strict").await
+        let sample = || Delivery::sample(event_job, self.grace).manifest;
+        super::prove(&self.cluster, &event_job.id, sample, "Strict").await
     }
 }
 
