@@ -20,7 +20,7 @@ use crate::controller::lead::Lead;
 use crate::controller::status::{Observed, Report, TemplateVerdict};
 use crate::launch::Launcher;
 use crate::lookup::Lookup;
-use crate::resource::{Api, Fault, ObjectId, ScaledJob};
+use crate::resource::{Api, Fault, KeptJson, ObjectId, ScaledJob};
 use crate::source::Connect;
 
 pub mod admission;
@@ -102,7 +102,7 @@ pub struct Identity {
     /// `metadata.generation`.
     pub generation: i64,
     /// `status` as last read, `null` when there is none.
-    pub status: Value,
+    pub status: KeptJson,
 }
 
 /// What somebody asked for, as the object's task sees it.
@@ -181,12 +181,14 @@ impl Reconciler for TurnPorts {
         &desired.identity
     }
 
-    fn asks_the_same(left: &Desired, right: &Desired) -> bool {
-        same_wish(left, right)
+    fn update(current: &mut Desired, read: Desired) -> bool {
+        let is_edited = !same_wish(current, &read);
+        *current = read;
+        is_edited
     }
 
-    fn run(&self, task: ObjectTask<Desired>) -> BoxFuture<'static, ()> {
-        object::run(self.clone(), task).boxed()
+    fn run(self: Arc<Self>, task: ObjectTask<Desired>) -> BoxFuture<'static, ()> {
+        object::run(self, task).boxed()
     }
 
     fn panicked<'a>(&'a self, desired: &'a Desired) -> BoxFuture<'a, ()> {
@@ -249,7 +251,7 @@ impl Identity {
                 .pointer("/metadata/generation")
                 .and_then(Value::as_i64)
                 .unwrap_or_default(),
-            status: value.get("status").cloned().unwrap_or_default(),
+            status: value.get("status").map(KeptJson::from).unwrap_or_default(),
         }
     }
 }

@@ -79,7 +79,7 @@ pub struct Carried {
 /// one question is no answer to another.
 #[derive(Debug, PartialEq)]
 struct Question {
-    triggers: Vec<TriggerEntry>,
+    triggers: Arc<[TriggerEntry]>,
     /// Metric name, target and activation of each trigger that could be resolved.
     meant: Vec<Option<(String, f64, f64)>>,
     strategy: Strategy,
@@ -97,7 +97,7 @@ impl Question {
             ))
         };
         Self {
-            triggers: scaled_job.triggers.clone(),
+            triggers: Arc::clone(&scaled_job.triggers),
             meant: triggers.iter().map(meant).collect(),
             strategy: scaled_job.policy.strategy,
             calculation: scaled_job.policy.calculation,

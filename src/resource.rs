@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde_json::Value;
 
 use crate::scaling::Policy;
 
@@ -92,7 +92,7 @@ pub struct ScaledJob {
     /// `metadata.annotations`.
     pub annotations: BTreeMap<String, String>,
     /// `spec.jobTargetRef`, a batch/v1 JobSpec, untouched: fields newer than our types pass through.
-    pub job_target: Value,
+    pub job_target: KeptJson,
     /// `spec.pollingInterval`; 30 s by default, at least 1 s.
     pub polling_interval: Duration,
     /// Finished Jobs to keep.
@@ -106,7 +106,7 @@ pub struct ScaledJob {
     /// Container whose environment `…FromEnv` keys look into; the first by default.
     pub env_source_container: Option<String>,
     /// At least one.
-    pub triggers: Vec<TriggerEntry>,
+    pub triggers: Arc<[TriggerEntry]>,
     /// The pause annotation says so.
     pub paused: bool,
     /// `status.round`: the last round opened for this object, by whichever process.
@@ -367,6 +367,7 @@ pub mod kafka;
 pub mod secret_text;
 pub mod sqs;
 
+pub use kept_json::KeptJson;
 pub use round::{ROUND_ANNOTATION, Round, RoundRecord};
 
 pub mod authentication;
@@ -378,6 +379,7 @@ pub mod expansion;
 mod fields;
 mod holes;
 pub mod json_text;
+mod kept_json;
 pub mod metadata;
 pub mod names;
 mod object;

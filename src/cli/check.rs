@@ -99,7 +99,7 @@ pub async fn check(manifests: &Manifests) -> Findings {
         let entry = &manifests.entries[*index];
         let warnings = traps::warnings(scaled_job, &entry.document.value);
         findings.warnings.extend(at(entry, warnings));
-        for trigger in &scaled_job.triggers {
+        for trigger in &*scaled_job.triggers {
             check_trigger(manifests, entry, scaled_job, trigger, &pool, &mut findings).await;
         }
     }

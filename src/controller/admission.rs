@@ -150,7 +150,7 @@ impl Passes<'_> {
             event_job: &entry.event_job,
             is_leader: &|| self.lead.is_held(),
         };
-        let result = tokio::time::timeout(LONGEST, pass.run(notes)).await;
+        let result = tokio::time::timeout(LONGEST, Box::pin(pass.run(notes))).await;
         result.unwrap_or_else(|_| {
             Err(launch::Error::Unknown {
                 object: format!("EventJob {}", self.event_job),

@@ -4,6 +4,7 @@
 //! hangs holds up no Job that waits for its turn.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use futures::future::join4;
 use tokio::sync::Notify;
@@ -24,7 +25,7 @@ mod telling;
 
 /// Looks after an EventJob until it is removed, or until everything stops. Calls under way are dropped then: names and
 /// versions make that safe.
-pub(super) async fn run(event_jobs: EventJobs, task: ObjectTask<DesiredEventJob>) {
+pub(super) async fn run(event_jobs: Arc<EventJobs>, task: ObjectTask<DesiredEventJob>) {
     let id = task.object.borrow().identity.id.clone();
     // Something about it may be new.
     let news: Arc<Notify> = event_jobs.outcomes.of(&id);
@@ -38,10 +39,17 @@ pub(super) async fn run(event_jobs: EventJobs, task: ObjectTask<DesiredEventJob>
         objects: &task.objects,
     };
     let credentials = CredentialsWatch::default();
+    let is_late = AtomicBool::new(false);
     let work = join4(
-        Box::pin(proving::run(&event_jobs, &task, &news)),
+        Box::pin(proving::run(&event_jobs, &task, &news, &is_late)),
         Box::pin(passes.run()),
-        Box::pin(telling::run(&event_jobs, &task, &news, &credentials)),
+        Box::pin(telling::run(
+            &event_jobs,
+            &task,
+            &news,
+            &credentials,
+            &is_late,
+        )),
         Box::pin(credentials.run(&event_jobs, &task, &news)),
     );
     tokio::select! {

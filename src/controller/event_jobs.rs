@@ -188,12 +188,20 @@ impl Reconciler for EventJobs {
         &desired.identity
     }
 
-    fn asks_the_same(left: &DesiredEventJob, right: &DesiredEventJob) -> bool {
-        left.event_job == right.event_job && left.says_shared == right.says_shared
+    fn update(current: &mut DesiredEventJob, read: DesiredEventJob) -> bool {
+        let is_edited =
+            current.event_job != read.event_job || current.says_shared != read.says_shared;
+        if is_edited {
+            *current = read;
+        } else {
+            // Events have found the object that was read first: it is not kept twice.
+            current.identity = read.identity;
+        }
+        is_edited
     }
 
-    fn run(&self, task: ObjectTask<DesiredEventJob>) -> BoxFuture<'static, ()> {
-        event_job::run(self.clone(), task).boxed()
+    fn run(self: Arc<Self>, task: ObjectTask<DesiredEventJob>) -> BoxFuture<'static, ()> {
+        event_job::run(self, task).boxed()
     }
 
     fn panicked<'a>(&'a self, desired: &'a DesiredEventJob) -> BoxFuture<'a, ()> {

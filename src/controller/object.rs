@@ -42,7 +42,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 /// Runs the object's turns until everything stops, or until it is removed.
 ///
 /// A turn under way is finished on `stop`; after `removed` it launches nothing more.
-pub(super) async fn run(shared: TurnPorts, task: ObjectTask<Desired>) {
+pub(super) async fn run(shared: Arc<TurnPorts>, task: ObjectTask<Desired>) {
     let ObjectTask {
         object: mut desired,
         jobs_changed,
@@ -78,7 +78,11 @@ pub(super) async fn run(shared: TurnPorts, task: ObjectTask<Desired>) {
             _ => Duration::ZERO,
         };
         if delay.is_zero() {
-            object.wake(&now, wake, &mut pushes).await;
+            // On the heap while it lasts: between two turns an object keeps little.
+            let observed = Box::pin(object.wake(&now, wake, &mut pushes)).await;
+            if let Some((observed, template)) = observed {
+                object.report(&now.identity, observed, template).await;
+            }
         } else {
             object.requeue.at(Instant::now() + delay);
         }
@@ -137,7 +141,7 @@ enum Wake {
 }
 
 struct Object {
-    shared: TurnPorts,
+    shared: Arc<TurnPorts>,
     launcher: WhileWanted,
     memory: Carried,
     connections: Vec<Connection>,
@@ -161,12 +165,17 @@ struct Connection {
 }
 
 impl Object {
-    /// One turn.
-    async fn wake(&mut self, desired: &Desired, mut wake: Wake, pushes: &mut Pushes) {
+    /// One turn. What is to be told about the object, if anything is.
+    async fn wake(
+        &mut self,
+        desired: &Desired,
+        mut wake: Wake,
+        pushes: &mut Pushes,
+    ) -> Option<(Observed, TemplateVerdict)> {
         let identity = &desired.identity;
         let Some(term) = self.shared.lead.term() else {
             self.stand_by(identity);
-            return;
+            return None;
         };
         if self.launcher.begin(term) {
             // What is remembered is of a term before: another may have taken turns since.
@@ -180,13 +189,14 @@ impl Object {
                     faults = Fault::list(faults),
                     "{} is not valid; nothing is launched for it", identity.id
                 );
-                self.rest(identity, Observed::Invalid(faults.clone())).await;
-                return;
+                self.let_go(identity);
+                let invalid = Observed::Invalid(faults.clone());
+                return Some((invalid, TemplateVerdict::Unknown));
             }
         };
         if scaled_job.paused {
-            self.rest(identity, Observed::Paused).await;
-            return;
+            self.let_go(identity);
+            return Some((Observed::Paused, TemplateVerdict::Unknown));
         }
         let timer = self.shared.metrics.turn();
         let outcome = if wake == Wake::JobFinished {
@@ -204,12 +214,12 @@ impl Object {
             outcome
         };
         if !self.launcher.is_wanted() {
-            return;
+            return None;
         }
         if !self.launcher.is_leading() {
             // Another may have taken turns since: what this one saw is not to be told any more.
             self.stand_by(identity);
-            return;
+            return None;
         }
         self.tell_troubles(&outcome.triggers);
         if outcome.triggers.iter().any(is_refused) {
@@ -225,8 +235,7 @@ impl Object {
             .proof
             .ask(desired, scaled_job, objects, &self.launcher)
             .await;
-        self.report(identity, Observed::Turn(outcome), template)
-            .await;
+        Some((Observed::Turn(outcome), template))
     }
 
     /// The sources at hand.
@@ -244,14 +253,7 @@ impl Object {
         self.let_go(identity);
     }
 
-    /// Nothing is read or launched until somebody edits the object.
-    async fn rest(&mut self, identity: &Identity, observed: Observed) {
-        self.let_go(identity);
-        self.report(identity, observed, TemplateVerdict::Unknown)
-            .await;
-    }
-
-    /// No source is held, no turn is due, nothing is shown.
+    /// Nothing is read or launched until somebody edits the object: no source is held, no turn is due, nothing is shown.
     fn let_go(&mut self, identity: &Identity) {
         self.connections.clear();
         self.requeue.forget();
@@ -368,7 +370,7 @@ impl Object {
     ) -> Vec<Result<Connected, (String, Failure)>> {
         let mut connected = Vec::with_capacity(scaled_job.triggers.len());
         let mut kept = Vec::with_capacity(scaled_job.triggers.len());
-        for entry in &scaled_job.triggers {
+        for entry in &*scaled_job.triggers {
             match self.connection(scaled_job, entry).await {
                 Ok(connection) => {
                     connected.push(Ok(Connected {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use self::notes::{Announcer, Notes};
-use self::record::{NextWrite, StatusRecord};
+use self::record::{NextWrite, PACE, StatusRecord};
 use crate::cluster::{Answer, Budget, Call, Cluster, NoAnswer};
 use crate::controller::announce::{Note, Regarding, announce};
 use crate::controller::event_jobs::outcomes::LastRefusal;
@@ -84,8 +84,8 @@ impl StatusWriter {
             .objects()
             .remove(&object.uid)
             .unwrap_or_else(|| (StatusRecord::new(self.ours(object)), Announcer::default()));
-        let (wanted, notes) = wanted(&record.wanted);
-        record.wanted = wanted;
+        let (wanted, notes) = wanted(&record.wanted.value());
+        record.wanted = wanted.into();
         for note in announcer.due(notes, now) {
             self.announce(object, &note, now).await;
         }
@@ -153,11 +153,13 @@ impl StatusWriter {
                 let answered = answer.json::<Value>().ok();
                 let answered =
                     answered.map(|answered| self.ours_of(object.api, &answered["status"]));
-                let answered = answered.unwrap_or_else(|| record.wanted.clone());
-                return Some(record.written(answered, now()));
+                let answered = answered.unwrap_or_else(|| record.wanted.value());
+                return Some(record.written(&answered, now()));
             }
             Ok(answer) if answer.status == 404 => return None,
             Ok(answer) => answer.words(),
+            // Many have something to say at this moment.
+            Err(error) if error.is_unsent => return Some(PACE),
             Err(error) => error.detail,
         };
         let (pause, is_first) = record.failed();
@@ -177,12 +179,13 @@ impl StatusWriter {
             self.kind.to_lowercase(),
             id.name,
         );
-        let body = json!({"metadata": {"uid": object.uid}, "status": change});
+        let mut body = json!({"metadata": {"uid": object.uid}});
+        body["status"] = change;
         self.cluster.send(Call::merge_patch(path, body)).await
     }
 
     fn ours(&self, object: &Identity) -> Value {
-        self.ours_of(object.api, &object.status)
+        self.ours_of(object.api, &object.status.value())
     }
 
     /// The part of a status that is ours to write.
@@ -201,14 +204,13 @@ impl Reporter for StatusWriter {
         object: &'a Identity,
         report: Report,
     ) -> BoxFuture<'a, Option<Duration>> {
-        Box::pin(async move {
-            let wanted = |before: &Value| {
-                let wanted = status::wanted(object.api, before, &report);
-                let notes = status::notes(before, &wanted, &report);
-                (wanted, notes)
-            };
-            self.write(object, report.now, wanted).await
-        })
+        let now = report.now;
+        let wanted = move |before: &Value| {
+            let wanted = status::wanted(object.api, before, &report);
+            let notes = status::notes(before, &wanted, &report);
+            (wanted, notes)
+        };
+        Box::pin(self.write(object, now, wanted))
     }
 
     fn flush<'a>(&'a self, object: &'a Identity) -> BoxFuture<'a, Option<Duration>> {

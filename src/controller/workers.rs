@@ -27,18 +27,18 @@ const AFTER_A_PANIC: Duration = Duration::from_mins(10);
 pub(super) type ObjectKey = (ObjectId, Api);
 
 /// What is done about the objects of one kind.
-pub(super) trait Reconciler: Clone + Send + Sync + 'static {
+pub(super) trait Reconciler: Send + Sync + 'static {
     /// An object, valid or not.
     type Object: Clone + Send + Sync + 'static;
 
     /// Whose object it is.
     fn identity(object: &Self::Object) -> &Arc<Identity>;
 
-    /// Whether two readings of one object ask for the same: a status does not count.
-    fn asks_the_same(left: &Self::Object, right: &Self::Object) -> bool;
+    /// Takes over a new reading of an object. Whether it asks for something else: a status does not count.
+    fn update(current: &mut Self::Object, read: Self::Object) -> bool;
 
     /// Looks after an object until it is removed, or until everything stops.
-    fn run(&self, task: ObjectTask<Self::Object>) -> BoxFuture<'static, ()>;
+    fn run(self: Arc<Self>, task: ObjectTask<Self::Object>) -> BoxFuture<'static, ()>;
 
     /// Shows on an object that its task ended by a bug.
     fn panicked<'a>(&'a self, object: &'a Self::Object) -> BoxFuture<'a, ()>;
@@ -67,7 +67,7 @@ pub(super) struct ObjectTask<Object> {
 
 /// The tasks of one kind of object.
 pub(super) struct Workers<R: Reconciler> {
-    reconciler: R,
+    reconciler: Arc<R>,
     panics: Panics,
     stop: CancellationToken,
     tasks: JoinSet<ObjectKey>,
@@ -88,7 +88,7 @@ struct Handle<Object> {
 impl<R: Reconciler> Workers<R> {
     pub(super) fn new(reconciler: R, panics: Panics, stop: CancellationToken) -> Self {
         Self {
-            reconciler,
+            reconciler: Arc::new(reconciler),
             panics,
             stop,
             tasks: JoinSet::new(),
@@ -113,11 +113,9 @@ impl<R: Reconciler> Workers<R> {
             return;
         }
         // Our own status writes come back as changes; only what a person wrote wakes the task.
-        handle.object.send_if_modified(|current| {
-            let edited = !R::asks_the_same(current, &object);
-            *current = object;
-            edited
-        });
+        handle
+            .object
+            .send_if_modified(|current| R::update(current, object));
     }
 
     /// Ends an object's task: the object is gone, or it is being deleted.
@@ -198,7 +196,7 @@ impl<R: Reconciler> Workers<R> {
         };
         self.handles.insert(key.clone(), handle);
         self.count();
-        let (reconciler, panics) = (self.reconciler.clone(), self.panics.clone());
+        let (reconciler, panics) = (Arc::clone(&self.reconciler), self.panics.clone());
         let task = async move {
             run(&reconciler, &panics, task).await;
             key
@@ -212,9 +210,9 @@ impl<R: Reconciler> Workers<R> {
 }
 
 /// An object's task, begun again after each panic.
-async fn run<R: Reconciler>(reconciler: &R, panics: &Panics, mut task: ObjectTask<R::Object>) {
+async fn run<R: Reconciler>(reconciler: &Arc<R>, panics: &Panics, mut task: ObjectTask<R::Object>) {
     loop {
-        let run = async { reconciler.run(task.clone()).await };
+        let run = async { Arc::clone(reconciler).run(task.clone()).await };
         if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
             return;
         }
@@ -225,13 +223,13 @@ async fn run<R: Reconciler>(reconciler: &R, panics: &Panics, mut task: ObjectTas
             R::identity(&object).id,
             AFTER_A_PANIC.as_secs()
         );
-        let pause = async {
+        let pause = Box::pin(async {
             let shown = AssertUnwindSafe(reconciler.panicked(&object)).catch_unwind();
             if shown.await.is_err() {
                 panics.count();
             }
             tokio::time::sleep(AFTER_A_PANIC).await;
-        };
+        });
         tokio::select! {
             () = task.stop.cancelled() => return,
             () = task.removed.cancelled() => return,

@@ -1,6 +1,7 @@
 //! Objects and Jobs that were never written down: for unit tests, and by its path for those in `tests/it`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ pub(crate) fn scaled_job(name: &str) -> ScaledJob {
         api: Api::Slipway,
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
-        job_target: json!({}),
+        job_target: json!({}).into(),
         polling_interval: Duration::from_secs(30),
         history: HistoryLimits {
             successful: 100,
@@ -34,7 +35,7 @@ pub(crate) fn scaled_job(name: &str) -> ScaledJob {
         },
         pending_pod_conditions: Vec::new(),
         env_source_container: None,
-        triggers: Vec::new(),
+        triggers: Arc::default(),
         paused: false,
         round: None,
     }

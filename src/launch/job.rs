@@ -163,7 +163,7 @@ fn copied(written: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, Str
 }
 
 fn job_spec(scaled_job: &ScaledJob) -> Value {
-    let mut spec = scaled_job.job_target.clone();
+    let mut spec = scaled_job.job_target.value();
     let fields = object(&mut spec);
     let template = object_in(fields, "template");
     object_in(template, "metadata").insert(

@@ -25,7 +25,7 @@ use self::text::TextTemplate;
 use crate::pattern::Pattern;
 use crate::resource::fields::Faults;
 use crate::resource::query::Query;
-use crate::resource::{Fault, HistoryLimits, ObjectId};
+use crate::resource::{Fault, HistoryLimits, KeptJson, ObjectId};
 
 /// A valid EventJob.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +59,7 @@ pub struct EventJob {
     /// How many finished Jobs are kept; `None` when only their TTL counts.
     pub history: Option<HistoryLimits>,
     /// `spec.jobTemplate`, a batch/v1 JobTemplateSpec, untouched.
-    pub job_template: Value,
+    pub job_template: KeptJson,
 }
 
 /// `spec.source.webhook`.

@@ -37,7 +37,7 @@ pub fn warnings(scaled_job: &ScaledJob, written: &Value) -> Vec<Fault> {
     template(scaled_job, spec, &mut found);
     replicas(scaled_job, &mut found);
     strategy(scaled_job, &spec["scalingStrategy"], &mut found);
-    for trigger in &scaled_job.triggers {
+    for trigger in &*scaled_job.triggers {
         triggers::warnings(scaled_job, trigger, &spec["triggers"], &mut found);
     }
     found
@@ -98,7 +98,7 @@ fn annotations(scaled_job: &ScaledJob, written: &Value, found: &mut Vec<Fault>) 
 }
 
 fn template(scaled_job: &ScaledJob, spec: &Value, found: &mut Vec<Fault>) {
-    let job = &scaled_job.job_target;
+    let job = scaled_job.job_target.value();
     let unwritten = |key: &str| spec[key].is_null();
     if job["ttlSecondsAfterFinished"].is_null()
         && (unwritten("successfulJobsHistoryLimit") || unwritten("failedJobsHistoryLimit"))

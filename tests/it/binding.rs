@@ -131,7 +131,8 @@ fn text_of(
 /// Whether the event cannot be bound, by a reading of the rules of its own.
 fn must_be_refused(object: &EventJob, event: &Event, id: &str, texts: &Map<String, Value>) -> bool {
     let bind = &object.bind;
-    let pod = &object.job_template["spec"]["template"]["spec"];
+    let template = object.job_template.value();
+    let pod = &template["spec"]["template"]["spec"];
     let lists = [&pod["containers"], &pod["initContainers"]];
     let containers: usize = lists
         .iter()
@@ -232,6 +233,7 @@ fn check(object: &EventJob, sample: &Value, dice: &mut Dice, case: &str) -> bool
     assert!(!refuse, "case {case}: was not refused");
 
     let manifest = &delivery.launch.manifest;
+    let template = object.job_template.value();
     let bind = &object.bind;
     let mut apart: BTreeSet<String> = bind
         .env
@@ -251,7 +253,7 @@ fn check(object: &EventJob, sample: &Value, dice: &mut Dice, case: &str) -> bool
         };
         let id = seen(of_event, "SLIPWAY_EVENT_ID");
         assert_eq!(id.as_ref(), Some(&identity.id), "case {case}");
-        let of_template = container(&object.job_template, name).unwrap();
+        let of_template = container(&template, name).unwrap();
         let mut bound = Map::new();
         for binding in &bind.env {
             let only = binding.container.as_deref();

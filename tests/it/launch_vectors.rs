@@ -297,7 +297,7 @@ fn job_generation_vector_cases() {
             labels: texts(&written["labels"]),
             annotations: texts(&written["annotations"]),
             generation: i64::from(count(&written["generation"])),
-            job_target: written["jobTargetRef"].clone(),
+            job_target: (&written["jobTargetRef"]).into(),
             ..scaled_job("replaced")
         };
         let jobs = count(&create["scaleTo"]).min(count(&create["maxScale"]));
@@ -343,7 +343,7 @@ fn job_generation_vector_derived() {
         object.labels = texts(&row["scaledJobLabels"]);
         object.annotations = texts(&row["annotation"]);
         if let Some(policy) = row.get("template.restartPolicy") {
-            object.job_target = json!({"template": {"spec": {"restartPolicy": policy}}});
+            object.job_target = json!({"template": {"spec": {"restartPolicy": policy}}}).into();
         }
         match row.get("expect") {
             Some(Value::Object(expected)) => {

@@ -200,7 +200,7 @@ impl Written {
             id: ObjectId::new(&world.namespace, "resize"),
             api,
             generation: 1,
-            status: Value::Null,
+            status: Value::Null.into(),
         };
         let path = format!("{}/resize", world.path(group, "scaledjobs"));
         let writer = StatusWriter::scaled_jobs(Cluster::new(world.proxy.client()), "slipway-0");
@@ -220,7 +220,7 @@ impl Written {
 
     /// The watch shows the object as it is.
     async fn see(&mut self) {
-        self.subject.status = self.status().await;
+        self.subject.status = self.status().await.into();
     }
 
     async fn status(&self) -> Value {

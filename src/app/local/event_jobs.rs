@@ -214,8 +214,8 @@ impl Opening {
     }
 }
 
-fn prefix(event_job: &EventJob) -> &serde_json::Value {
-    &event_job.job_template["metadata"]["generateName"]
+fn prefix(event_job: &EventJob) -> serde_json::Value {
+    event_job.job_template.value()["metadata"]["generateName"].take()
 }
 
 fn standing(entry: &CatalogEntry, address: SocketAddr) -> String {

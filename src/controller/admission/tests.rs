@@ -196,7 +196,7 @@ fn event_job(name: &str, concurrency: Concurrency) -> EventJob {
             successful: 1,
             failed: 1,
         }),
-        job_template: json!({}),
+        job_template: json!({}).into(),
     }
 }
 

@@ -60,7 +60,7 @@ impl CredentialsWatch {
             let term = event_jobs.lead.term();
             let desired = object.borrow_and_update().clone();
             if term.is_some() {
-                self.look(event_jobs, &desired, news, &mut requeue).await;
+                Box::pin(self.look(event_jobs, &desired, news, &mut requeue)).await;
             }
             tokio::select! {
                 () = requeue.wait() => {}

@@ -3,11 +3,11 @@
 //! An edit takes over when it is proved; until then events find what was there before. A proof stands in the status,
 //! so that a restart serves at once and proves again behind it. A proof that is wrong costs a 503, never a 4xx.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -18,8 +18,8 @@ use crate::controller::event_jobs::status::is_proved;
 use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
 use crate::controller::requeue::{Requeue, spread};
 use crate::controller::workers::ObjectTask;
-use crate::resource::Fault;
 use crate::resource::event_job::EventJob;
+use crate::resource::{Fault, KeptJson};
 
 /// A proof that could not be had is asked for again after this; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -30,11 +30,17 @@ const PROVED_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// The proofs of many are spread over this much more.
 const PROVED_AGAIN_WITHIN: Duration = Duration::from_mins(10);
 
-/// Proves each version of the object, for ever.
+/// Nobody is told that a proof is awaited before it has been for so long: at a start thousands are.
+const LATE: Duration = Duration::from_secs(30);
+/// Why an EventJob takes no events that was never proved.
+pub(super) const AWAITED: &str = "its template is being proved";
+
+/// Proves each version of the object, for ever. `is_late`: whether one that was never proved waits for too long.
 pub(super) async fn run(
     event_jobs: &EventJobs,
     task: &ObjectTask<DesiredEventJob>,
     news: &Arc<Notify>,
+    is_late: &AtomicBool,
 ) {
     let mut object = task.object.clone();
     let doubted = event_jobs.outcomes.doubted(&object.borrow().identity.id);
@@ -55,6 +61,7 @@ pub(super) async fn run(
                     event_jobs,
                     event_job,
                     news,
+                    is_late,
                     doubted: &doubted,
                 };
                 let objects = task.objects.load(Ordering::Relaxed);
@@ -82,15 +89,16 @@ struct Proving<'a> {
     event_jobs: &'a EventJobs,
     event_job: &'a Arc<EventJob>,
     news: &'a Notify,
+    is_late: &'a AtomicBool,
     doubted: &'a Notify,
 }
 
 impl Proving<'_> {
     /// Asks until the template is proved. It may be refused now and taken later.
-    async fn prove(&self, status: &Value, objects: usize) {
+    async fn prove(&self, status: &KeptJson, objects: usize) {
         let id = &self.event_job.id;
         let mut requeue = Requeue::default();
-        if is_proved(status, self.event_job.generation) && self.served().is_none() {
+        if is_proved(&status.value(), self.event_job.generation) && self.served().is_none() {
             self.serve(None);
             self.event_jobs.startup.known(id);
             let delay =
@@ -101,10 +109,14 @@ impl Proving<'_> {
                 () = self.doubted.notified() => {}
             }
         } else if self.served().is_none() {
-            self.serve(Some("its template is being proved".to_owned()));
+            self.serve(Some(AWAITED.to_owned()));
         }
         loop {
-            match self.event_jobs.launcher.prove(self.event_job).await {
+            let proof = tokio::select! {
+                proof = self.event_jobs.launcher.prove(self.event_job) => proof,
+                never = self.tell_when_late() => match never {},
+            };
+            match proof {
                 Ok(()) => {
                     if !self.is_served() {
                         info!("EventJob {id} takes events");
@@ -132,6 +144,13 @@ impl Proving<'_> {
             requeue.back_off(FIRST_PAUSE, LONGEST_PAUSE);
             requeue.wait().await;
         }
+    }
+
+    async fn tell_when_late(&self) -> Infallible {
+        tokio::time::sleep(LATE).await;
+        self.is_late.store(true, Ordering::Relaxed);
+        self.news.notify_one();
+        std::future::pending().await
     }
 
     fn serve(&self, not_ready: Option<String>) {

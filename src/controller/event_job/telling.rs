@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 use super::credentials::{CredentialsSeen, CredentialsWatch};
+use super::proving::AWAITED;
 use crate::catalog::{Listing, MOST_BODY_KEYS};
 use crate::controller::announce::Note;
 use crate::controller::event_jobs::outcomes::EVENT_REFUSED;
@@ -33,11 +35,13 @@ pub(super) async fn run(
     task: &ObjectTask<DesiredEventJob>,
     news: &Arc<Notify>,
     credentials: &CredentialsWatch,
+    is_late: &AtomicBool,
 ) {
     let mut telling = Telling {
         event_jobs,
         task,
         credentials,
+        is_late,
         dropped: None,
     };
     let mut requeue = Requeue::default();
@@ -55,7 +59,8 @@ pub(super) async fn run(
             () = event_jobs.lead.changed(term) => continue,
         }
         requeue.forget();
-        if let Some(pause) = telling.tell(term.is_some()).await {
+        // On the heap while it lasts: most EventJobs have nothing to tell.
+        if let Some(pause) = Box::pin(telling.tell(term.is_some())).await {
             requeue.after(pause);
         }
         tokio::time::sleep(jitter(PACE)).await;
@@ -66,6 +71,8 @@ struct Telling<'a> {
     event_jobs: &'a EventJobs,
     task: &'a ObjectTask<DesiredEventJob>,
     credentials: &'a CredentialsWatch,
+    /// Whether a proof that is awaited is worth telling of.
+    is_late: &'a AtomicBool,
     /// Dropped Jobs that were told of, by name; `None` before the first look.
     dropped: Option<BTreeSet<String>>,
 }
@@ -146,6 +153,9 @@ impl Telling<'_> {
             (Err(faults), _) => (EventJobStanding::Invalid(faults.clone()), None),
             (Ok(_), Some(Listing::Valid(entry))) => {
                 match (entry.not_ready, self.credentials.seen()) {
+                    (Some(why), _) if why == AWAITED && !self.is_late.load(Ordering::Relaxed) => {
+                        return None;
+                    }
                     (Some(why), _) => (EventJobStanding::NotReady(why), None),
                     (None, CredentialsSeen::Nothing) => return None,
                     (None, CredentialsSeen::Well) => {

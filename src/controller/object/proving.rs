@@ -66,7 +66,7 @@ impl TemplateProof {
         if before == Some(identity.generation) {
             return;
         }
-        let is_proved = is_proved(&identity.status, identity.generation);
+        let is_proved = is_proved(&identity.status.value(), identity.generation);
         let later = PROVED_AGAIN_AFTER + spread(&identity.uid, objects, PROVED_AGAIN_WITHIN);
         (self.verdict, self.due) = if is_proved {
             (TemplateVerdict::Proved, Some(Instant::now() + later))

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::patch::{apply, at_once, difference, without_times};
+use crate::resource::KeptJson;
 
 /// A status of which only numbers moved is written this long after the last write at the earliest.
 /// One that could not be written is tried again after this; doubles up to [`LONGEST_PAUSE`].
@@ -21,11 +22,11 @@ const LONGEST_LAG: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub(super) struct StatusRecord {
     /// The status as it should be. Ahead of the object's while only times or numbers move, and while writes fail.
-    pub(super) wanted: Value,
+    pub(super) wanted: KeptJson,
     /// What the server made of our last write; none once the watch has shown it.
-    answered: Option<Value>,
+    answered: Option<KeptJson>,
     /// What the server did not keep of it, because its CRD does not know it, as a merge patch.
-    not_kept: Option<Value>,
+    not_kept: Option<KeptJson>,
     written_at: Option<Instant>,
     /// Writes that failed in a row.
     failures: u32,
@@ -45,7 +46,7 @@ impl StatusRecord {
     /// `found`: our fields of the object's status, as the watch has shown it.
     pub(super) fn new(found: Value) -> Self {
         Self {
-            wanted: found,
+            wanted: found.into(),
             ..Self::default()
         }
     }
@@ -53,17 +54,19 @@ impl StatusRecord {
     /// What is to be written over the status that the watch has shown last.
     pub(super) fn next(&mut self, seen: &Value, now: Instant) -> NextWrite {
         let since = self.written_at.map(|at| now.duration_since(at));
-        let is_shown = |answered: &mut Value| {
-            answered == seen || since.is_none_or(|since| since >= LONGEST_LAG)
+        let is_shown = |answered: &mut KeptJson| {
+            answered.value() == *seen || since.is_none_or(|since| since >= LONGEST_LAG)
         };
         self.answered.take_if(is_shown);
-        let mut has = self.answered.as_ref().unwrap_or(seen).clone();
+        let answered = self.answered.as_ref().map(KeptJson::value);
+        let mut has = answered.unwrap_or_else(|| seen.clone());
         if let Some(not_kept) = &self.not_kept {
-            apply(&mut has, not_kept);
+            apply(&mut has, &not_kept.value());
         }
-        match (wait(&has, &self.wanted, since), &self.answered) {
+        let wanted = self.wanted.value();
+        match (wait(&has, &wanted, since), &self.answered) {
             (Some(Duration::ZERO), _) => {
-                difference(&has, &self.wanted).map_or(NextWrite::Nothing, NextWrite::Now)
+                difference(&has, &wanted).map_or(NextWrite::Nothing, NextWrite::Now)
             }
             (Some(wait), _) => NextWrite::Later(wait),
             (None, Some(_)) => NextWrite::Later(PACE),
@@ -72,9 +75,9 @@ impl StatusRecord {
     }
 
     /// The server took the write. When to look again: whether the watch shows it.
-    pub(super) fn written(&mut self, answered: Value, now: Instant) -> Duration {
-        self.not_kept = difference(&answered, &self.wanted);
-        self.answered = Some(answered);
+    pub(super) fn written(&mut self, answered: &Value, now: Instant) -> Duration {
+        self.not_kept = difference(answered, &self.wanted.value()).map(KeptJson::from);
+        self.answered = Some(answered.into());
         self.written_at = Some(now);
         self.failures = 0;
         PACE

@@ -15,6 +15,9 @@ use crate::resource::{Api, ObjectId};
 /// Together, these annotations hand an object of KEDA's over to us.
 const IN_PLACE: [&str; 2] = ["autoscaling.keda.sh/paused", "slipway.dev/managed"];
 
+/// Where `kubectl apply` keeps the object as it was applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// What is watched.
 pub(super) struct Feed {
     pub(super) api: Api,
@@ -78,7 +81,11 @@ impl Feed {
             ours.insert(id.clone());
             changes.push(Change::Deleting { id, api: self.api });
         } else if self.is_ours(&object.metadata) {
+            // What only kubectl reads, the whole object once more, is not kept.
             object.metadata.managed_fields = None;
+            if let Some(annotations) = &mut object.metadata.annotations {
+                annotations.remove(LAST_APPLIED);
+            }
             // A list's items carry no type of their own.
             let resource = self.resource();
             object.types = Some(TypeMeta {

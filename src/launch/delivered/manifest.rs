@@ -28,7 +28,7 @@ pub(super) fn launch(
     received_at: &str,
 ) -> Launch {
     let id = &event_job.id;
-    let template = &event_job.job_template;
+    let mut template = event_job.job_template.value();
     let prefix = match template["metadata"]["generateName"].as_str() {
         Some(written) if !written.is_empty() => name::cut(written),
         _ => name::prefix(&id.name),
@@ -71,7 +71,7 @@ pub(super) fn launch(
             "annotations": annotations,
             "ownerReferences": [owner_reference("slipway.dev/v1alpha1", "EventJob", &id.name, &event_job.uid)],
         },
-        "spec": job_spec(event_job, values, least_ttl, &reserved.name),
+        "spec": job_spec(event_job, template["spec"].take(), values, least_ttl, &reserved.name),
     });
     Launch {
         id: ObjectId::new(&id.namespace, reserved.name),
@@ -80,8 +80,14 @@ pub(super) fn launch(
     }
 }
 
-fn job_spec(event_job: &EventJob, values: &Values, least_ttl: Duration, job: &str) -> Value {
-    let mut spec = event_job.job_template["spec"].clone();
+/// `spec`: that of the template.
+fn job_spec(
+    event_job: &EventJob,
+    mut spec: Value,
+    values: &Values,
+    least_ttl: Duration,
+    job: &str,
+) -> Value {
     let fields = object(&mut spec);
     if let Some(completions) = values.completions {
         fields.insert("completions".to_owned(), completions.into());

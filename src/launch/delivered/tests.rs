@@ -58,8 +58,16 @@ fn event_job() -> EventJob {
                     }],
                 }},
             },
-        }),
+        })
+        .into(),
     }
+}
+
+/// Edits the template.
+fn edit(object: &mut EventJob, edit: impl FnOnce(&mut Value)) {
+    let mut template = object.job_template.value();
+    edit(&mut template);
+    object.job_template = template.into();
 }
 
 fn envelope(detail: &Value) -> Value {
@@ -196,7 +204,7 @@ fn what_is_another_event_has_another_name() {
 
 #[test]
 fn a_written_prefix_is_used_and_cut() {
-    let mut object = event_job();
+    let object = event_job();
     let prefix = |object: &EventJob| {
         let launch = deliver(object, &json!({})).unwrap().launch;
         let generate_name = launch.manifest["metadata"]["generateName"]
@@ -207,10 +215,15 @@ fn a_written_prefix_is_used_and_cut() {
         generate_name.to_owned()
     };
     assert_eq!(prefix(&object), "invoice-generator-");
-    object.job_template["metadata"]["generateName"] = json!("inv.");
-    assert_eq!(prefix(&object), "inv-");
-    object.job_template["metadata"]["generateName"] = json!("a".repeat(60));
-    assert_eq!(prefix(&object), "a".repeat(47));
+    let named = |name: &str| {
+        let mut object = event_job();
+        edit(&mut object, |template| {
+            template["metadata"]["generateName"] = json!(name);
+        });
+        object
+    };
+    assert_eq!(prefix(&named("inv.")), "inv-");
+    assert_eq!(prefix(&named(&"a".repeat(60))), "a".repeat(47));
 }
 
 #[test]
@@ -370,9 +383,12 @@ fn a_mount_leaves_the_templates_volumes_as_they_are() {
     object.bind.file = Some(FileBinding {
         path: "/e/event.json".to_owned(),
     });
-    let pod = &mut object.job_template["spec"]["template"]["spec"];
-    pod["volumes"] = json!([{"name": "slipway-event", "emptyDir": {}}]);
-    pod["containers"][0]["volumeMounts"] = json!([{"name": "slipway-event", "mountPath": "/e"}]);
+    edit(&mut object, |template| {
+        let pod = &mut template["spec"]["template"]["spec"];
+        pod["volumes"] = json!([{"name": "slipway-event", "emptyDir": {}}]);
+        pod["containers"][0]["volumeMounts"] =
+            json!([{"name": "slipway-event", "mountPath": "/e"}]);
+    });
     let launch = deliver(&object, &json!({})).unwrap().launch;
     let pod = &launch.manifest["spec"]["template"]["spec"];
     let volume = json!({"name": "slipway-event-x", "secret": {"secretName": launch.id.name}});
@@ -395,7 +411,9 @@ fn a_ttl_is_a_day_unless_written_and_never_shorter_than_the_ledger_needs() {
         (json!("soon"), json!("soon")),
     ] {
         let mut object = event_job();
-        object.job_template["spec"]["ttlSecondsAfterFinished"] = written;
+        edit(&mut object, |template| {
+            template["spec"]["ttlSecondsAfterFinished"] = written;
+        });
         let manifest = deliver(&object, &json!({})).unwrap().launch.manifest;
         assert_eq!(manifest["spec"]["ttlSecondsAfterFinished"], wanted);
     }
@@ -437,9 +455,11 @@ fn a_policy_makes_the_job_wait_at_its_gate_with_its_key() {
 #[test]
 fn what_finds_a_job_again_cannot_be_written_over() {
     let mut object = event_job();
-    object.job_template["metadata"] = json!({
-        "labels": {EVENT_JOB_LABEL: "x", "app.kubernetes.io/managed-by": "Helm"},
-        "annotations": {OCCURRENCE_ANNOTATION: "x", "team": "billing"},
+    edit(&mut object, |template| {
+        template["metadata"] = json!({
+            "labels": {EVENT_JOB_LABEL: "x", "app.kubernetes.io/managed-by": "Helm"},
+            "annotations": {OCCURRENCE_ANNOTATION: "x", "team": "billing"},
+        });
     });
     object.bind.labels = vec![metadata(EVENT_JOB_LABEL, "$.detail.x")];
     object.bind.annotations = vec![metadata(OCCURRENCE_ANNOTATION, "$.detail.x")];

@@ -51,7 +51,7 @@ impl Values {
         let bind = &event_job.bind;
         let mut reader = Reader {
             event,
-            containers: containers(&event_job.job_template),
+            containers: containers(&event_job.job_template.value()),
             bytes: 0,
         };
         let mut values = Self::default();

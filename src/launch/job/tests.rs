@@ -24,7 +24,8 @@ fn a_job_says_whose_it_is_and_is_the_same_each_time() {
         "backoffLimit": 2,
         "newerThanOurTypes": {"kept": true},
         "template": {"metadata": {"labels": {"team": "billing"}}, "spec": {"containers": [{"name": "worker"}]}},
-    });
+    })
+    .into();
     let launches: Vec<Launch> = Launch::counted(&object, ROUND).collect();
     assert_eq!(
         launches,
@@ -229,7 +230,7 @@ fn a_restart_policy_is_set_only_where_none_is_written() {
         (json!({"spec": {"restartPolicy": "Never"}}), "Never"),
     ] {
         let mut object = scaled_job("orders");
-        object.job_target = json!({"template": template});
+        object.job_target = json!({"template": template}).into();
         let manifest = first(&object);
         let template = &manifest["spec"]["template"];
         assert_eq!(template["spec"]["restartPolicy"], expected);

@@ -3,6 +3,7 @@
 //! does. `fieldRef` and `resourceFieldRef` cannot be known and stay unset.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar, EnvVarSource};
 use secrecy::{ExposeSecret, SecretString};
@@ -17,6 +18,8 @@ use crate::resource::{ObjectId, ScaledJob};
 /// The Pods that a ScaledJob's Jobs will run, and what was read for them.
 pub(super) struct Workload<'a> {
     scaled_job: &'a ScaledJob,
+    /// Read from its text when somebody asks.
+    job_target: OnceLock<Value>,
     objects: Objects<'a>,
 }
 
@@ -24,6 +27,7 @@ impl<'a> Workload<'a> {
     pub(super) fn new(scaled_job: &'a ScaledJob, lookup: &'a dyn Lookup) -> Self {
         Self {
             scaled_job,
+            job_target: OnceLock::new(),
             objects: Objects::new(lookup, &scaled_job.id.namespace),
         }
     }
@@ -176,8 +180,9 @@ impl<'a> Workload<'a> {
         Ok((index, container))
     }
 
-    fn pod_spec(&self) -> &'a Value {
-        &self.scaled_job.job_target["template"]["spec"]
+    fn pod_spec(&self) -> &Value {
+        let read = || self.scaled_job.job_target.value();
+        &self.job_target.get_or_init(read)["template"]["spec"]
     }
 
     fn referrer(&self, field: String) -> Referrer {

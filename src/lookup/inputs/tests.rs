@@ -99,7 +99,7 @@ fn scaled_job(pod_spec: &Value) -> ScaledJob {
         api: Api::Slipway,
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
-        job_target: json!({"template": {"spec": pod_spec}}),
+        job_target: json!({"template": {"spec": pod_spec}}).into(),
         polling_interval: Duration::from_secs(30),
         history: HistoryLimits {
             successful: 100,
@@ -109,7 +109,7 @@ fn scaled_job(pod_spec: &Value) -> ScaledJob {
         policy: policy(),
         pending_pod_conditions: Vec::new(),
         env_source_container: None,
-        triggers: Vec::new(),
+        triggers: Arc::default(),
         paused: false,
         round: None,
     }

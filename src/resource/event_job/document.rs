@@ -83,7 +83,7 @@ fn spec(fields: &Fields<'_>, faults: &Faults) -> Option<EventJob> {
         deduplicate_for,
         suspend,
         history,
-        job_template: template.value.clone(),
+        job_template: template.value.into(),
     })
 }
 

@@ -212,7 +212,10 @@ fn everything_that_is_written_is_read() {
             failed: 1
         })
     );
-    assert_eq!(event_job.job_template, object["spec"]["jobTemplate"]);
+    assert_eq!(
+        event_job.job_template.value(),
+        object["spec"]["jobTemplate"]
+    );
 }
 
 #[test]

@@ -125,7 +125,8 @@ fn ways(webhook: &Fields<'_>, format: Option<Format>) -> Vec<Auth> {
             format!("must have 1 to {MOST_AUTH} entries; `- none: {{}}` lets everybody in"),
         );
     }
-    let read: Vec<_> = ways.iter().filter_map(auth::read).collect();
+    let mut read: Vec<_> = ways.iter().filter_map(auth::read).collect();
+    read.shrink_to_fit();
     if ways.len() > 1 && read.contains(&Auth::None) {
         webhook.fault(
             "auth",

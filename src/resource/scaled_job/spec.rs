@@ -1,5 +1,6 @@
 //! `spec`: bounds, strategy, history, rollout, the Job's template.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -7,21 +8,21 @@ use serde_json::Value;
 use super::triggers;
 use crate::resource::fields::{Faults, Fields};
 use crate::resource::rollout::{RolloutChoice, propagation};
-use crate::resource::{HistoryLimits, POLLING_INTERVAL, Rollout, TriggerEntry};
+use crate::resource::{HistoryLimits, KeptJson, POLLING_INTERVAL, Rollout, TriggerEntry};
 use crate::scaling::{Bounds, Calculation, Policy, Strategy};
 
 /// KEDA's executor keeps as many of each kind.
 const HISTORY_LIMIT: u32 = 100;
 
 pub(super) struct Spec {
-    pub(super) job_target: Value,
+    pub(super) job_target: KeptJson,
     pub(super) polling_interval: Duration,
     pub(super) history: HistoryLimits,
     pub(super) rollout: Rollout,
     pub(super) policy: Policy,
     pub(super) pending_pod_conditions: Vec<String>,
     pub(super) env_source_container: Option<String>,
-    pub(super) triggers: Vec<TriggerEntry>,
+    pub(super) triggers: Arc<[TriggerEntry]>,
 }
 
 pub(super) fn read(fields: &Fields<'_>, faults: &Faults) -> Option<Spec> {
@@ -67,7 +68,7 @@ pub(super) fn read(fields: &Fields<'_>, faults: &Faults) -> Option<Spec> {
     }
     let (strategy, calculation, pending_pod_conditions) = scaling;
     Some(Spec {
-        job_target: job_target?.clone(),
+        job_target: job_target?.into(),
         polling_interval: polling_interval.map_or(POLLING_INTERVAL, |seconds| {
             Duration::from_secs(seconds.into())
         }),

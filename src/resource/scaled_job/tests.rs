@@ -51,7 +51,10 @@ fn what_is_not_written_has_kedas_default_but_for_the_rollout() {
     assert_eq!(scaled_job.policy.calculation, Calculation::Max);
     assert_eq!(scaled_job.policy.bounds, Bounds::default());
     assert_eq!(scaled_job.triggers[0].kind, TriggerKind::Kafka);
-    assert_eq!(scaled_job.job_target, minimal()["spec"]["jobTargetRef"]);
+    assert_eq!(
+        scaled_job.job_target.value(),
+        minimal()["spec"]["jobTargetRef"]
+    );
     assert!(!scaled_job.paused);
     assert_eq!(scaled_job.round, None);
 }

@@ -1,6 +1,7 @@
 //! `spec.triggers`: the entries, and KEDA's rules over all of them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -62,7 +63,7 @@ pub fn check(triggers: &[Value]) -> Vec<Fault> {
 }
 
 /// The entries that are right; faults for the others.
-pub(super) fn read(triggers: &[Value], faults: &Faults) -> Vec<TriggerEntry> {
+pub(super) fn read(triggers: &[Value], faults: &Faults) -> Arc<[TriggerEntry]> {
     triggers
         .iter()
         .enumerate()

@@ -211,7 +211,8 @@ fn first_name(path: &str) -> Option<&str> {
 
 /// Variables that the template has too.
 fn variables(event_job: &EventJob, found: &mut Vec<Fault>) {
-    let pod = &event_job.job_template["spec"]["template"]["spec"];
+    let template = event_job.job_template.value();
+    let pod = &template["spec"]["template"]["spec"];
     for (index, binding) in event_job.bind.env.iter().enumerate() {
         let has = |container: &&Value| {
             let is_meant = binding
@@ -240,8 +241,9 @@ fn variables(event_job: &EventJob, found: &mut Vec<Fault>) {
 }
 
 fn jobs(event_job: &EventJob, found: &mut Vec<Fault>) {
-    let job = &event_job.job_template["spec"];
-    let generate_name = event_job.job_template["metadata"]["generateName"].as_str();
+    let template = event_job.job_template.value();
+    let job = &template["spec"];
+    let generate_name = template["metadata"]["generateName"].as_str();
     let (field, name) = match generate_name.filter(|name| !name.is_empty()) {
         Some(name) => ("spec.jobTemplate.metadata.generateName", name),
         None => ("metadata.name", event_job.id.name.as_str()),

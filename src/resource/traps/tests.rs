@@ -262,7 +262,7 @@ fn authentications_have_theirs() {
 
     let mut document = quiet("aws-sqs-queue");
     document["spec"]["triggers"][0]["metadata"]["identityOwner"] = json!("operator");
-    let trigger = scaled_job::parse(&document).unwrap().triggers.remove(0);
+    let trigger = scaled_job::parse(&document).unwrap().triggers[0].clone();
     assert_eq!(of_pair(&trigger, &aws).len(), 1);
     assert_eq!(of_pair(&trigger, &json!({})), []);
 }

@@ -226,7 +226,7 @@ pub(super) fn event_job(dice: &mut Dice) -> EventJob {
         deduplicate_for: Duration::from_hours(25),
         suspend: false,
         history: None,
-        job_template: template(dice),
+        job_template: template(dice).into(),
     }
 }
 

@@ -130,6 +130,27 @@ async fn dry_runs_that_hang_in_one_namespace_keep_no_event_job_of_another_from_b
 }
 
 #[tokio::test]
+async fn a_new_event_job_has_its_status_when_its_template_is_proved_and_by_one_write() {
+    let cluster = cluster("written-once").await;
+    let proxy = ApiProxy::start().await;
+    let longer_than_a_status_waits = Duration::from_secs(3);
+    let dry_runs = Rule::matching(
+        "POST",
+        "/jobs\\?.*dryRun=All",
+        Fault::Delay(longer_than_a_status_waits),
+    );
+    proxy.fault(dry_runs);
+    cluster.create(open("new", &json!({}))).await;
+    let (_slipway, _file) = behind(&proxy, &[&cluster]);
+    await_status(&cluster, "new", "it is Ready", |status| {
+        condition(status, "Ready").0 == "True"
+    })
+    .await;
+    assert_eq!(proxy.calls("PATCH", "/eventjobs/new/status"), 1);
+    cluster.remove().await;
+}
+
+#[tokio::test]
 async fn it_is_ready_when_the_lists_are_done_and_the_shared_door_says_no_sooner_that_it_has_all() {
     let cluster = cluster("partly").await;
     let proxy = ApiProxy::start().await;

@@ -40,12 +40,12 @@ impl Object {
 
     /// Whether it was written.
     fn write(&mut self, wanted: Value) -> bool {
-        self.record.wanted = wanted;
+        self.record.wanted = wanted.into();
         let NextWrite::Now(patch) = self.record.next(&self.seen, self.now) else {
             return false;
         };
         apply(&mut self.status, &patch);
-        self.record.written(self.status.clone(), self.now);
+        self.record.written(&self.status, self.now);
         true
     }
 }
@@ -180,7 +180,7 @@ fn what_the_server_does_not_keep_is_not_sent_again_and_again() {
                 .as_object_mut()
                 .expect("an object")
                 .remove("url");
-            object.record.written(object.status.clone(), object.now);
+            object.record.written(&object.status, object.now);
         }
         object.see();
         object.pass(11);
