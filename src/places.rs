@@ -143,9 +143,11 @@ impl<W> Places<W> {
     /// Waits no more.
     fn leave(&mut self, caller: &Caller, ticket: u64) {
         let namespace = self.entry(caller);
-        namespace.kinds[caller.kind]
-            .waiting
-            .retain(|(theirs, _)| *theirs != ticket);
+        let waiting = &mut namespace.kinds[caller.kind].waiting;
+        // Thousands may wait, and those who leave have mostly waited for longest.
+        if let Ok(index) = waiting.binary_search_by_key(&ticket, |(ticket, _)| *ticket) {
+            waiting.remove(index);
+        }
         if !namespace.waits() {
             self.turns.retain(|turn| *turn != caller.namespace);
         }

@@ -181,7 +181,8 @@ impl StatusWriter {
         );
         let mut body = json!({"metadata": {"uid": object.uid}});
         body["status"] = change;
-        self.cluster.send(Call::merge_patch(path, body)).await
+        let call = Call::merge_patch(path, body).from_sending();
+        self.cluster.send(call).await
     }
 
     fn ours(&self, object: &Identity) -> Value {
