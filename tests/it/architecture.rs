@@ -73,6 +73,7 @@ const BELOW: &[(&str, &[&str])] = &[
             "cluster",
             "config",
             "controller",
+            "cycle",
             "intake",
             "launch",
             "local",

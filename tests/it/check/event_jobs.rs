@@ -432,7 +432,7 @@ fn mistakes_and_traps() -> Vec<(&'static str, &'static str, String)> {
             "current: HUSH",
             "current: \"  \\n\"",
             format!(
-                "fault f:9:34: {ours}.source.webhook.auth[0].apiKey.secretKeyRefs[0]: key current of Secret default/hook is empty"
+                "fault f:9:34: {ours}.source.webhook.auth[0].apiKey.secretKeyRefs[0]: key `current` of Secret default/hook is empty"
             ),
         ),
         (
