@@ -243,7 +243,7 @@ async fn local_says_why_it_refuses_a_sender() {
     for (signature, words) in [
         (None, "stripe-signature: is missing"),
         (Some("v1=00"), "stripe-signature: has not the form"),
-        (Some("t=1,v1=00"), "stripe-signature: is "),
+        (Some("t=1,v1=00"), "s behind our clock"),
     ] {
         let headers: Vec<_> = signature
             .iter()
@@ -261,6 +261,5 @@ async fn local_says_why_it_refuses_a_sender() {
         })
         .await;
     }
-    assert!(slipway.output().contains("s behind our clock"));
     fs::remove_dir_all(folder).unwrap();
 }
