@@ -32,6 +32,7 @@ pub mod lead;
 pub mod lease;
 pub mod metrics;
 pub mod object;
+mod proof;
 mod requeue;
 pub mod status;
 pub mod status_writer;

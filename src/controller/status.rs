@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use self::conditions::{Conditions, KedaCondition, State};
-use crate::controller::event_jobs::status::proof;
+use crate::controller::proof::proof;
 use crate::cycle::{TriggerOutcome, TurnOutcome, Verdict};
 use crate::launch;
 use crate::resource::{Api, Fault};

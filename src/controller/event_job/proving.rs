@@ -14,9 +14,9 @@ use tracing::{info, warn};
 
 use super::serve;
 use crate::catalog::{CatalogEntry, Listing};
-use crate::controller::event_jobs::status::is_proved;
 use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
-use crate::controller::requeue::{Requeue, spread};
+use crate::controller::proof::{again_after, is_proved};
+use crate::controller::requeue::Requeue;
 use crate::controller::workers::ObjectTask;
 use crate::resource::event_job::EventJob;
 use crate::resource::{Fault, KeptJson};
@@ -25,10 +25,6 @@ use crate::resource::{Fault, KeptJson};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// A template that was refused may be taken later: a quota, an admission webhook, a RuntimeClass.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// What a status says was proved is proved again this long after a start, so that the start is over.
-const PROVED_AGAIN_AFTER: Duration = Duration::from_secs(30);
-/// The proofs of many are spread over this much more.
-const PROVED_AGAIN_WITHIN: Duration = Duration::from_mins(10);
 
 /// Nobody is told that a proof is awaited before it has been for so long: at a start thousands are.
 const LATE: Duration = Duration::from_secs(30);
@@ -101,9 +97,7 @@ impl Proving<'_> {
         if is_proved(&status.value(), self.event_job.generation) && self.served().is_none() {
             self.serve(None);
             self.event_jobs.startup.known(id);
-            let delay =
-                PROVED_AGAIN_AFTER + spread(&self.event_job.uid, objects, PROVED_AGAIN_WITHIN);
-            requeue.at(Instant::now() + delay);
+            requeue.at(Instant::now() + again_after(&self.event_job.uid, objects));
             tokio::select! {
                 () = requeue.wait() => {}
                 () = self.doubted.notified() => {}

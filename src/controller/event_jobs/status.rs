@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::outcomes::Latest;
+use crate::controller::proof::proof;
 use crate::intake::auth::credentials::CredentialsTrouble;
 use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
@@ -45,16 +46,6 @@ pub enum EventJobStanding {
     Closed(CredentialsTrouble),
     /// A bug ended the work on it.
     Broken(&'static str),
-}
-
-/// Whether a status says that this program has proved this generation.
-pub fn is_proved(status: &Value, generation: i64) -> bool {
-    status["proof"] == proof(generation)
-}
-
-/// Another version of this program may make another Job of the same template.
-pub(in crate::controller) fn proof(generation: i64) -> Value {
-    json!({"generation": generation, "version": env!("CARGO_PKG_VERSION")})
 }
 
 /// The fields of a status that this writes.

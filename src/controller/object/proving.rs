@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::controller::event_jobs::status::is_proved;
-use crate::controller::requeue::spread;
+use crate::controller::proof::{again_after, is_proved};
 use crate::controller::status::TemplateVerdict;
 use crate::controller::{Desired, Identity};
 use crate::launch::{self, Launcher};
@@ -18,10 +17,6 @@ use crate::resource::ScaledJob;
 const ASKED_AGAIN_AFTER: Duration = Duration::from_mins(1);
 /// A turn waits no longer for the answer.
 const LONGEST_ASK: Duration = Duration::from_secs(5);
-/// What a status says was proved is proved again this long after a start, so that the start is over.
-const PROVED_AGAIN_AFTER: Duration = Duration::from_secs(30);
-/// The proofs of many are spread over this much more.
-const PROVED_AGAIN_WITHIN: Duration = Duration::from_mins(10);
 
 /// What is known of the template of one generation.
 #[derive(Debug, Default)]
@@ -67,8 +62,8 @@ impl TemplateProof {
             return;
         }
         let is_proved = is_proved(&identity.status.value(), identity.generation);
-        let later = PROVED_AGAIN_AFTER + spread(&identity.uid, objects, PROVED_AGAIN_WITHIN);
         (self.verdict, self.due) = if is_proved {
+            let later = again_after(&identity.uid, objects);
             (TemplateVerdict::Proved, Some(Instant::now() + later))
         } else {
             (TemplateVerdict::Unknown, Some(Instant::now()))
