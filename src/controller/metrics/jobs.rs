@@ -47,47 +47,28 @@ impl OfObject {
 
     fn ended(&self, outcome: JobOutcome) -> OfEnded {
         OfEnded {
-            namespace: self.namespace.clone(),
-            kind: self.kind,
-            name: self.name.clone(),
-            outcome: word(outcome),
-        }
-    }
-
-    fn finished(&self, outcome: JobOutcome, reason: &'static str) -> OfFinished {
-        OfFinished {
-            namespace: self.namespace.clone(),
-            kind: self.kind,
-            name: self.name.clone(),
-            outcome: word(outcome),
-            reason,
+            object: self.clone(),
+            outcome: match outcome {
+                JobOutcome::Complete => "complete",
+                JobOutcome::Failed => "failed",
+            },
         }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfEnded {
-    namespace: String,
-    kind: &'static str,
-    name: String,
+    #[prometheus(flatten)]
+    object: OfObject,
     outcome: &'static str,
 }
 
 /// The same, with why.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfFinished {
-    namespace: String,
-    kind: &'static str,
-    name: String,
-    outcome: &'static str,
+    #[prometheus(flatten)]
+    ended: OfEnded,
     reason: &'static str,
-}
-
-fn word(outcome: JobOutcome) -> &'static str {
-    match outcome {
-        JobOutcome::Complete => "complete",
-        JobOutcome::Failed => "failed",
-    }
 }
 
 /// A Job that has ended.
@@ -183,9 +164,12 @@ impl JobSeries {
         for job in jobs {
             let is_new = |before: &HashSet<String>| !before.contains(job.name);
             if before.as_ref().is_some_and(is_new) {
-                let finished = object.finished(job.outcome, end_reason(job.reason));
-                self.ended.get_or_create(&finished).inc();
                 let labels = object.ended(job.outcome);
+                let finished = OfFinished {
+                    ended: labels.clone(),
+                    reason: end_reason(job.reason),
+                };
+                self.ended.get_or_create(&finished).inc();
                 if let (Some(from), Some(to)) = (job.created_at, job.ended_at) {
                     let seconds = to.duration_since(from).as_secs_f64().max(0.0);
                     self.seconds.get_or_create(&labels).observe(seconds);
@@ -204,10 +188,12 @@ impl JobSeries {
             family.remove(object);
         }
         for outcome in [JobOutcome::Complete, JobOutcome::Failed] {
+            let ended = object.ended(outcome);
             for reason in END_REASONS {
-                self.ended.remove(&object.finished(outcome, reason));
+                let ended = ended.clone();
+                self.ended.remove(&OfFinished { ended, reason });
             }
-            self.seconds.remove(&object.ended(outcome));
+            self.seconds.remove(&ended);
         }
     }
 }
