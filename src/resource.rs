@@ -371,6 +371,7 @@ pub use kept_json::KeptJson;
 pub use round::{ROUND_ANNOTATION, Round, RoundRecord};
 
 pub mod authentication;
+pub mod base64_text;
 pub mod connection;
 pub mod definitions;
 pub mod document;

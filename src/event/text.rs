@@ -2,11 +2,8 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
 use super::{Event, Refusal, header_field, json, written_value};
+use crate::resource::base64_text;
 use crate::resource::event_job::text::{TextPart, TextStep, TextTemplate};
 
 /// The longest text that comes out. Source: what one variable may hold, DESIGN §2.3. Unit: bytes.
@@ -15,12 +12,6 @@ const LONGEST: usize = 32 * 1024;
 const LONGEST_OPENED: usize = 1024 * 1024;
 /// The longest label value. Source: Kubernetes. Unit: bytes.
 const LONGEST_LABEL: usize = 63;
-
-/// Senders differ in whether they pad.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// The text.
 ///
@@ -85,7 +76,7 @@ fn apply<'a>(
         TextStep::Label => Some(Cow::Owned(label(&text))),
         TextStep::FromBase64 => {
             check_length(field, &text)?;
-            let bytes = BASE64.decode(text.trim()).ok();
+            let bytes = base64_text::decode(text.trim());
             let decoded = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
             let decoded = decoded.ok_or_else(|| refuse("is no base64 of a text"))?;
             Some(Cow::Owned(decoded))

@@ -59,12 +59,7 @@ impl SenderVerdict {
 
     /// Nothing of this header can be credentials.
     fn refused(headers: &HeaderMap, header: &str) -> Self {
-        let cause = if headers.contains_key(header) {
-            FaultCause::Malformed
-        } else {
-            FaultCause::Missing
-        };
-        Self::Refused(SenderFault::new(header, cause))
+        Self::Refused(SenderFault::absent(headers, header))
     }
 
     /// Of two ways in, the one that leads further.
@@ -155,13 +150,12 @@ impl Authenticator {
         body: &'a [u8],
         topic_arns: &'a [String],
     ) -> BoxFuture<'a, SenderVerdict> {
-        let now = (self.clock)();
-        Box::pin(async move {
-            match Sns::claimed(headers, topic_arns) {
-                Ok(()) => self.sns.verify(headers, body, topic_arns, now).await,
-                Err(fault) => SenderVerdict::Refused(fault),
-            }
-        })
+        let request = ReadSoFar {
+            headers,
+            body: Some(body),
+            now: (self.clock)(),
+        };
+        Box::pin(self.sns.verify(request, topic_arns))
     }
 
     /// Confirms an SNS subscription of a topic that is listed, at an address that is SNS's own.
@@ -255,15 +249,7 @@ impl Authenticator {
                 };
                 jwt::verify(&self.issuers, headers, expected, request.now).await
             }
-            Auth::Sns { topic_arns } => match (Sns::claimed(headers, topic_arns), request.body) {
-                (Err(fault), _) => SenderVerdict::Refused(fault),
-                (Ok(()), None) => SenderVerdict::NeedsBody,
-                (Ok(()), Some(body)) => {
-                    self.sns
-                        .verify(headers, body, topic_arns, request.now)
-                        .await
-                }
-            },
+            Auth::Sns { topic_arns } => self.sns.verify(request, topic_arns).await,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use http::HeaderMap;
+
 /// What is wrong with a sender's credentials. Has nothing of what was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SenderFault {
@@ -37,6 +39,16 @@ impl SenderFault {
             field: field.into(),
             cause,
         }
+    }
+
+    /// Nothing of this header can be credentials: it is not there, comes twice, or is no text of a sane size.
+    pub(super) fn absent(headers: &HeaderMap, header: &str) -> Self {
+        let cause = if headers.contains_key(header) {
+            FaultCause::Malformed
+        } else {
+            FaultCause::Missing
+        };
+        Self::new(header, cause)
     }
 
     /// Of two, the one that got further.

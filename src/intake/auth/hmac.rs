@@ -4,14 +4,12 @@
 //! are looked at first: without a well-formed signature and a fresh timestamp, no
 //! body is worth reading.
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use jiff::Timestamp;
 use ring::hmac::{Context, HMAC_SHA256, HMAC_SHA512, Key};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::resource::base64_text;
 use crate::resource::event_job::SecretKey;
 use crate::resource::event_job::signature::{
     HmacAlgorithm, HmacScheme, SignatureEncoding, SignedPart, SignedTimestamp, TimestampPlace,
@@ -28,12 +26,6 @@ use super::secrets::Secrets;
 const MOST_PARTS: usize = 16;
 /// Signatures that are tried. Source: our own bound.
 const MOST_SIGNATURES: usize = 8;
-
-/// Senders differ in whether they pad.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// A signature as headers state it.
 #[derive(Debug, PartialEq)]
@@ -85,12 +77,7 @@ pub(super) fn claimed<'a>(
 
 /// A header that must come once.
 fn stated<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, SenderFault> {
-    let cause = if headers.contains_key(name) {
-        FaultCause::Malformed
-    } else {
-        FaultCause::Missing
-    };
-    only(headers, name).ok_or_else(|| SenderFault::new(name, cause))
+    only(headers, name).ok_or_else(|| SenderFault::absent(headers, name))
 }
 
 /// The parts of a signature's header.
@@ -174,12 +161,7 @@ fn decoded(scheme: &HmacScheme, text: &str) -> Option<Vec<u8>> {
         HmacAlgorithm::Sha512 => 64,
     };
     let hex = || bytes_of_hex(text).filter(|bytes| bytes.len() == length);
-    let base64 = || {
-        BASE64
-            .decode(text)
-            .ok()
-            .filter(|bytes| bytes.len() == length)
-    };
+    let base64 = || base64_text::decode(text).filter(|bytes| bytes.len() == length);
     match scheme.encoding {
         Some(SignatureEncoding::Hex) => hex(),
         Some(SignatureEncoding::Base64) => base64(),
@@ -236,7 +218,7 @@ fn bytes(scheme: &HmacScheme, key: &SecretString) -> Option<Vec<u8>> {
         return Some(text.into());
     }
     let text = text.strip_prefix("whsec_").unwrap_or(text);
-    BASE64.decode(text).ok().filter(|bytes| !bytes.is_empty())
+    base64_text::decode(text).filter(|bytes| !bytes.is_empty())
 }
 
 fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {

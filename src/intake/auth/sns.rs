@@ -7,16 +7,15 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
-use jiff::Timestamp;
 
 use crate::intake::fetch::Fetch;
 use crate::intake::fetch::trust::Trust;
 
 use self::certificates::Certificates;
 use self::message::Message;
-use super::SenderVerdict;
 use super::fault::{FaultCause, SenderFault};
 use super::headers::only;
+use super::{ReadSoFar, SenderVerdict};
 
 /// How old a message may be. Unit: seconds. Source: SNS retries for at most 3,600 s (SNS Developer Guide, "Message
 /// delivery retries"); a quarter more for the last try and the way.
@@ -46,7 +45,7 @@ impl Sns {
     /// # Errors
     ///
     /// Which of them does not.
-    pub(super) fn claimed(headers: &HeaderMap, topic_arns: &[String]) -> Result<(), SenderFault> {
+    fn claimed(headers: &HeaderMap, topic_arns: &[String]) -> Result<(), SenderFault> {
         let fault = |header: &str, cause| Err(SenderFault::new(header, cause));
         let Some(topic) = only(headers, TOPIC_ARN) else {
             return fault(TOPIC_ARN, FaultCause::Missing);
@@ -64,14 +63,19 @@ impl Sns {
         }
     }
 
-    /// `sns`: the message's topic, age and signature.
+    /// `sns`: what the headers say, then the message's topic, age and signature.
     pub(super) async fn verify(
         &self,
-        headers: &HeaderMap,
-        body: &[u8],
+        request: ReadSoFar<'_>,
         topic_arns: &[String],
-        now: Timestamp,
     ) -> SenderVerdict {
+        let ReadSoFar { headers, body, now } = request;
+        if let Err(fault) = Self::claimed(headers, topic_arns) {
+            return SenderVerdict::Refused(fault);
+        }
+        let Some(body) = body else {
+            return SenderVerdict::NeedsBody;
+        };
         let fault = |field: &str, cause| SenderVerdict::Refused(SenderFault::new(field, cause));
         let message = match Message::parse(body) {
             Ok(message) => message,
