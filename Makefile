@@ -1,5 +1,5 @@
 # The few commands a person needs. Each sets up what it lacks; nothing is installed into this folder.
-.PHONY: help demo test bench attacks faults fairness fuzz restarts mutants lint fmt
+.PHONY: help demo test node rollouts image release bench attacks faults fairness fuzz kills restarts mutants pictures lint fmt
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -12,10 +12,17 @@ demo: ## see Slipway at work, with nothing but its own binary
 test: ## all tests, against real servers that are started for them and stopped after
 	@tests/env/prerequisites test
 	tests/env/with cargo test --locked
+	@$(MAKE) --no-print-directory node
+
+node: ## the chart on a real node (kubelet, containerd, …) in namespaces of its own, as root; part of `make test`; EVENTS=100 for the figure
+	SLIPWAY_EVENTS=$(or $(EVENTS),20) tests/env/node/with cargo test --locked --test it node:: -- --ignored --test-threads 1 --nocapture
+
+rollouts: ## twenty rollouts on a real node under ten events a second, as root; ROLLOUTS=50 for more
+	SLIPWAY_ROLLOUTS=$(or $(ROLLOUTS),20) tests/env/node/with cargo test --locked --test it rollouts_and_drains -- --ignored --nocapture
 
 bench: ## measure, against the same servers
 	@tests/env/prerequisites test
-	tests/env/with cargo bench --locked --profile bench-fast
+	tests/env/with cargo bench --locked
 
 faults: ## 200 seeded fault schedules against the same servers, two hours; SEEDS=17 for one, STEPS=0,3 for these steps of it
 	@tests/env/prerequisites test
@@ -33,12 +40,27 @@ restarts: ## 20 restarts of one of two replicas and a leader's death, under a se
 	@tests/env/prerequisites test
 	tests/env/with cargo test --locked --test it twenty_restarts -- --ignored --nocapture
 
+kills: ## sixty schedules, two replicas and 200 kills, 20 s apart; over an hour, KILLS=30 for less
+	@tests/env/prerequisites test
+	SLIPWAY_KILLS=$(or $(KILLS),200) tests/env/with cargo test --locked --test it sixty_schedules -- --nocapture
+
 attacks: ## every attack that was found, all at once, on a release build, for two minutes: honest traffic and memory
 	@tests/env/prerequisites test
-	tests/env/with cargo test --locked --profile bench-fast --test it all_attacks -- --ignored --nocapture
+	tests/env/with cargo test --locked --release --test it all_attacks -- --ignored --nocapture
+
+image: ## the image of the chart, by docker, podman or buildah; NAME=REGISTRY/slipway:0.1.0, FILE=image.tar for an archive
+	.ci/image "$(NAME)" "$(FILE)"
+
+release: ## binaries, packaged chart, archive of the image and checksums, in release-VERSION; ARCHITECTURES=amd64 for one binary
+	.ci/release
 
 mutants: ## plant small faults in the pure core and list those that no test notices; hours, SHARD=0/8 for a part
 	@tests/env/mutants $(SHARD)
+
+pictures: ## the pictures of the README, of a busy shop on this machine; five minutes
+	@tests/env/prerequisites test
+	SLIPWAY_PAGE_PICTURES=$(CURDIR)/docs cargo test --locked --test it pictures_of_a_busy_shop -- --ignored
+	@rm -f docs/page-*-*.png
 
 lint: ## what CI checks besides the tests
 	.ci/run lint

@@ -1,9 +1,10 @@
-//! A thousand Jobs from one backlog into the real API server, beside a bare
-//! create loop of the same client at the same concurrency:
-//! `tests/env/with cargo bench --profile bench-fast --bench burst`.
+//! A thousand Jobs from one backlog into the real API server: `tests/env/with cargo bench --bench burst`.
 //!
-//! One turn is measured whole: reading, counting, deciding, writing the round
-//! down, a thousand creates. Both take turns, so that noise strikes both.
+//! One turn, measured whole: reading, counting, deciding, writing the round down, a thousand creates. Beside it a bare
+//! create loop of the same client at the same concurrency; both take turns, so that noise strikes both.
+//!
+//! Then the built binary and KEDA's operator, each with a ScaledJob on a queue with a thousand messages: from the
+//! making of the object to its thousandth Job.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use process::Slipway;
 use serde_json::{Value, json};
-use slipway::cluster::{self, Budget, Call, Cluster, Scope};
+use slipway::cluster::{Budget, Call, Cluster, Scope};
 use slipway::cycle::{self, Carried, Connected};
 use slipway::launch::kubernetes::Kubernetes;
 use slipway::launch::{Launch, Launcher as _};
@@ -20,37 +22,69 @@ use slipway::resource::{Round, ScaledJob, scaled_job};
 use slipway::scaling::Reading;
 use slipway::source::{Error, Source, Taken};
 
+#[path = "support/beside.rs"]
+#[allow(dead_code, reason = "each bench uses a part of it")]
+mod beside;
+#[path = "support/process.rs"]
+#[allow(dead_code, reason = "each bench uses a part of it")]
+mod process;
+
 const JOBS: u32 = 1000;
 const ROUNDS: usize = 5;
 /// As many as `cycle` has in flight.
 const IN_FLIGHT: usize = 32;
 
+/// After this what is there is divided by the time.
+const LONGEST: Duration = Duration::from_mins(2);
+
 #[tokio::main]
 async fn main() {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .expect("the first provider");
-    let config = kube::Config::infer()
-        .await
-        .expect("KUBECONFIG: run with tests/env/with");
-    let cluster = Cluster::new(cluster::client(config).expect("a client")).with(Budget::Launches);
-    for definition in slipway::resource::definitions::ALL {
-        let body = serde_saphyr::from_str::<Value>(definition.yaml).expect("YAML");
-        cluster
-            .send(Call::post(
-                "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
-                body,
-            ))
-            .await
-            .expect("an answer");
+    let cluster = process::cluster().await.with(Budget::Launches);
+    one_turn(&cluster).await;
+    let endpoint = process::setting("TEST_SQS_ENDPOINT");
+    let queue_url = process::queue(&endpoint, "burst").await;
+    process::fill(&endpoint, &queue_url, JOBS).await;
+    let mut object = process::scaled_job("burst", &queue_url, &endpoint, 5);
+    object["spec"]["maxReplicaCount"] = json!(JOBS);
+    object["spec"]["jobTargetRef"]["suspend"] = json!(true);
+    object["spec"]["triggers"][0]["metadata"]["queueLength"] = json!("1");
+
+    let namespace = process::namespace(&cluster, "burst-slipway").await;
+    let slipway = Slipway::start(&namespace);
+    slipway.await_ready(Duration::from_mins(1));
+    let path = beside::scaled_jobs("slipway.dev", &namespace);
+    let ours = backlog(&cluster, &namespace, &path, object.clone()).await;
+    drop(slipway);
+    process::remove(&cluster, &namespace).await;
+
+    let namespace = process::namespace(&cluster, "burst-keda").await;
+    let keda = beside::Keda::start(&[&namespace]).await;
+    let path = beside::scaled_jobs("keda.sh", &namespace);
+    let theirs = backlog(&cluster, &namespace, &path, beside::of_keda(object)).await;
+    keda.remove(&namespace).await;
+    println!("{:<28}{:>10}{:>10}{:>9}", "", "slipway", "KEDA", "ratio");
+    println!("{}", beside::line("Jobs/s of a backlog", ours, theirs));
+}
+
+/// Jobs a second, from the making of the object to its last Job.
+async fn backlog(cluster: &Cluster, namespace: &str, path: &str, object: Value) -> f64 {
+    let jobs = format!("/apis/batch/v1/namespaces/{namespace}/jobs");
+    let start = Instant::now();
+    create(cluster, path, object).await;
+    loop {
+        let made = beside::count(cluster, &jobs).await;
+        let seconds = start.elapsed();
+        if made >= u64::from(JOBS) || seconds > LONGEST {
+            let made = u32::try_from(made).expect("a thousand");
+            return f64::from(made) / seconds.as_secs_f64();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let namespace = format!("burst-{}", std::process::id());
-    create(
-        &cluster,
-        "/api/v1/namespaces",
-        json!({"metadata": {"name": namespace}}),
-    )
-    .await;
+}
+
+/// What one turn needs beside a bare loop.
+async fn one_turn(cluster: &Cluster) {
+    let namespace = process::namespace(cluster, "burst").await;
     let launcher = Arc::new(Kubernetes::new(
         cluster.clone(),
         Scope::Namespaces(vec![namespace.clone()]),
@@ -60,8 +94,8 @@ async fn main() {
     let measured = async {
         let mut ratios = Vec::new();
         for round in 0..ROUNDS {
-            let bare = bare(&cluster, &namespace, round).await;
-            let turn = turn(&cluster, &launcher, &namespace, round).await;
+            let bare = bare(cluster, &namespace, round).await;
+            let turn = turn(cluster, &launcher, &namespace, round).await;
             println!(
                 "bare loop {bare:>6.0} Jobs/s   one turn {turn:>6.0} Jobs/s   ratio {:.2}",
                 turn / bare
@@ -75,13 +109,7 @@ async fn main() {
         () = watching.run(std::future::pending::<()>()) => {}
         () = measured => {}
     }
-    cluster
-        .send(Call::delete(
-            format!("/api/v1/namespaces/{namespace}"),
-            json!({}),
-        ))
-        .await
-        .expect("an answer");
+    process::remove(cluster, &namespace).await;
 }
 
 /// Posts a thousand Jobs and nothing else.

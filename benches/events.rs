@@ -1,20 +1,31 @@
 //! Events over HTTP into the real API server, through the built binary, beside a bare
 //! create of the same Job by the same client:
-//! `tests/env/with cargo bench --profile bench-fast --bench events`.
+//! `tests/env/with cargo bench --bench events`.
 //!
 //! Two figures, each of both in turn, so that noise strikes both: one at a time
 //! (from POST to answer, beside a create), and many in flight (events a second,
 //! beside Jobs a second). Every event is checked to have its Job.
+//!
+//! Under each round of many stands what it cost, by process and by call. Calls are
+//! counted whoever makes them: those of the Job controller too.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cost::Costs;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use slipway::cluster::{self, Budget, Call, Cluster};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use usage::Usage;
+
+#[path = "support/cost.rs"]
+mod cost;
+#[path = "support/usage.rs"]
+#[allow(dead_code, reason = "each bench uses a part of it")]
+mod usage;
 
 /// One at a time.
 const SINGLY: usize = 300;
@@ -40,8 +51,9 @@ async fn main() {
         drop(cluster.send(Call::post(path, body)).await);
     }
     let namespace = format!("events-{}", std::process::id());
-    let bench = Bench {
+    let mut bench = Bench {
         cluster,
+        job: Value::Null,
         path: format!("/apis/batch/v1/namespaces/{namespace}/jobs"),
         door: format!("127.0.0.1:{}", free_port()),
         namespace,
@@ -49,6 +61,16 @@ async fn main() {
     bench.prepare().await;
     let mut slipway = bench.start();
     bench.warm().await;
+    bench.job = bench.job_of_an_event().await;
+    let own = [
+        ("slipway", Usage(slipway.id())),
+        ("bench", Usage(std::process::id())),
+    ];
+    let costs = Costs::of(
+        bench.cluster.clone(),
+        &setting("SLIPWAY_TEST_ENV_DIR"),
+        &own,
+    );
     let mut ratios = Vec::new();
     for round in 0..ROUNDS {
         let bare = bench.bare_singly(round).await;
@@ -62,12 +84,17 @@ async fn main() {
             events.0 - bare.0,
             events.1 - bare.1,
         );
+        let before = costs.now().await;
         let bare = bench.bare_together(round).await;
+        let of_bare = costs.since(&before, TOGETHER).await;
+        let before = costs.now().await;
         let events = bench.events_together(round).await;
+        let of_events = costs.since(&before, TOGETHER).await;
         let ratio = events / bare;
         println!(
             "{IN_FLIGHT} in flight: creates {bare:>5.0}/s   events {events:>5.0}/s   ratio {ratio:.2}"
         );
+        println!("  a create:\n{of_bare}\n  an event:\n{of_events}");
         ratios.push(ratio);
     }
     ratios.sort_by(f64::total_cmp);
@@ -89,6 +116,8 @@ struct Bench {
     path: String,
     /// Where events are posted.
     door: String,
+    /// What an event became.
+    job: Value,
 }
 
 impl Bench {
@@ -202,19 +231,31 @@ impl Bench {
         rate(each * IN_FLIGHT, started)
     }
 
-    /// The Job of an event, without an event.
-    async fn bare(&self, id: &str) {
-        let manifest = json!({
+    /// The Job that an event became, as it was sent; with another label, so that Slipway has nothing to do with its copies.
+    async fn job_of_an_event(&self) -> Value {
+        let listed = self.cluster.send(Call::get(&self.path)).await;
+        let listed: Value = listed.expect("an answer").json().expect("a list");
+        let metadata = &listed["items"][0]["metadata"];
+        let mut labels = metadata["labels"].clone();
+        let labelled = labels.as_object_mut().expect("labels");
+        let event_job = labelled.shift_remove("slipway.dev/eventjob");
+        labelled.insert("slipway.dev/barecopy".to_owned(), event_job.expect("ours"));
+        json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
             "metadata": {
-                "name": format!("bare-{id}"),
-                "generateName": "bare-",
-                "labels": {"app.kubernetes.io/managed-by": "slipway"},
-                "annotations": {"slipway.dev/occurrence": "0".repeat(64), "slipway.dev/payload": "0".repeat(64)},
+                "labels": labels,
+                "annotations": metadata["annotations"],
+                "ownerReferences": metadata["ownerReferences"],
             },
             "spec": spec(),
-        });
+        })
+    }
+
+    /// The Job of an event, without an event.
+    async fn bare(&self, id: &str) {
+        let mut manifest = self.job.clone();
+        manifest["metadata"]["name"] = format!("bare-{id}").into();
         let answer = self
             .cluster
             .send(Call::post(self.path.clone(), manifest))
@@ -316,4 +357,9 @@ fn rate(count: usize, started: Instant) -> f64 {
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound").port()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the bench's own setting")]
+fn setting(name: &str) -> String {
+    std::env::var(name).expect("run with tests/env/with")
 }

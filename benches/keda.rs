@@ -1,7 +1,7 @@
 //! KEDA's polls at the built binary, beside the least that a scaler over grpc-go can be
 //! (`keda-grpc-go/`, which answers a constant): 10,000 triggers, three calls each, over
 //! and over, with 1,000 streams held open. Each server has one core, the client another.
-//! `tests/env/with cargo bench --profile bench-fast --bench keda`.
+//! `tests/env/with cargo bench --bench keda`.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::net::TcpListener;
@@ -18,14 +18,17 @@ use slipway::externalscaler::external_scaler_client::ExternalScalerClient;
 use slipway::externalscaler::{GetMetricsRequest, ScaledObjectRef};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
+use usage::Usage;
+
+#[allow(dead_code, reason = "each bench uses a part of it")]
+#[path = "support/usage.rs"]
+mod usage;
 
 const TRIGGERS: usize = 10_000;
 const STREAMS: usize = 1_000;
 /// Calls under way at any time.
 const CALLERS: usize = 32;
 const MEASURED: Duration = Duration::from_secs(20);
-/// `USER_HZ` on Linux: ticks of `/proc/PID/stat` in a second.
-const TICKS: f64 = 100.0;
 
 type Client = ExternalScalerClient<Channel>;
 
@@ -123,10 +126,13 @@ async fn measure(address: &str, server: Server, triggers: &Arc<Vec<ScaledObjectR
         streams.push(stream);
     }
     polls(&client, triggers, Until::Once).await;
-    let (cpu, began) = (server.cpu_seconds(), Instant::now());
+    let (cpu, began) = (server.usage().cpu_seconds(), Instant::now());
     let mut times = polls(&client, triggers, Until::At(began + MEASURED)).await;
-    let (cpu, seconds) = (server.cpu_seconds() - cpu, began.elapsed().as_secs_f64());
-    let megabytes = server.resident_megabytes();
+    let (cpu, seconds) = (
+        server.usage().cpu_seconds() - cpu,
+        began.elapsed().as_secs_f64(),
+    );
+    let megabytes = server.usage().resident_megabytes();
     drop(streams);
     times.sort_unstable();
     #[expect(clippy::cast_precision_loss, reason = "some millions of calls")]
@@ -288,28 +294,8 @@ impl Server {
         Self(child.expect("taskset starts it"))
     }
 
-    /// CPU it has taken so far.
-    fn cpu_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).expect("it runs");
-        let (_, fields) = stat.rsplit_once(") ").expect("its name in brackets");
-        let ticks = fields.split(' ').skip(11).take(2);
-        ticks
-            .map(|ticks| ticks.parse::<f64>().expect("ticks"))
-            .sum::<f64>()
-            / TICKS
-    }
-
-    fn resident_megabytes(&self) -> f64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        kilobytes
-            .expect("VmRSS")
-            .trim()
-            .parse::<f64>()
-            .expect("a number")
-            / 1024.0
+    fn usage(&self) -> Usage {
+        Usage(self.0.id())
     }
 }
 

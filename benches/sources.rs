@@ -1,5 +1,5 @@
 //! What 10,000 distinct sources cost the built binary against 1,000: time until each has been read, and memory. Each
-//! ScaledJob has a queue of its own. `tests/env/with cargo bench --profile bench-fast --bench sources`.
+//! ScaledJob has a queue of its own. `tests/env/with cargo bench --bench sources`.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::time::{Duration, Instant};
@@ -83,7 +83,7 @@ async fn measure(cluster: &Cluster, endpoint: &str, sources: usize) -> Cost {
     let seconds = start.elapsed().as_secs_f64();
     // Statuses are written, and what was read is let go.
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let megabytes = slipway.resident_megabytes();
+    let megabytes = slipway.usage().resident_megabytes();
     drop(slipway);
     process::remove(cluster, &namespace).await;
     Cost { seconds, megabytes }

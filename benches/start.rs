@@ -1,7 +1,7 @@
-//! What a start with very many objects costs the built binary: time until it is ready and until every object has its
-//! status, memory, and whether the Lease was kept. `tests/env/with cargo bench --profile bench-fast --bench start`.
+//! What a start with many objects costs the built binary: time until it is ready and until every object has its status,
+//! memory, CPU at rest after it, and whether the Lease was kept. `tests/env/with cargo bench --bench start`.
 //!
-//! `START_OBJECTS` sets how many there are of each kind; 10,000 otherwise.
+//! `START_OBJECTS` sets how many there are of each kind, once for each size: `1000,10000` otherwise.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::time::{Duration, Instant};
@@ -13,23 +13,53 @@ use serde_json::{Value, json};
 use slipway::cluster::{Call, Cluster};
 
 #[path = "support/process.rs"]
+#[allow(dead_code, reason = "each bench uses a part of it")]
 mod process;
 
 const QUEUES: usize = 10;
 const POLLING_SECONDS: u64 = 60;
+/// How long the processor is measured after the start.
+const REST: Duration = Duration::from_mins(1);
 const CREATES_IN_FLIGHT: usize = 8;
 /// Every first turn has come and gone after this, or something is wrong.
 const LONGEST: Duration = Duration::from_mins(15);
 
+/// What the sizing table of `docs/operating.md` has.
+struct Size {
+    objects: usize,
+    peak_megabytes: f64,
+    megabytes: f64,
+    cpu_percent: f64,
+}
+
 #[tokio::main]
 async fn main() {
-    let objects = objects();
     let cluster = process::cluster().await;
+    let mut sizes = Vec::new();
+    for objects in sizes_of(&process::setting_or("START_OBJECTS", "1000,10000")) {
+        sizes.push(measure(&cluster, objects).await);
+    }
+    println!("| ScaledJobs and as many EventJobs | memory at most | memory after | CPU at rest |");
+    for size in sizes {
+        println!(
+            "| {} | {:.0} MB | {:.0} MB | {:.2} % of a core |",
+            size.objects, size.peak_megabytes, size.megabytes, size.cpu_percent
+        );
+    }
+}
+
+fn sizes_of(text: &str) -> impl Iterator<Item = usize> {
+    let sizes = text.split(',');
+    sizes.map(|size| size.parse().expect("numbers, such as 1000,10000"))
+}
+
+async fn measure(cluster: &Cluster, objects: usize) -> Size {
     let endpoint = process::setting("TEST_SQS_ENDPOINT");
-    let namespace = process::namespace(&cluster, "start").await;
+    let namespace = process::namespace(cluster, &format!("start-{objects}")).await;
     let mut queues = Vec::new();
     for number in 0..QUEUES {
-        queues.push(process::queue(&endpoint, &format!("start-{number}")).await);
+        let name = format!("start-{objects}-{number}");
+        queues.push(process::queue(&endpoint, &name).await);
     }
     let group = format!("/apis/slipway.dev/v1alpha1/namespaces/{namespace}");
     let scaled_jobs = (0..objects).map(|number| {
@@ -37,25 +67,26 @@ async fn main() {
         let name = format!("scaled-{number}");
         process::scaled_job(&name, queue, &endpoint, POLLING_SECONDS)
     });
-    fill(&cluster, &format!("{group}/scaledjobs"), scaled_jobs).await;
+    fill(cluster, &format!("{group}/scaledjobs"), scaled_jobs).await;
     fill(
-        &cluster,
+        cluster,
         &format!("{group}/eventjobs"),
         (0..objects).map(event_job),
     )
     .await;
 
     let slipway = Slipway::start(&namespace);
+    let usage = slipway.usage();
     let ready = slipway.await_ready(LONGEST);
     println!(
         "{objects} ScaledJobs on {QUEUES} queues, every {POLLING_SECONDS} s, and {objects} EventJobs:"
     );
     println!("ready after           {:>8.1} s", ready.as_secs_f64());
-    println!("memory at that time   {:>8.1} MB", slipway.peak_megabytes());
+    println!("memory at that time   {:>8.1} MB", usage.peak_megabytes());
     let start = Instant::now();
     loop {
-        let waiting = without_status(&cluster, &format!("{group}/scaledjobs")).await
-            + without_status(&cluster, &format!("{group}/eventjobs")).await;
+        let waiting = without_status(cluster, &format!("{group}/scaledjobs")).await
+            + without_status(cluster, &format!("{group}/eventjobs")).await;
         if waiting == 0 {
             break;
         }
@@ -69,32 +100,38 @@ async fn main() {
         "all have a status     {:>8.1} s later",
         start.elapsed().as_secs_f64()
     );
-    let cpu = slipway.cpu_seconds();
-    println!("processor until then  {cpu:>8.1} s");
+    println!("processor until then  {:>8.1} s", usage.cpu_seconds());
+    // The rest begins once every object has been polled again.
     tokio::time::sleep(Duration::from_secs(POLLING_SECONDS)).await;
-    println!(
-        "processor, at rest    {:>8.1} s a minute",
-        slipway.cpu_seconds() - cpu
-    );
+    let (cpu, rest) = (usage.cpu_seconds(), Instant::now());
+    tokio::time::sleep(REST).await;
+    let cpu_percent = 100.0 * (usage.cpu_seconds() - cpu) / rest.elapsed().as_secs_f64();
+    println!("processor, at rest    {cpu_percent:>8.2} % of a core");
     println!(
         "changes of leader     {:>8}",
-        changes_of_leader(&cluster, &namespace).await
+        changes_of_leader(cluster, &namespace).await
     );
     // It began to lead once.
     println!(
         "times the lead was lost {:>6}",
         (slipway.metric("slipway_lease_transitions_total") / 2.0).floor()
     );
-    let (most, after) = (slipway.peak_megabytes(), slipway.resident_megabytes());
-    println!("memory, most          {most:>8.1} MB");
-    println!("memory, after         {after:>8.1} MB");
+    let (peak_megabytes, megabytes) = (usage.peak_megabytes(), usage.resident_megabytes());
+    println!("memory, most          {peak_megabytes:>8.1} MB");
+    println!("memory, after         {megabytes:>8.1} MB");
     println!(
         "memory, most          {:>8.1} kB an object",
-        most * 1024.0 / f64::from(u32::try_from(2 * objects).expect("not that many"))
+        peak_megabytes * 1024.0 / f64::from(u32::try_from(2 * objects).expect("not that many"))
     );
     println!("calls to SQS          {:>8.0}", slipway.calls());
     drop(slipway);
-    process::remove(&cluster, &namespace).await;
+    process::remove(cluster, &namespace).await;
+    Size {
+        objects,
+        peak_megabytes,
+        megabytes,
+        cpu_percent,
+    }
 }
 
 async fn fill(cluster: &Cluster, path: &str, objects: impl Iterator<Item = Value>) {
@@ -165,12 +202,4 @@ async fn changes_of_leader(cluster: &Cluster, namespace: &str) -> u64 {
         .flatten()
         .filter_map(transitions)
         .sum()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the bench's own setting")]
-fn objects() -> usize {
-    std::env::var("START_OBJECTS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(10_000)
 }

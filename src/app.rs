@@ -23,26 +23,39 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::history::{KeptHistory, MOST_ON_DISK};
 use crate::address::HttpsProxy;
 use crate::cluster::{self, Cluster, Scope};
-use crate::config::{self, Config};
+use crate::config::{self, ClusterTarget, Config};
 use crate::controller::metrics::Metrics;
 use crate::controller::status_writer::StatusWriter;
 use crate::controller::watch::troubles::WatchTroubles;
 use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{self, Change, TurnPorts, WAITING_CHANGES};
 use crate::launch::kubernetes::Kubernetes;
-use crate::lookup;
+use crate::lookup::kubernetes::KubernetesLookup;
 use crate::serve::health::{self, Health, Readiness};
 use crate::serve::{Stops, raise_descriptor_limit};
 use crate::source::pool::{self, Pool};
 use crate::telemetry;
 
+mod admin;
+mod certificates;
+mod change;
+mod cron_jobs;
 mod events;
+pub mod explain;
+pub mod history;
+pub mod jobs;
 mod keda;
+mod lag;
 mod lead;
 pub mod local;
 mod occurrences;
+pub mod removal;
+pub mod requests;
+pub mod reruns;
+pub mod target;
 
 /// Settings that cannot work: the exit code is that of wrong usage.
 #[derive(Debug, thiserror::Error)]
@@ -58,42 +71,35 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // First of all: a SIGTERM in the first second is a clean stop too.
     let mut signals = Signals::new()?;
     raise_descriptor_limit();
-    let (cluster, own_namespace) = connect(&config).await?;
-    let scope = match (config.all_namespaces, config.namespaces.is_empty()) {
-        (true, _) => Scope::All,
-        (false, true) => Scope::Namespaces(vec![own_namespace.clone()]),
-        (false, false) => Scope::Namespaces(config.namespaces.clone()),
-    };
+    let (cluster, own_namespace) = connect(&config.cluster).await?;
+    let scope = scope(&config, &own_namespace);
     let mut registry = telemetry::registry();
     let metrics = Metrics::register(&mut registry);
     let troubles = WatchTroubles::default();
     troubles.register(&mut registry);
-    let own = (scope == Scope::All).then(|| own_namespace.clone());
-    let cluster_namespace = config.cluster_namespace.clone().or(own);
-    let lookup = Arc::new(lookup::kubernetes::KubernetesLookup::new(
-        cluster.clone(),
-        cluster_namespace,
-    ));
+    let lag = lag::LoopLag::register(&mut registry);
+    let lookup = Arc::new(lookup(&cluster, &config, &scope, &own_namespace));
     let candidate = lead::Candidate::new(&cluster, &scope, &own_namespace, &config, &mut registry);
     let launcher = Kubernetes::new(cluster.clone(), scope.clone(), config.unseen_grace);
     let launcher = Arc::new(launcher);
-    let events = events::Events::new(
-        &cluster,
-        &scope,
-        candidate.lead(),
-        &config,
-        lookup.clone(),
-        &metrics,
-        &mut registry,
-    )?;
-    let pool = sources(&config, &mut registry)?.counting(events.occurrences());
-    let pool = Arc::new(pool);
+    let folder = config.history.as_deref();
+    let kept = KeptHistory::of(folder, config.history_memory, MOST_ON_DISK)?;
+    let beside = events::BesideEvents {
+        lead: candidate.lead(),
+        history: kept.shared.clone(),
+        lookup: lookup.clone(),
+    };
+    let mut events =
+        events::Events::new(&cluster, &scope, beside, &config, &metrics, &mut registry)?;
+    let pool = Arc::new(sources(&config, &mut registry)?.counting(events.occurrences()));
+    let certificates = certificates::PortCertificates::read(&config, &mut registry)?;
     let keda = keda::KedaServer::new(
         &config,
         &scope,
         &own_namespace,
         pool.clone(),
         lookup.clone(),
+        certificates.grpc.clone(),
         &mut registry,
     )?;
     let reporter = StatusWriter::scaled_jobs(cluster.clone(), config::instance());
@@ -104,9 +110,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         lookup,
         reporter: Arc::new(reporter),
         metrics: metrics.clone(),
+        history: kept.shared.clone(),
         clock,
         latest_create: config.unseen_grace,
     };
+    let admin =
+        admin::ClusterAdmin::open(&config, &cluster, &shared, &events, &launcher, &troubles)
+            .await?;
     let listener = listen("--health", config.health).await?;
     let door = listen("--http", config.http).await?;
     let port = listen("--grpc", config.grpc).await?;
@@ -115,31 +125,33 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stops = Stops::default();
     let (leaving, stop) = (stops.announced.clone(), stops.closing.clone());
     let mut tasks = Tasks::new(stops.clone());
-    let (sender, changes) = mpsc::channel(WAITING_CHANGES);
-    let (synced, startup) = (metrics.clone(), events.startup());
-    let is_ready = move || {
-        is_synced(&synced)?;
-        startup.is_done()
-    };
-    let ready = until_the_end(is_ready, &stops);
+    let (sender, mut changes) = mpsc::channel(WAITING_CHANGES);
+    if let Some(admin) = admin {
+        changes = admin.spawn(&mut tasks, &mut events, changes);
+    }
+    let ready = readiness(&metrics, &events, &stops);
     tasks.spawn_beside(
         "health",
         serve_health(listener, registry, ready.clone(), troubles.clone()),
     );
-    events.spawn(&mut tasks, door, ready, &stops, troubles.clone());
+    tasks.spawn_beside("history", KeptHistory::write(kept.writer()));
+    let door = events::OpenDoor {
+        listener: door,
+        tls: certificates.http.clone(),
+        ready,
+    };
+    events.spawn(&mut tasks, door, &stops, troubles.clone());
+    certificates.spawn(&mut tasks, stop.clone());
     keda.spawn(&mut tasks, port, &stop);
+    tasks.spawn("lag", lag.run(stop.clone()));
     tasks.spawn("jobs", run_jobs(launcher.clone(), stop));
     // Another replica takes these turns once the end is announced.
-    tasks.spawn("objects", {
-        let watch = Watch::new(Kinds::ScaledJobs, cluster, scope, sender.clone(), troubles);
-        let leaving = leaving.clone();
-        async move {
-            watch.run(leaving.cancelled()).await;
-            Ok(())
-        }
-    });
-    let ended = forward_ended(launcher, sender, leaving.clone());
-    tasks.spawn("ended jobs", ended);
+    let watch = Watch::new(Kinds::ScaledJobs, cluster, scope, sender.clone(), troubles);
+    tasks.spawn("objects", run_watch(watch, leaving.clone()));
+    tasks.spawn(
+        "ended jobs",
+        forward_ended(launcher, sender, leaving.clone()),
+    );
     let done = candidate.done();
     candidate.spawn(&mut tasks);
     tasks.spawn("turns", async move {
@@ -149,9 +161,32 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         ended
     });
     let delay = config.shutdown_delay;
-    tasks
+    let ended = tasks
         .finish(&mut signals, delay, config.drain_timeout)
-        .await
+        .await;
+    kept.close();
+    ended
+}
+
+/// Whose objects are acted on.
+fn scope(config: &Config, own_namespace: &str) -> Scope {
+    match (config.all_namespaces, config.namespaces.is_empty()) {
+        (true, _) => Scope::All,
+        (false, true) => Scope::Namespaces(vec![own_namespace.to_owned()]),
+        (false, false) => Scope::Namespaces(config.namespaces.clone()),
+    }
+}
+
+/// What reads the Secrets and ConfigMaps that objects refer to.
+fn lookup(
+    cluster: &Cluster,
+    config: &Config,
+    scope: &Scope,
+    own_namespace: &str,
+) -> KubernetesLookup {
+    let own = (*scope == Scope::All).then(|| own_namespace.to_owned());
+    let cluster_namespace = config.cluster_namespace.clone().or(own);
+    KubernetesLookup::new(cluster.clone(), cluster_namespace)
 }
 
 fn sources(config: &Config, registry: &mut Registry) -> anyhow::Result<Pool> {
@@ -180,6 +215,16 @@ fn is_synced(metrics: &Metrics) -> Result<(), &'static str> {
     is_synced
         .then_some(())
         .ok_or("the objects have not been read yet")
+}
+
+/// Ready once all objects are known that there were at the start.
+fn readiness(metrics: &Metrics, events: &events::Events, stops: &Stops) -> Readiness {
+    let (synced, startup) = (metrics.clone(), events.startup());
+    let is_ready = move || {
+        is_synced(&synced)?;
+        startup.is_done()
+    };
+    until_the_end(is_ready, stops)
 }
 
 /// Ready while `is_ready` says so, and until the end is announced.
@@ -222,6 +267,12 @@ async fn run_turns(
     Ok(())
 }
 
+/// The watch of objects, as a task.
+async fn run_watch(watch: Watch, stop: CancellationToken) -> anyhow::Result<()> {
+    watch.run(stop.cancelled()).await;
+    Ok(())
+}
+
 /// The watch of Jobs, as a task.
 async fn run_jobs(launcher: Arc<Kubernetes>, stop: CancellationToken) -> anyhow::Result<()> {
     launcher.run(stop.cancelled()).await;
@@ -248,18 +299,18 @@ async fn forward_ended(
 }
 
 /// The cluster to work in, and the namespace that is ours by default.
-async fn connect(config: &Config) -> anyhow::Result<(Cluster, String)> {
+async fn connect(target: &ClusterTarget) -> anyhow::Result<(Cluster, String)> {
     let options = kube::config::KubeConfigOptions {
-        context: config.context.clone(),
+        context: target.context.clone(),
         ..Default::default()
     };
-    let kube_config = match &config.kubeconfig {
+    let kube_config = match &target.kubeconfig {
         Some(file) => {
             let kubeconfig = kube::config::Kubeconfig::read_from(file)
                 .with_context(|| format!("--kubeconfig {} cannot be read", file.display()))?;
             kube::Config::from_custom_kubeconfig(kubeconfig, &options).await
         }
-        None if config.context.is_some() => kube::Config::from_kubeconfig(&options).await,
+        None if target.context.is_some() => kube::Config::from_kubeconfig(&options).await,
         None => {
             return of(kube::Config::infer().await.context(
                 "no cluster to work in: give --kubeconfig or KUBECONFIG, or run in a Pod with a ServiceAccount; \

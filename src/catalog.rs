@@ -33,7 +33,7 @@ pub struct Catalog {
 
 #[derive(Debug, Default)]
 struct State {
-    namespaces: HashMap<String, Namespace>,
+    namespaces: HashMap<Arc<str>, Namespace>,
     /// Namespaces of which every object has been read.
     complete: HashSet<String>,
     is_complete: bool,
@@ -41,7 +41,7 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Namespace {
-    listed: HashMap<String, Listing>,
+    listed: HashMap<Arc<str>, Listing>,
     /// Counts changes of the shared door.
     version: u64,
     /// The shared door, and the version it was made from.
@@ -69,9 +69,9 @@ pub enum Listing {
 impl Listing {
     fn is_shared(&self) -> bool {
         match self {
-            Self::Valid(entry) => entry.event_job.webhook.shared,
+            Self::Valid(entry) => entry.event_job.is_shared(),
             Self::Invalid { last, says_shared } => {
-                *says_shared || last.as_ref().is_some_and(|last| last.webhook.shared)
+                *says_shared || last.as_ref().is_some_and(|last| last.is_shared())
             }
             Self::Deleting => false,
         }

@@ -13,11 +13,21 @@ use crate::telemetry;
 
 pub mod check;
 pub mod completion;
+pub mod convert;
 pub mod crd;
 pub mod demo;
+pub mod explain;
+pub mod jobs;
 pub mod local;
+pub mod place;
+pub mod replay;
+pub mod rerun;
+pub mod rm;
 pub mod run;
+pub mod schedule;
+pub mod simulate;
 pub mod test_event;
+pub mod trigger;
 
 /// Turns waiting work into Kubernetes Jobs, once each.
 ///
@@ -45,6 +55,28 @@ enum Command {
     Check(check::Args),
     /// Tell whether an event matches, and which Job it would become
     TestEvent(test_event::Args),
+    /// List when the schedules in files are due, and the jumps of the clock that they fall into
+    Schedule(schedule::Args),
+    /// Turn CronJobs into EventJobs, and name each difference
+    Convert(convert::Args),
+    /// Make a Job of a schedule now, as `kubectl create job --from=cronjob/NAME` does
+    Trigger(trigger::Args),
+    /// Make the Jobs of a schedule's past due times, each once
+    Backfill(trigger::BackfillArgs),
+    /// List the Jobs that Slipway made, the newest last
+    Jobs(jobs::Args),
+    /// Print what the newest Pod of a Job wrote
+    Logs(jobs::LogsArgs),
+    /// Run Jobs that failed once more
+    Rerun(rerun::Args),
+    /// Stop and remove Jobs that Slipway made
+    Rm(rm::Args),
+    /// Tell why an object launched or did not, and the way of an event to its Job
+    Explain(explain::Args),
+    /// Decide recorded decisions again with this program, and list what differs
+    Replay(replay::Args),
+    /// Run a ScaledJob's four strategies over a supposed backlog, side by side
+    Simulate(simulate::Args),
     /// Print the CustomResourceDefinitions
     Crd(crd::Args),
     /// Print the completion of a shell
@@ -116,6 +148,17 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Local(args) => local::run(&args),
         Command::Check(args) => print(|out| runtime()?.block_on(check::run(&args, out))),
         Command::TestEvent(args) => print(|out| runtime()?.block_on(test_event::run(&args, out))),
+        Command::Schedule(args) => print(|out| runtime()?.block_on(schedule::run(&args, out))),
+        Command::Convert(args) => print(|out| runtime()?.block_on(convert::run(&args, out))),
+        Command::Trigger(args) => print(|out| trigger::run(&args, out)),
+        Command::Backfill(args) => print(|out| trigger::backfill(&args, out)),
+        Command::Jobs(args) => print(|out| jobs::run(&args, out)),
+        Command::Logs(args) => print(|out| jobs::print_logs(&args, out)),
+        Command::Rerun(args) => print(|out| rerun::run(&args, out)),
+        Command::Rm(args) => print(|out| rm::run(&args, out)),
+        Command::Explain(args) => print(|out| explain::run(&args, out)),
+        Command::Replay(args) => print(|out| replay::run(&args, out)),
+        Command::Simulate(args) => print(|out| runtime()?.block_on(simulate::run(&args, out))),
         Command::Crd(args) => print(|out| crd::run(&args, out)),
         Command::Completion(args) => print(|out| completion::run(&args, out)),
         Command::Demo(args) => print(|out| demo::run(&args, out)),

@@ -317,22 +317,13 @@ impl Cluster {
         within(deadline, started, self.exchange(request, guard, place)).await
     }
 
-    /// Sends what `call` makes, once. It waits for its place as long as that takes, and its deadline counts from then on:
-    /// for calls that would only be asked for again. What `call` makes goes to `path`, by `POST`.
-    ///
-    /// # Errors
-    ///
-    /// [`NoAnswer`] as [`Self::send`].
-    pub async fn post_in_turn(
-        &self,
-        path: String,
-        call: impl FnOnce(String) -> Call,
-    ) -> Result<Answer, NoAnswer> {
-        let place = self.place(budget::caller(&Method::POST, &path)).await;
-        let call = call(path);
-        let (guard, deadline) = (call.guard.clone(), call.deadline);
-        let exchange = self.exchange(call.request()?, guard, place);
-        within(deadline, Instant::now(), exchange).await
+    /// Waits for the place of a call, as long as that takes. For those of whom thousands may wait: what they send is
+    /// made when it is their turn, and keeps no room until then.
+    pub async fn turn(&self, method: &Method, path: &str) -> Turn<'_> {
+        Turn {
+            cluster: self,
+            place: self.place(budget::caller(method, path)).await,
+        }
     }
 
     /// A place for a call; `None` for the Lease, which needs none.
@@ -382,6 +373,27 @@ impl Cluster {
             retry_after,
             body,
         })
+    }
+}
+
+/// The place of a call that is to be sent now. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    cluster: &'a Cluster,
+    /// `None` for the Lease, which needs none.
+    place: Option<Place>,
+}
+
+impl Turn<'_> {
+    /// Sends once. The deadline counts from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAnswer`] as [`Cluster::send`].
+    pub async fn send(self, call: Call) -> Result<Answer, NoAnswer> {
+        let (guard, deadline) = (call.guard.clone(), call.deadline);
+        let exchange = self.cluster.exchange(call.request()?, guard, self.place);
+        within(deadline, Instant::now(), exchange).await
     }
 }
 

@@ -27,6 +27,24 @@ pub struct Config {
     #[arg(long, env = "SLIPWAY_HTTP", value_name = "ADDRESS", default_value = ":8080", value_parser = address)]
     pub http: SocketAddr,
 
+    /// Certificate chain of --http, PEM; the port then speaks TLS alone. Read again when it changes
+    #[arg(
+        long,
+        env = "SLIPWAY_HTTP_TLS_CERT",
+        value_name = "FILE",
+        requires = "http_tls_key"
+    )]
+    pub http_tls_cert: Option<PathBuf>,
+
+    /// Private key of --http-tls-cert, PEM
+    #[arg(
+        long,
+        env = "SLIPWAY_HTTP_TLS_KEY",
+        value_name = "FILE",
+        requires = "http_tls_cert"
+    )]
+    pub http_tls_key: Option<PathBuf>,
+
     /// Address for KEDA's `external` and `external-push` triggers (gRPC)
     #[arg(long, env = "SLIPWAY_GRPC", value_name = "ADDRESS", default_value = ":6000", value_parser = address)]
     pub grpc: SocketAddr,
@@ -76,13 +94,25 @@ pub struct Config {
     #[arg(long, env = "SLIPWAY_HEALTH", value_name = "ADDRESS", default_value = ":9090", value_parser = address)]
     pub health: SocketAddr,
 
-    /// kubeconfig to use [default: $KUBECONFIG, then ~/.kube/config, then the Pod's own ServiceAccount]
-    #[arg(long, env = "SLIPWAY_KUBECONFIG", value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
+    /// Folder in which records of decisions and answers outlive the process; 64 MiB at most. For `explain` and `replay`
+    #[arg(long, env = "SLIPWAY_HISTORY", value_name = "DIR")]
+    pub history: Option<PathBuf>,
 
-    /// Context of the kubeconfig [default: its current one]
-    #[arg(long, env = "SLIPWAY_CONTEXT", value_name = "NAME")]
-    pub context: Option<String>,
+    /// Memory for such records, the last 100 of an object at most
+    #[arg(long, env = "SLIPWAY_HISTORY_MEMORY", value_name = "SIZE", default_value = "16MiB", value_parser = size)]
+    pub history_memory: usize,
+
+    /// Address of the status page and its API, for loopback and `kubectl port-forward` [default: none]
+    #[arg(long, env = "SLIPWAY_ADMIN", value_name = "ADDRESS", value_parser = address)]
+    pub admin: Option<SocketAddr>,
+
+    /// Who may ask it for what.
+    #[command(flatten)]
+    pub admin_access: AdminAccess,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterTarget,
 
     /// Namespace in which Secrets of a `ClusterTriggerAuthentication` lie [default: our own]
     #[arg(long, env = "SLIPWAY_CLUSTER_NAMESPACE", value_name = "NAMESPACE")]
@@ -111,6 +141,11 @@ pub struct Config {
     #[arg(long, env = "SLIPWAY_LEDGER_GRACE", value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub ledger_grace: Duration,
 
+    /// Run CronJobs in place that have both `suspend: true` and the annotation slipway.dev/managed: "true". It needs rights
+    /// of its own on cronjobs
+    #[arg(long, env = "SLIPWAY_CRON_JOBS_IN_PLACE")]
+    pub cron_jobs_in_place: bool,
+
     /// Lead without asking for the Lease. For tests of what happens when two do.
     #[arg(long, env = "SLIPWAY_LEAD", hide = true)]
     pub lead: bool,
@@ -129,6 +164,82 @@ pub struct Config {
     /// was sent that long ago.
     #[arg(long, env = "SLIPWAY_UNSEEN_GRACE", value_name = "DURATION", default_value = "1m", value_parser = duration, hide = true)]
     pub unseen_grace: Duration,
+}
+
+/// Who may ask the status page for what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct AdminAccess {
+    /// Name that requests to --admin may have as their Host, beside localhost and loopback addresses. May be given several times
+    #[arg(
+        long,
+        env = "SLIPWAY_ADMIN_HOST",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    pub admin_host: Vec<String>,
+
+    /// Let the status page start Jobs: whoever has the token may trigger schedules, and run Jobs again that failed
+    #[arg(long, env = "SLIPWAY_ADMIN_WRITE")]
+    pub admin_write: bool,
+
+    /// File with the token of --admin-write, 16 letters at least. Read again for each write
+    #[arg(
+        long,
+        env = "SLIPWAY_ADMIN_TOKEN_FILE",
+        value_name = "FILE",
+        requires = "admin_write"
+    )]
+    pub admin_token_file: Option<PathBuf>,
+}
+
+impl AdminAccess {
+    /// Whether the token can be known.
+    ///
+    /// # Errors
+    ///
+    /// What would be right, in words.
+    pub fn check_token(&self) -> Result<(), String> {
+        if self.admin_write && self.admin_token_file.is_none() {
+            return Err("--admin-write needs --admin-token-file: a file with the token that writes must show".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The token; `None` when writes are off or it is not in a file.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not known, in words.
+    pub fn token(&self) -> Result<Option<secrecy::SecretString>, String> {
+        /// Nobody guesses so many letters.
+        const SHORTEST: usize = 16;
+        let Some(file) = self.admin_token_file.as_ref().filter(|_| self.admin_write) else {
+            return Ok(None);
+        };
+        let shown = file.display();
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            format!("the file {shown} of --admin-token-file cannot be read: {error}")
+        })?;
+        let token = text.trim();
+        if token.len() < SHORTEST {
+            return Err(format!(
+                "the token in {shown} is shorter than {SHORTEST} letters"
+            ));
+        }
+        Ok(Some(token.into()))
+    }
+}
+
+/// Which cluster a command talks to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct ClusterTarget {
+    /// kubeconfig to use [default: $KUBECONFIG, then ~/.kube/config, then the Pod's own ServiceAccount]
+    #[arg(long, env = "SLIPWAY_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, env = "SLIPWAY_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
 }
 
 impl Config {
@@ -269,6 +380,22 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| format!("{text:?} is negative: write 10s, 1m30s or 500ms"))
 }
 
+/// A number of bytes: `16MiB`, `512KiB`, `1048576`.
+///
+/// # Errors
+///
+/// A text that says what would have been right.
+pub fn size(text: &str) -> Result<usize, String> {
+    let wrong = || format!("{text:?} is not a size: write 16MiB, 512KiB or a number of bytes");
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("", 0)];
+    let (number, bits) = units
+        .into_iter()
+        .find_map(|(unit, bits)| Some((text.strip_suffix(unit)?, bits)))
+        .ok_or_else(wrong)?;
+    let number: usize = number.trim().parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << bits).ok_or_else(wrong)
+}
+
 /// `host:port`, or `:port` for every address.
 ///
 /// # Errors
@@ -295,6 +422,15 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert!(duration("-1s").unwrap_err().contains("negative"));
         assert!(duration("soon").unwrap_err().contains("write 10s"));
+    }
+
+    #[test]
+    fn sizes_are_in_powers_of_two() {
+        assert_eq!(size("16MiB"), Ok(16 << 20));
+        assert_eq!(size("512 KiB"), Ok(512 << 10));
+        assert_eq!(size("77"), Ok(77));
+        assert!(size("16MB").unwrap_err().contains("16MiB"));
+        assert!(size("99999999999GiB").is_err());
     }
 
     #[test]

@@ -18,13 +18,14 @@ use tokio_util::sync::CancellationToken;
 use self::workers::{ObjectTask, Reconciler, Workers};
 use crate::controller::lead::Lead;
 use crate::controller::status::{Observed, Report, TemplateVerdict};
+use crate::history::{HistoryFact, HistoryRecord, ObjectStanding, SharedHistory, Subject};
 use crate::launch::Launcher;
 use crate::lookup::Lookup;
 use crate::resource::{Api, Fault, KeptJson, ObjectId, ScaledJob};
 use crate::source::Connect;
 
 pub mod admission;
-mod announce;
+pub(crate) mod announce;
 pub mod cleanup;
 mod event_job;
 pub mod event_jobs;
@@ -32,8 +33,11 @@ pub mod lead;
 pub mod lease;
 pub mod metrics;
 pub mod object;
+mod passed_times;
 mod proof;
+pub mod recording;
 mod requeue;
+pub mod scheduling;
 pub mod status;
 pub mod status_writer;
 pub mod watch;
@@ -68,21 +72,17 @@ pub enum Change {
     JobFinished(ObjectId),
 }
 
-/// Changes that may wait for the loop. A page of a list fits; a slower loop slows the watches down, and loses nothing.
-pub const WAITING_CHANGES: usize = 512;
+/// Changes that may wait for the loop, each with a whole object. A slower loop slows the watches down, and loses nothing.
+pub const WAITING_CHANGES: usize = 64;
 
 /// Takes what a turn saw and did to where its user looks.
 pub trait Reporter: Send + Sync {
-    /// Shows a report on the object it is about. Must not fail the turn: what cannot be shown is logged.
-    ///
-    /// Returns after which time to call [`flush`](Self::flush); `None` when nothing is left to show.
-    fn report<'a>(
-        &'a self,
-        object: &'a Identity,
-        report: Report,
-    ) -> BoxFuture<'a, Option<Duration>>;
+    /// Takes note of a report on the object it is about; [`flush`](Self::flush) shows it.
+    fn report(&self, object: &Identity, report: Report);
 
-    /// Shows what was held back or could not be shown. Returns when to call it again, as `report` does.
+    /// Shows what is new, was held back, or could not be shown. Must not fail the turn: what cannot be shown is logged.
+    ///
+    /// Returns after which time to call it again; `None` when nothing is left to show.
     fn flush<'a>(&'a self, _object: &'a Identity) -> BoxFuture<'a, Option<Duration>> {
         Box::pin(std::future::ready(None))
     }
@@ -130,6 +130,8 @@ pub struct TurnPorts {
     pub reporter: Arc<dyn Reporter>,
     /// What is counted about turns.
     pub metrics: metrics::Metrics,
+    /// Where each turn is written down with what it was decided from.
+    pub history: Arc<SharedHistory>,
     /// The wall clock, for what users see, and for the age of Jobs.
     pub clock: fn() -> jiff::Timestamp,
     /// How long a create may be under way: no Job is removed for the history limits before it is so old.
@@ -142,7 +144,7 @@ pub struct TurnPorts {
 /// finished first.
 pub async fn run(shared: TurnPorts, mut changes: mpsc::Receiver<Change>, stop: CancellationToken) {
     let (lookup, metrics) = (Arc::clone(&shared.lookup), shared.metrics.clone());
-    let mut workers = Workers::new(shared, metrics.panics(), stop.clone());
+    let mut workers = Workers::new(shared, metrics.panics());
     loop {
         let change = tokio::select! {
             () = stop.cancelled() => break,
@@ -160,7 +162,7 @@ pub async fn run(shared: TurnPorts, mut changes: mpsc::Receiver<Change>, stop: C
             Change::ReferencesChanged(namespace) => {
                 lookup.forget(namespace.as_deref());
                 let is_concerned =
-                    |id: &ObjectId| namespace.iter().all(|name| id.namespace == *name);
+                    |id: &ObjectId| namespace.iter().all(|name| *id.namespace == **name);
                 workers.wake(is_concerned);
             }
             Change::JobFinished(id) => {
@@ -184,7 +186,12 @@ impl Reconciler for TurnPorts {
 
     fn update(current: &mut Desired, read: Desired) -> bool {
         let is_edited = !same_wish(current, &read);
-        *current = read;
+        // Turns hold on to parts of the object that was read first: it is not kept twice.
+        if current.scaled_job == read.scaled_job {
+            current.identity = read.identity.in_place_of(&current.identity);
+        } else {
+            *current = read;
+        }
         is_edited
     }
 
@@ -197,13 +204,19 @@ impl Reconciler for TurnPorts {
             if !self.lead.is_held() {
                 return;
             }
+            let Identity { id, api, .. } = &*desired.identity;
+            let now = (self.clock)();
+            let fact = HistoryFact::Standing(ObjectStanding::Broken);
+            let subject = Subject::scaled_job(*api, id);
+            self.history.record(HistoryRecord::new(subject, now, fact));
             let report = Report {
                 generation: desired.identity.generation,
-                now: (self.clock)(),
+                now,
                 observed: Observed::Broken,
                 template: TemplateVerdict::Unknown,
             };
-            self.reporter.report(&desired.identity, report).await;
+            self.reporter.report(&desired.identity, report);
+            self.reporter.flush(&desired.identity).await;
         }
         .boxed()
     }
@@ -226,6 +239,12 @@ fn same_wish(left: &Desired, right: &Desired) -> bool {
 }
 
 impl Identity {
+    /// The same object as it was read later: what both hold of its name is kept once.
+    fn in_place_of(mut self: Arc<Self>, before: &Self) -> Arc<Self> {
+        Arc::make_mut(&mut self).id = before.id.clone();
+        self
+    }
+
     /// Whose object this is, valid or not.
     pub(crate) fn of(value: &Value) -> Self {
         let text = |path: &str| {
@@ -258,8 +277,13 @@ impl Identity {
 }
 
 fn desired(value: &Value) -> Desired {
+    let mut identity = Identity::of(value);
+    let scaled_job = crate::resource::scaled_job::parse(value).map(Arc::new);
+    if let Ok(scaled_job) = &scaled_job {
+        identity.id = scaled_job.id.clone();
+    }
     Desired {
-        identity: Arc::new(Identity::of(value)),
-        scaled_job: crate::resource::scaled_job::parse(value).map(Arc::new),
+        identity: Arc::new(identity),
+        scaled_job,
     }
 }

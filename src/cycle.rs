@@ -4,7 +4,7 @@
 //! one. Thinking is `scaling`'s, reading is a [`Source`]'s, making Jobs is the
 //! [`Launcher`]'s. Nothing is retried here: the next turn reads the world again.
 //!
-//! A delivered event has an order of its own: `delivery`.
+//! A delivered event has an order of its own: `delivery`. So has a Job that somebody asked for: `asked`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use futures::future::join_all;
 
+use self::asked::AskedMemory;
 use crate::launch::{self, JobState, Launch, Launched, Launcher};
 use crate::resource::{ROUND_ANNOTATION, Round, ScaledJob, TriggerEntry};
 use crate::scaling::{
@@ -73,6 +74,8 @@ pub struct Carried {
     held_back: u32,
     /// What that decision was about.
     question: Option<Question>,
+    /// What became of requests.
+    asked: AskedMemory,
 }
 
 /// What a decision depends on besides numbers and bounds: what was kept back of
@@ -106,9 +109,9 @@ impl Question {
 }
 
 impl Carried {
-    /// Whether a finished Job makes room for something that the last decision wanted.
+    /// Whether a finished Job makes room for something that the last decision wanted, or that somebody asked for.
     pub fn holds_back(&self) -> bool {
-        self.held_back > 0
+        self.held_back > 0 || self.asked.waits_for_room
     }
 }
 
@@ -123,8 +126,12 @@ pub struct TurnOutcome {
     pub jobs: Result<Vec<JobState>, launch::Error>,
     /// What they come to.
     pub counts: Option<JobCounts>,
+    /// What the triggers that could be read mean, in the object's order; empty when the turn read no source.
+    pub measures: Vec<Measure>,
     /// What was decided; none when the Jobs could not be counted.
     pub verdict: Option<Verdict>,
+    /// The number of the first round that it opened, if it did; the others follow it.
+    pub round: Option<u64>,
     /// Jobs that are known to exist because of this turn.
     pub launched: u32,
     /// Launches, or the opening of the round, that failed.
@@ -202,6 +209,7 @@ pub async fn turn(
         .map(|(outcome, _, _)| outcome)
         .collect();
     outcome.polled_at = polled_at;
+    outcome.measures = measures;
     let Some(counts) = outcome.counts else {
         return outcome;
     };
@@ -213,7 +221,7 @@ pub async fn turn(
         top_up(scaled_job, counts, carried, launcher, &mut outcome).await;
         return outcome;
     }
-    let decision = scaling::decide(&scaled_job.policy, &measures, counts);
+    let decision = scaling::decide(&scaled_job.policy, &outcome.measures, counts);
     let verdict = Verdict::Decided(decision);
     act(scaled_job, verdict, carried, launcher, &mut outcome).await;
     if outcome.acted {
@@ -334,7 +342,9 @@ async fn count(scaled_job: &ScaledJob, launcher: &dyn Launcher) -> TurnOutcome {
         polled_at: None,
         jobs,
         counts,
+        measures: Vec::new(),
         verdict: None,
+        round: None,
         launched: 0,
         errors: Vec::new(),
         acted: false,
@@ -372,6 +382,7 @@ async fn act(
             break;
         }
         carried.round = round.number;
+        outcome.round = outcome.round.or(Some(round.number));
         left -= round.jobs;
         launch_round(scaled_job, round, launcher, outcome).await;
     }
@@ -416,6 +427,7 @@ async fn make(launch: Launch, launcher: &dyn Launcher) -> Result<Launched, launc
     launcher.launch(&launch).await
 }
 
+pub mod asked;
 pub mod delivery;
 pub mod rate;
 mod refused;

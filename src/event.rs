@@ -16,6 +16,7 @@ use crate::resource::json_text;
 use crate::resource::query::Query;
 
 mod cloudevents;
+pub mod due;
 mod eventbridge;
 mod form;
 mod json;

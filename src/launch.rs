@@ -12,6 +12,7 @@ use serde_json::Value;
 
 pub use crate::cluster::Guard;
 pub use crate::resource::ROUND_ANNOTATION;
+use crate::resource::requests::RequestAnswer;
 use crate::resource::{ObjectId, Propagation, Round, ScaledJob};
 
 /// One Job to be made.
@@ -151,6 +152,32 @@ pub trait Launcher: Send + Sync {
         &'a self,
         scaled_job: &'a ScaledJob,
         round: Round,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        self.open_round_for(scaled_job, round, None)
+    }
+
+    /// The same, perhaps for a request. A round of one Job that somebody asked for is written with `answer`, which names the
+    /// Job, so that no request has two rounds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Launcher::open_round`]; [`Error::Conflict`] too when the request has an answer already.
+    fn open_round_for<'a>(
+        &'a self,
+        scaled_job: &'a ScaledJob,
+        round: Round,
+        answer: Option<&'a RequestAnswer>,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Writes down what became of a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when it may not stand there.
+    fn answer<'a>(
+        &'a self,
+        scaled_job: &'a ScaledJob,
+        answer: &'a RequestAnswer,
     ) -> BoxFuture<'a, Result<(), Error>>;
 
     /// Hears that every launch of the object's last round has ended, and says so where the round is written down,
@@ -304,6 +331,7 @@ impl Error {
 }
 
 pub mod admission;
+pub mod attempt;
 pub mod count;
 pub mod delivered;
 #[cfg(test)]
@@ -318,3 +346,4 @@ pub mod once;
 pub mod ports;
 pub mod retention;
 pub mod round;
+pub mod schedule_record;

@@ -16,15 +16,27 @@ pub mod scaling;
 
 pub mod pattern;
 
+pub mod schedule;
+
 pub mod resource;
 
 pub mod event;
 
 pub mod source;
 
+pub mod history;
+
+pub mod explain;
+
+pub mod plot;
+
+pub mod simulate;
+
 pub mod launch;
 
 pub mod lookup;
+
+pub mod job_rules;
 
 pub mod local;
 
@@ -38,11 +50,17 @@ pub mod address;
 
 pub mod bounded;
 
+pub mod shown;
+
 pub mod externalscaler;
 
 pub mod catalog;
 
 pub mod intake;
+
+pub mod page;
+
+pub mod board;
 
 pub mod app;
 pub mod cli;

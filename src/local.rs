@@ -1,7 +1,7 @@
 //! A Job controller on one machine: Jobs are folders, Pods are processes.
 //!
 //! ```text
-//! launch, submit, events ─► store (the name, once) ─► drive ─► rules (what next) ─► pod ─► process (sh, lock, records)
+//! launch, submit, events ─► store (the name, once) ─► drive ─► job_rules (what next) ─► pod ─► process (sh, lock, records)
 //!                   └─► ledger (names of Jobs that are gone)  └─► status.json, facts for people and the controller
 //! ```
 //!
@@ -10,11 +10,11 @@
 //! on the folder takes them up. It leaves to others what to launch and when, and
 //! how it looks on a terminal.
 //!
-//! What differs from a cluster: `restartPolicy: OnFailure` is taken as `Never`, so
-//! a failed container is a failed Pod, with the same pauses and the same
-//! `backoffLimit`; a container whose Secret or ConfigMap is missing fails instead
-//! of waiting; volumes, resources and scheduling are not looked at; `workingDir`
-//! counts if there is such a folder; a stopped Job's processes are stopped after
+//! What differs from a cluster: a container whose Secret or ConfigMap is missing
+//! fails instead of waiting; volumes, resources, probes and scheduling are not looked
+//! at; `workingDir` counts if there is such a folder; a Pod whose processes were lost
+//! together with this program, or with the machine, has the condition
+//! `DisruptionTarget` and no exit code; a stopped Job's processes are stopped after
 //! its name is free.
 //!
 //! `bind.file` is a file in the Job's folder: a process sees the files of this
@@ -33,19 +33,21 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::job_rules::Stopped;
 use crate::launch::Error;
 use crate::launch::news::News;
 use crate::lookup::Lookup;
-use crate::resource::{ObjectId, Round};
+use crate::resource::ObjectId;
 
 use self::entry::LocalJob;
 use self::events::NameLocks;
 use self::ledger::LedgerFiles;
+use self::requests::AskedOf;
 use self::store::Store;
 
 /// Facts that a slow listener may be behind; one that is further behind is told how many it missed.
@@ -215,6 +217,7 @@ impl Local {
         let mut tasks = JoinSet::new();
         let mut cleared = BTreeSet::new();
         tasks.spawn(keys::write(Arc::clone(&self.shared)));
+        tasks.spawn(asked::follow(Arc::clone(&self.shared)));
         loop {
             for id in self.shared.undriven() {
                 tasks.spawn(drive::drive(Arc::clone(&self.shared), id));
@@ -249,11 +252,17 @@ impl Local {
             let started = entry
                 .pods
                 .iter_mut()
-                .filter(|pod| pod.phase.is_live() && pod.started_at.is_some());
+                .filter(|pod| pod.facts.phase.is_live() && pod.started_at.is_some());
             for pod in started {
-                pod.stopping = true;
+                let folder = self.shared.pod_folder(id, &pod.facts.name);
+                if pod.facts.is_active() {
+                    // What had ended before counts as it ended.
+                    if pod::is_over(&entry.spec.pod, &folder) {
+                        continue;
+                    }
+                    pod.facts.stopped = Some(Stopped::Uncounted);
+                }
                 pod.stop.cancel();
-                let folder = self.shared.pod_folder(id, &pod.name);
                 live.push((folder, pod.clone(), Arc::clone(&entry.spec)));
             }
         }
@@ -276,16 +285,41 @@ impl Local {
         blocking("the state folder", move || shared.submit(&job)).await
     }
 
-    /// The last round written down for a ScaledJob: what its `status.round` would be.
+    /// Writes down which objects there are, by kind and name, each with what there is of its status, for those who only read
+    /// the folder.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when the folder cannot be written.
+    pub fn know(&self, objects: &BTreeMap<(&'static str, ObjectId), Value>) -> Result<(), Error> {
+        let objects = objects
+            .iter()
+            .map(|((kind, id), status)| {
+                json!({"kind": kind, "namespace": *id.namespace, "name": *id.name, "status": status})
+            });
+        let path = self.shared.store.root().join(store::OBJECTS);
+        let written = store::replace_soon(&path, &objects.collect());
+        written.map_err(|error| unavailable("the state folder", &error))
+    }
+
+    /// What is written down about a ScaledJob: what its status would say.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] when it cannot be read.
-    pub fn round(&self, scaled_job: &ObjectId) -> Result<Option<Round>, Error> {
-        self.shared
-            .store
-            .round(scaled_job)
-            .map_err(|error| unavailable(&format!("the round of {scaled_job}"), &error))
+    pub fn scaled_job(&self, id: &ObjectId) -> Result<ScaledJobRecord, Error> {
+        let record = self.shared.store.scaled_job(id);
+        record.map_err(|error| unavailable(&format!("the round of {id}"), &error))
+    }
+
+    /// What somebody asks for about a ScaledJob, as its annotation would say it; empty when nobody asks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when it cannot be read.
+    pub fn asked_of_scaled_job(&self, id: &ObjectId) -> Result<String, Error> {
+        let asked = self.shared.store.requests(AskedOf::ScaledJob, id);
+        asked.map_err(|error| unavailable(&format!("what is asked of {id}"), &error))
     }
 
     /// What happens from now on. A listener that falls behind is told how many facts it missed.
@@ -397,10 +431,12 @@ fn unavailable(object: &str, error: &io::Error) -> Error {
     }
 }
 
+pub use self::scaled_job::ScaledJobRecord;
 pub use self::spec::{CONTAINER_COMMAND_PREFIX, LOCAL_COMMAND_ANNOTATION};
 pub use self::view::{Fact, JobPhase, JobView, PodEnd};
 
 mod accept;
+pub mod asked;
 mod clear;
 mod delivered;
 mod drive;
@@ -411,8 +447,11 @@ mod keys;
 mod ledger;
 mod pod;
 mod process;
-mod rules;
+pub mod records;
+pub mod requests;
+mod reruns;
+mod scaled_job;
 mod spec;
-mod status;
 mod store;
+mod story;
 mod view;

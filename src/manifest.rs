@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::lookup::files::{Files, secret_data};
+use crate::resource::cron_job::{self, CronJob};
 use crate::resource::document::{self, Document, Position};
 use crate::resource::event_job::{self, EventJob};
 use crate::resource::names::{self, NameRule};
@@ -39,6 +40,8 @@ pub struct Manifests {
     pub scaled_jobs: Vec<(usize, ScaledJob)>,
     /// The EventJobs that are right, with the index of their entry.
     pub event_jobs: Vec<(usize, EventJob)>,
+    /// The `batch/v1` CronJobs that are right, with the index of their entry.
+    pub cron_jobs: Vec<(usize, CronJob)>,
     /// The indices of `batch/v1` Jobs among the entries.
     pub jobs: Vec<usize>,
     /// What triggers and containers may refer to.
@@ -285,6 +288,7 @@ impl Manifests {
             match meaning {
                 Meaning::ScaledJob(scaled_job) => self.scaled_jobs.push((index, *scaled_job)),
                 Meaning::EventJob(event_job) => self.event_jobs.push((index, *event_job)),
+                Meaning::CronJob(cron_job) => self.cron_jobs.push((index, *cron_job)),
                 Meaning::Job => self.jobs.push(index),
                 Meaning::Reference => {}
                 Meaning::Wrong(faults) => self
@@ -333,6 +337,7 @@ fn misnamed(document: &Document) -> Option<Fault> {
 enum Meaning {
     ScaledJob(Box<ScaledJob>),
     EventJob(Box<EventJob>),
+    CronJob(Box<CronJob>),
     Job,
     /// Something that others refer to.
     Reference,
@@ -364,6 +369,10 @@ fn read(document: &Document) -> Meaning {
                 .unwrap_or_default(),
         ),
         ("batch/v1", "Job") => Meaning::Job,
+        ("batch/v1", "CronJob") => match cron_job::parse(&document.value) {
+            Ok(cron_job) => Meaning::CronJob(Box::new(cron_job)),
+            Err(faults) => Meaning::Wrong(faults),
+        },
         ("v1", "Secret") => or_reference(secret_data(&document.value).err().unwrap_or_default()),
         ("v1", "ConfigMap") => or_reference(no_texts(&document.value["data"])),
         ("v1", "ServiceAccount") => Meaning::Reference,
@@ -390,7 +399,6 @@ fn read(document: &Document) -> Meaning {
 /// What is of the group `batch`, or looks like it.
 fn batch(api: &str, kind: &str) -> Meaning {
     match (api, kind) {
-        ("batch/v1", "CronJob") => Meaning::Foreign { is_work: true },
         ("v1", _) => unknown(api, kind, "there are Job and CronJob of batch/v1"),
         (api, _) if api.starts_with("batch/") => {
             unknown(api, kind, "there are Job and CronJob of batch/v1")

@@ -12,26 +12,27 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use self::requests::{ANSWERS_ANNOTATION, JobRequest, RequestAnswer};
 use crate::scaling::Policy;
 
 /// `pollingInterval` where none is written. Source: KEDA's `GetPollingInterval`.
 pub(in crate::resource) const POLLING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Namespace and name of an object.
+/// Namespace and name of an object. Clones share the text: an object's id stands in a dozen places.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId {
     /// Namespace; `default` for files that name none.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// Name within the namespace.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 impl ObjectId {
     /// An id from its two parts.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(namespace: impl AsRef<str>, name: impl AsRef<str>) -> Self {
         Self {
-            namespace: namespace.into(),
-            name: name.into(),
+            namespace: namespace.as_ref().into(),
+            name: name.as_ref().into(),
         }
     }
 }
@@ -111,6 +112,10 @@ pub struct ScaledJob {
     pub paused: bool,
     /// `status.round`: the last round opened for this object, by whichever process.
     pub round: Option<RoundRecord>,
+    /// What somebody asks for, or what is wrong with how it is asked: the annotation `slipway.dev/requests`.
+    pub requests: Result<Vec<JobRequest>, String>,
+    /// `status.requests`, or the annotation `slipway.dev/answers`: what became of requests, the newest last.
+    pub answers: Vec<RequestAnswer>,
 }
 
 impl ScaledJob {
@@ -119,10 +124,11 @@ impl ScaledJob {
     pub fn asks_the_same(&self, other: &Self) -> bool {
         let written = |job: &Self| Self {
             round: None,
+            answers: Vec::new(),
             annotations: job
                 .annotations
                 .iter()
-                .filter(|(key, _)| *key != ROUND_ANNOTATION)
+                .filter(|(key, _)| ![ROUND_ANNOTATION, ANSWERS_ANNOTATION].contains(&key.as_str()))
                 .map(|(key, value)| (key.clone(), value.clone()))
                 .collect(),
             ..job.clone()
@@ -373,6 +379,7 @@ pub use round::{ROUND_ANNOTATION, Round, RoundRecord};
 pub mod authentication;
 pub mod base64_text;
 pub mod connection;
+pub mod cron_job;
 pub mod definitions;
 pub mod document;
 pub mod event_job;
@@ -385,6 +392,7 @@ pub mod metadata;
 pub mod names;
 mod object;
 pub mod query;
+pub mod requests;
 pub mod rollout;
 mod round;
 pub mod scaled_job;

@@ -189,6 +189,78 @@ pub struct Decision {
     pub reason: String,
 }
 
+/// What a decision comes to, in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DecisionResult {
+    /// Whether the object is active.
+    pub active: bool,
+    /// Jobs that KEDA's arithmetic starts.
+    pub keda: u32,
+    /// Jobs to start now: KEDA's number, held by the cap.
+    pub launch: u32,
+    /// Jobs that the maximum alone kept back.
+    pub held_back: u32,
+}
+
+impl DecisionResult {
+    /// Of a decision.
+    pub fn of(decision: &Decision) -> Self {
+        Self {
+            active: decision.active,
+            keda: decision.keda,
+            launch: decision.launch,
+            held_back: decision.held_back,
+        }
+    }
+
+    /// Of a top-up: it says nothing about `active` and `keda`.
+    pub fn of_top_up(top_up: &TopUp) -> Self {
+        Self {
+            launch: top_up.launch,
+            held_back: top_up.held_back,
+            ..Self::default()
+        }
+    }
+}
+
+/// The numbers of [`decide`], without its reason: for those who decide millions of times.
+pub fn decide_numbers(policy: &Policy, measures: &[Measure], counts: JobCounts) -> DecisionResult {
+    Plans::of(policy, measures, counts).result(policy, counts)
+}
+
+/// The same decision with the maximum, and without one.
+struct Plans {
+    bounded: Plan,
+    unbounded: Plan,
+}
+
+impl Plans {
+    fn of(policy: &Policy, measures: &[Measure], counts: JobCounts) -> Self {
+        let shares: Vec<Share> = measures
+            .iter()
+            .map(|measure| Share::of(measure, None))
+            .collect();
+        let max_replicas = policy.bounds.max_replicas();
+        Self {
+            bounded: plan(policy, &shares, counts, Some(max_replicas)),
+            unbounded: plan(policy, &shares, counts, None),
+        }
+    }
+
+    fn result(&self, policy: &Policy, counts: JobCounts) -> DecisionResult {
+        let launch = self
+            .bounded
+            .jobs()
+            .min(policy.bounds.room(counts.unfinished));
+        DecisionResult {
+            active: self.bounded.demand.active,
+            keda: self.bounded.jobs(),
+            launch,
+            held_back: self.unbounded.jobs().saturating_sub(launch),
+        }
+    }
+}
+
 /// Decides how many Jobs to start for what was read and counted.
 ///
 /// `measures` holds the triggers that could be read, in the object's order; KEDA
@@ -198,16 +270,15 @@ pub struct Decision {
 /// the cap, whatever the strategy: `unfinished + launch` never exceeds
 /// [`Bounds::cap`] unless `unfinished` does already.
 pub fn decide(policy: &Policy, measures: &[Measure], counts: JobCounts) -> Decision {
-    let bounded = plan(policy, measures, counts, Some(policy.bounds.max_replicas()));
-    let unbounded = plan(policy, measures, counts, None);
-    let launch = bounded.jobs().min(policy.bounds.room(counts.unfinished));
-    let held_back = unbounded.jobs().saturating_sub(launch);
+    let plans = Plans::of(policy, measures, counts);
+    let result = plans.result(policy, counts);
+    let Plans { bounded, unbounded } = &plans;
     Decision {
-        active: bounded.demand.active,
-        keda: bounded.jobs(),
-        launch,
-        held_back,
-        reason: reason::of_decision(policy, measures, counts, &bounded, &unbounded, launch),
+        active: result.active,
+        keda: result.keda,
+        launch: result.launch,
+        held_back: result.held_back,
+        reason: reason::of_decision(policy, measures, counts, bounded, unbounded, result.launch),
     }
 }
 
@@ -260,16 +331,11 @@ impl Plan {
 /// KEDA's decision with `max_replicas` as its budget above the minimum; `None` is no limit.
 ///
 /// Source: KEDA, `getScaledJobMetrics`, `getScalingDecision` and `createJobs`.
-fn plan(
-    policy: &Policy,
-    measures: &[Measure],
-    counts: JobCounts,
-    max_replicas: Option<u32>,
-) -> Plan {
+fn plan(policy: &Policy, shares: &[Share], counts: JobCounts, max_replicas: Option<u32>) -> Plan {
     let min_replicas = policy.bounds.min_replicas();
-    let shares: Vec<Share> = measures
+    let shares: Vec<Share> = shares
         .iter()
-        .map(|measure| Share::of(measure, max_replicas))
+        .map(|share| share.held(max_replicas))
         .collect();
     let demand = combine::combine(policy.calculation, &shares, min_replicas, max_replicas);
     if counts.unfinished < min_replicas {

@@ -1,12 +1,14 @@
-//! What listens: the door for events, the port for KEDA, health and metrics.
+//! What listens: the door for events, the port for KEDA, health and metrics, the status page.
 
 use tokio_util::sync::CancellationToken;
 
 mod accept;
+pub mod admin;
 pub mod events;
 pub mod health;
 mod http1;
 pub mod keda;
+pub mod tls;
 mod waiting;
 
 pub use self::accept::{raise_descriptor_limit, within_descriptors};

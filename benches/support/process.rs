@@ -6,11 +6,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use serde_json::{Value, json};
 use slipway::cluster::{self, Call, Cluster};
+use usage::Usage;
 
-/// `USER_HZ` on Linux: ticks of `/proc/PID/stat` in a second.
-const TICKS: f64 = 100.0;
+#[path = "usage.rs"]
+pub(crate) mod usage;
 
 /// The API server of the tests, with Slipway's CRDs.
 pub(crate) async fn cluster() -> Cluster {
@@ -54,6 +56,32 @@ pub(crate) async fn create(cluster: &Cluster, path: &str, body: Value) {
 
 /// Makes a queue, whose URL it returns.
 pub(crate) async fn queue(endpoint: &str, name: &str) -> String {
+    let name = format!("{name}-{}", std::process::id());
+    let queue = sqs(endpoint).create_queue().queue_name(name);
+    let created = queue.send().await.expect("a queue");
+    created.queue_url.expect("its URL")
+}
+
+/// Sends so many messages to a queue.
+pub(crate) async fn fill(endpoint: &str, queue_url: &str, messages: u32) {
+    let client = sqs(endpoint);
+    let bodies: Vec<u32> = (0..messages).collect();
+    for batch in bodies.chunks(10) {
+        let entry = |body: &u32| {
+            SendMessageBatchRequestEntry::builder()
+                .id(body.to_string())
+                .message_body("work")
+                .build()
+                .expect("an entry")
+        };
+        let entries = batch.iter().map(entry).collect();
+        let request = client.send_message_batch().queue_url(queue_url);
+        let sent = request.set_entries(Some(entries)).send().await;
+        assert!(sent.expect("an answer").failed.is_empty());
+    }
+}
+
+fn sqs(endpoint: &str) -> aws_sdk_sqs::Client {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(aws_smithy_http_client::Builder::new().build_http())
@@ -61,14 +89,7 @@ pub(crate) async fn queue(endpoint: &str, name: &str) -> String {
         .endpoint_url(endpoint)
         .credentials_provider(Credentials::new("bench", "bench", None, None, "bench"))
         .build();
-    let name = format!("{name}-{}", std::process::id());
-    let created = aws_sdk_sqs::Client::from_conf(config)
-        .create_queue()
-        .queue_name(name)
-        .send()
-        .await
-        .expect("a queue");
-    created.queue_url.expect("its URL")
+    aws_sdk_sqs::Client::from_conf(config)
 }
 
 /// A ScaledJob on a queue.
@@ -166,49 +187,9 @@ impl Slipway {
             .sum()
     }
 
-    /// Processor time that it has used, of the user and of the kernel.
-    pub(crate) fn cpu_seconds(&self) -> f64 {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a process");
-        // The name in parentheses may hold spaces; utime and stime are the 12th and 13th fields after it.
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        let ticks = |index: usize| {
-            fields
-                .get(index)
-                .and_then(|field| field.parse::<f64>().ok())
-                .unwrap_or_default()
-        };
-        (ticks(11) + ticks(12)) / TICKS
-    }
-
-    /// Memory that it holds now.
-    pub(crate) fn resident_megabytes(&self) -> f64 {
-        self.status_megabytes("VmRSS:")
-    }
-
-    /// The most memory that it has ever held.
-    pub(crate) fn peak_megabytes(&self) -> f64 {
-        self.status_megabytes("VmHWM:")
-    }
-
-    fn status_megabytes(&self, field: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .expect("a process");
-        let line = status
-            .lines()
-            .find(|line| line.starts_with(field))
-            .unwrap_or_default();
-        let kilobytes: f64 = line
-            .split_whitespace()
-            .nth(1)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_default();
-        kilobytes / 1024.0
+    /// What it has taken.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage(self.child.id())
     }
 }
 
@@ -219,7 +200,17 @@ impl Drop for Slipway {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the bench's own setting")]
+/// A variable of the servers'.
 pub(crate) fn setting(name: &str) -> String {
-    std::env::var(name).expect("the variables of tests/env/with")
+    variable(name).expect("the variables of tests/env/with")
+}
+
+/// A bench's own setting.
+pub(crate) fn setting_or(name: &str, otherwise: &str) -> String {
+    variable(name).unwrap_or_else(|| otherwise.to_owned())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the bench's own settings")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
+use crate::app::certificates::{FileTrouble, LOOK_AGAIN};
 use crate::app::{Tasks, WrongSettings};
 use crate::cluster::Scope;
 use crate::config::{self, Config};
@@ -17,14 +17,11 @@ use crate::resource::connection::{self, Connection};
 use crate::serve::keda::connections::Connections;
 use crate::serve::keda::metrics::Metrics;
 use crate::serve::keda::references::References;
-use crate::serve::keda::server::tls::{self, ServerTls, TlsFiles};
 use crate::serve::keda::server::{self, RpcLimits};
 use crate::serve::keda::{self, Ages, Parts};
+use crate::serve::tls::ServerTls;
 use crate::serve::within_descriptors;
 use crate::source::Connect;
-
-/// Files are looked at again this often: a mounted Secret itself takes a minute to change.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// All of it, built and not started.
 pub(super) struct KedaServer {
@@ -47,6 +44,7 @@ impl KedaServer {
         own_namespace: &str,
         sources: Arc<dyn Connect>,
         lookup: Arc<dyn Lookup>,
+        tls: Option<Arc<ServerTls>>,
         registry: &mut Registry,
     ) -> anyhow::Result<Self> {
         let mut connections = Vec::new();
@@ -57,7 +55,6 @@ impl KedaServer {
             file = Some((path.clone(), text));
         }
         let connections = Arc::new(Connections::new(connections));
-        let tls = read_tls(config)?.map(Arc::new);
         let metrics = Metrics::default();
         metrics.register(registry.sub_registry_with_prefix("keda"));
         let scope = match scope {
@@ -100,10 +97,12 @@ impl KedaServer {
             }
         });
         tasks.spawn("files of keda", {
-            let (tls, connections) = (self.tls.clone(), self.connections);
-            let (file, stop) = (self.file, stop.clone());
+            let (connections, file, stop) = (self.connections, self.file, stop.clone());
             async move {
-                look_again(tls, &connections, file, stop).await;
+                match file {
+                    Some(file) => look_again(&connections, file, stop).await,
+                    None => stop.cancelled().await,
+                }
                 Ok(())
             }
         });
@@ -119,68 +118,33 @@ impl KedaServer {
     }
 }
 
-/// Looks at the files again and again, until `stop`; what is wrong with them is told, and changes nothing.
+/// Looks at the file again and again, until `stop`; what is wrong with it is told, and changes nothing.
 async fn look_again(
-    tls: Option<Arc<ServerTls>>,
     connections: &Connections,
-    mut file: Option<(PathBuf, String)>,
+    (path, mut before): (PathBuf, String),
     stop: CancellationToken,
 ) {
-    // A file that stays wrong is told of once.
-    let mut told = [String::new(), String::new()];
-    let mut tell = |which: usize, trouble: String| {
-        if told[which] != trouble && !trouble.is_empty() {
-            warn!("{trouble}; what was in force stays so");
-        }
-        told[which] = trouble;
-    };
+    let mut trouble = FileTrouble::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
-        match tls.as_ref().map(|tls| tls.look_again()) {
-            None | Some(Ok(false)) => tell(0, String::new()),
-            Some(Ok(true)) => info!("the port for KEDA has new certificates"),
-            Some(Err(error)) => tell(0, wrong_tls(&error)),
-        }
-        let Some((path, before)) = &mut file else {
-            continue;
-        };
-        match read(path) {
-            Ok(text) if text == *before => tell(1, String::new()),
+        match read(&path) {
+            Ok(text) if text == before => trouble.is_over(),
             Ok(text) => {
-                match parse(path, &text) {
+                match parse(&path, &text) {
                     Ok(found) => {
                         info!(connections = found.len(), "the connections have changed");
                         connections.set(found);
                     }
-                    Err(error) => tell(1, error.to_string()),
+                    Err(error) => trouble.tell(error.to_string()),
                 }
-                *before = text;
+                before = text;
             }
-            Err(error) => tell(1, error.to_string()),
+            Err(error) => trouble.tell(error.to_string()),
         }
     }
-}
-
-/// What the TLS flags name, if they do.
-fn read_tls(config: &Config) -> Result<Option<ServerTls>, WrongSettings> {
-    let (Some(certificate), Some(key)) = (&config.grpc_tls_cert, &config.grpc_tls_key) else {
-        return Ok(None);
-    };
-    let files = TlsFiles {
-        certificate: certificate.clone(),
-        key: key.clone(),
-        client_ca: config.grpc_client_ca.clone(),
-    };
-    let tls = ServerTls::read(files).map_err(|error| WrongSettings(wrong_tls(&error)));
-    tls.map(Some)
-}
-
-fn wrong_tls(error: &tls::Error) -> String {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
-    format!("TLS of --grpc: {error}{}", cause.unwrap_or_default())
 }
 
 fn read(path: &Path) -> Result<String, WrongSettings> {

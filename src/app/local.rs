@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::address::{HttpsProxy, Rules};
+use crate::app::history::{KeptHistory, MOST_LOCAL};
 use crate::app::occurrences::SeenOccurrences;
 use crate::app::{
     Signals, Tasks, clock, is_synced, listen, run_turns, serve_health, until_the_end,
@@ -22,8 +23,12 @@ use crate::app::{
 use crate::catalog::Catalog;
 use crate::controller::lead::Always;
 use crate::controller::metrics::Metrics;
+use crate::controller::recording::Recorded;
+use crate::controller::scheduling::SchedulePorts;
 use crate::controller::watch::troubles::WatchTroubles;
 use crate::controller::{Change, TurnPorts, WAITING_CHANGES, admission};
+use crate::history::SharedHistory;
+use crate::history::memory::DEFAULT_MEMORY;
 use crate::intake::auth::Authenticator;
 use crate::intake::fetch::https::Https;
 use crate::intake::fetch::trust::Trust;
@@ -37,6 +42,8 @@ use crate::serve::health::Readiness;
 use crate::source::pool::{self, Pool};
 use crate::telemetry;
 
+pub use self::admin::{ADMIN, LocalAdmin};
+use self::admin::{OpenAdmin, ShownFiles};
 use self::door::Knocked;
 use self::event_jobs::{AppliedEventJobs, OnlyFiles, Opening};
 use self::files::WatchedFiles;
@@ -44,6 +51,7 @@ use self::files::WatchedFiles;
 use self::refusals::ToldRefusals;
 pub use self::reports::{ObjectNews, ObjectState, Reports};
 
+mod admin;
 mod door;
 mod event_jobs;
 mod files;
@@ -63,10 +71,14 @@ pub struct RunSettings {
     pub files: Vec<PathBuf>,
     /// What they hold that triggers and containers refer to: filled here, and looked into by the Jobs too.
     pub lookup: Arc<Files>,
+    /// The folder of records of decisions and answers, if they are to outlive the process.
+    pub history: Option<PathBuf>,
     /// End when nothing is left to do.
     pub until_idle: bool,
     /// Address for /livez, /readyz and /metrics, if any.
     pub health: Option<SocketAddr>,
+    /// The status page, if there is to be one.
+    pub admin: Option<LocalAdmin>,
     /// Address of the door for events; without one it is [`HTTP`], and opened when the files have an EventJob.
     pub http: Option<SocketAddr>,
     /// With EventJobs, nothing is left to do once nobody has been at the door for so long.
@@ -86,8 +98,12 @@ pub struct Engine {
     pub local: Local,
     /// What there is to say about each object now.
     pub reports: Arc<Reports>,
+    /// What was decided and answered of late.
+    pub history: Arc<SharedHistory>,
     /// Where events are taken, once the door is open.
     pub door: watch::Receiver<Option<SocketAddr>>,
+    /// Where the status page is, if there is one; with the token of writes, if they are on.
+    pub page: Option<String>,
 }
 
 /// What came of a run.
@@ -138,20 +154,18 @@ where
     let reports = Arc::new(Reports::new(stop.clone()));
     let (changes, received) = mpsc::channel(WAITING_CHANGES);
     let tally = Arc::new(Tally::of(&local));
-    let webhook = webhook(&local, &settings, &catalog, &reports, rules, &mut registry);
+    let kept = KeptHistory::of(settings.history.as_deref(), DEFAULT_MEMORY, MOST_LOCAL)?;
+    let history = kept.shared.clone();
+    let schedules = makers(&local, &reports, &history);
+    let webhook = webhook(&settings, &catalog, schedules.clone(), rules, &mut registry);
     let door = Arc::new(Knocked::new(webhook));
-    let (listeners, to_be_served) = mpsc::channel(1);
-    let (address, door_address) = watch::channel(None);
-    let mut opening = Opening {
-        wanted: settings.http.unwrap_or(HTTP),
-        listeners,
-        address,
-    };
-    if settings.http.is_some() {
-        opening.open().await?;
-    }
-    let mut files = WatchedFiles {
+    let (opening, to_be_served, door_address) = Opening::new(settings.http).await?;
+    let shown = Arc::new(ShownFiles::default());
+    let wanted = settings.admin.as_ref();
+    let admin = OpenAdmin::open(wanted, &local, &reports, &history, &shown).await?;
+    let files = WatchedFiles {
         local: local.clone(),
+        shown,
         event_jobs: AppliedEventJobs {
             local: local.clone(),
             catalog: catalog.clone(),
@@ -180,6 +194,7 @@ where
         lookup: files.lookup.clone(),
         reporter: reports.clone(),
         metrics: metrics.clone(),
+        history: history.clone(),
         clock,
         // A Job is made, or is not: no create is ever in doubt.
         latest_create: Duration::ZERO,
@@ -188,6 +203,7 @@ where
     let mut tasks = Tasks::new(stops.clone());
     let ready = until_the_end(move || is_synced(&metrics), &stops);
     spawn_health(&mut tasks, settings.health, registry, ready.clone()).await?;
+    tasks.spawn_beside("history", KeptHistory::write(kept.writer()));
     let facts = local.facts();
     tasks.spawn(
         "show",
@@ -195,32 +211,32 @@ where
             Engine {
                 local: local.clone(),
                 reports: reports.clone(),
+                history,
                 door: door_address,
+                page: admin.as_ref().map(OpenAdmin::address).transpose()?,
             },
             stop.clone(),
         ),
     );
-    spawn_jobs(&mut tasks, &local, catalog, &stop);
+    if let Some(admin) = admin {
+        admin.spawn(&mut tasks);
+    }
+    spawn_jobs(&mut tasks, &local, catalog, schedules, &stop);
     tasks.spawn(
         "finished jobs",
         forward_finished(facts, changes, tally.clone(), stop.clone()),
     );
     tasks.spawn("turns", run_turns(shared, received, stop.clone()));
     tasks.spawn("events", door::serve(to_be_served, door, ready, stops));
-    tasks.spawn("files", async move {
-        tokio::select! {
-            () = stop.cancelled() => Ok(()),
-            ended = files.follow(&settings.files, settings.until_idle) => {
-                ended?;
-                stop.cancel();
-                Ok(())
-            }
-        }
-    });
+    tasks.spawn(
+        "files",
+        files.run(settings.files, settings.until_idle, stop),
+    );
     let finished = tasks
         .finish(&mut signals, Duration::ZERO, DRAIN_TIMEOUT)
         .await;
     local.terminate().await;
+    kept.close();
     finished?;
     Ok(RunSummary {
         signal: signals.first(),
@@ -246,7 +262,13 @@ async fn spawn_health(
 }
 
 /// Runs Jobs, and looks after those of events.
-fn spawn_jobs(tasks: &mut Tasks, local: &Local, catalog: Arc<Catalog>, stop: &CancellationToken) {
+fn spawn_jobs(
+    tasks: &mut Tasks,
+    local: &Local,
+    catalog: Arc<Catalog>,
+    schedules: SchedulePorts,
+    stop: &CancellationToken,
+) {
     tasks.spawn("jobs", {
         let (local, stop) = (local.clone(), stop.clone());
         async move {
@@ -261,7 +283,10 @@ fn spawn_jobs(tasks: &mut Tasks, local: &Local, catalog: Arc<Catalog>, stop: &Ca
             grace: local.grace(),
             jobs: local.clone(),
             gates: local.clone(),
+            reruns: local.clone(),
             ledger: local,
+            schedules,
+            clock,
         };
         // The state folder is ours alone.
         admission::run(ports, catalog, Arc::new(Always), stop).await;
@@ -291,11 +316,23 @@ fn sources(settings: &RunSettings, proxy: Option<HttpsProxy>, registry: &mut Reg
     pool
 }
 
+/// What makes Jobs of events and of due times, and tells of them.
+fn makers(local: &Local, reports: &Arc<Reports>, history: &Arc<SharedHistory>) -> SchedulePorts {
+    let launcher = Arc::new(local.clone());
+    let told = Arc::new(ToldRefusals::new(reports.clone()));
+    let deliveries = Deliveries::new(launcher.clone(), launcher.clone(), local.grace(), clock);
+    SchedulePorts {
+        deliveries: Arc::new(deliveries),
+        schedules: launcher,
+        record: Arc::new(Recorded::new(told, history.clone(), clock)),
+        rush: Arc::default(),
+    }
+}
+
 fn webhook(
-    local: &Local,
     settings: &RunSettings,
     catalog: &Arc<Catalog>,
-    reports: &Arc<Reports>,
+    events: SchedulePorts,
     rules: Rules,
     registry: &mut Registry,
 ) -> Webhook {
@@ -303,15 +340,13 @@ fn webhook(
     metrics.register(registry.sub_registry_with_prefix("webhook"));
     let trust = Trust::native();
     let fetch = Arc::new(Https::new(rules, trust.clone()));
-    let launcher = Arc::new(local.clone());
-    let deliveries = Deliveries::new(launcher.clone(), launcher, local.grace(), clock);
     Webhook::new(
         catalog.clone(),
         Authenticator::trusting(settings.lookup.clone(), fetch, clock, trust),
-        deliveries,
+        events.deliveries,
         Arc::new(OnlyFiles(catalog.clone())),
         metrics,
-        Arc::new(ToldRefusals::new(reports.clone())),
+        events.record,
     )
 }
 

@@ -50,7 +50,7 @@ enum BodyKey {
 
 fn body_keys(event_job: &EventJob) -> HashSet<BodyKey> {
     let mut found = HashSet::new();
-    for auth in &event_job.webhook.auth {
+    for auth in event_job.auth() {
         match auth {
             Auth::Hmac { scheme, keys } => {
                 found.extend(
@@ -98,7 +98,7 @@ impl SharedEventJobs {
                 Listing::Invalid {
                     last: Some(event_job),
                     ..
-                } if event_job.webhook.shared => {
+                } if event_job.is_shared() => {
                     let not_ready = Some("it is not valid; its status says why".to_owned());
                     let entry = CatalogEntry {
                         event_job,
@@ -126,7 +126,7 @@ impl SharedEventJobs {
                 shared.is_invalid = true;
                 continue;
             }
-            let auth = event_job.webhook.auth.clone();
+            let auth = event_job.auth().to_vec();
             shared.auth = Some(*known.entry(auth).or_insert_with(|| {
                 auths.push(Arc::clone(event_job));
                 auths.len() - 1

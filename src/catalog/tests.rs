@@ -93,7 +93,10 @@ async fn the_newest_is_crowded_out_where_bodies_would_be_tried_with_too_many_key
             name,
             key: "k".to_owned(),
         };
-        event_job.webhook.auth = vec![event_job::Auth::Hmac {
+        let event_job::EventSource::Webhook(webhook) = &mut event_job.source else {
+            panic!("no webhook");
+        };
+        webhook.auth = vec![event_job::Auth::Hmac {
             scheme: event_job::signature::HmacScheme::known("GitHub").unwrap(),
             // One that all share, and one of its own.
             keys: vec![key("all".to_owned()), key(format!("s{number}"))],
@@ -103,7 +106,7 @@ async fn the_newest_is_crowded_out_where_bodies_would_be_tried_with_too_many_key
     set(&catalog, &event_job("header", true, true), None);
     let shared = catalog.shared("n").await.unwrap();
     assert_eq!((shared.entries.len(), shared.auths.len()), (41, 32));
-    let crowded = shared.crowded.iter().map(|id| id.name.as_str());
+    let crowded = shared.crowded.iter().map(|id| &*id.name);
     let expected: Vec<String> = (31..40).map(|number| format!("e{number}")).collect();
     assert!(crowded.eq(expected.iter().map(String::as_str)));
     for id in &shared.crowded {

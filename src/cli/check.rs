@@ -94,18 +94,29 @@ pub async fn check(manifests: &Manifests) -> Findings {
     for entry in &manifests.entries {
         check_template(entry, &mut findings);
     }
-    let pool = Pool::new(Settings::default());
+    let pools = CheckPools {
+        strictest: Pool::new(Settings::default()),
+        most_generous: Pool::most_generous(),
+    };
     for (index, scaled_job) in &manifests.scaled_jobs {
         let entry = &manifests.entries[*index];
         let warnings = traps::warnings(scaled_job, &entry.document.value);
         findings.warnings.extend(at(entry, warnings));
         for trigger in &*scaled_job.triggers {
-            check_trigger(manifests, entry, scaled_job, trigger, &pool, &mut findings).await;
+            check_trigger(manifests, entry, scaled_job, trigger, &pools, &mut findings).await;
         }
     }
     for (index, event_job) in &manifests.event_jobs {
         let entry = &manifests.entries[*index];
         event_jobs::check(manifests, entry, event_job, &mut findings).await;
+    }
+    for (index, cron_job) in &manifests.cron_jobs {
+        let entry = &manifests.entries[*index];
+        findings
+            .warnings
+            .extend(at(entry, traps::of_cron_job(cron_job)));
+        let notes = traps::notes_of_cron_job(cron_job);
+        findings.notes.extend(at(entry, notes));
     }
     manifests.sort(&mut findings.faults);
     manifests.sort(&mut findings.warnings);
@@ -116,7 +127,7 @@ pub async fn check(manifests: &Manifests) -> Findings {
 /// The Job's spec in a document, beside what reading the document has said already.
 fn check_template(entry: &FileDocument, findings: &mut Findings) {
     let value = &entry.document.value;
-    let object_name = entry.document.id.name.as_str();
+    let object_name = &*entry.document.id.name;
     let opinion = match entry.document.kind.as_str() {
         "ScaledJob" => {
             let Some(spec) = value.pointer("/spec/jobTargetRef") else {
@@ -131,6 +142,20 @@ fn check_template(entry: &FileDocument, findings: &mut Findings) {
             )
         }
         "EventJob" => event_jobs::template(entry),
+        "CronJob" if entry.document.api_version == "batch/v1" => {
+            let template = &value["spec"]["jobTemplate"];
+            if !template["spec"].is_object() {
+                return;
+            }
+            // The longest of its Jobs' names.
+            let name = format!("{object_name}-29999999");
+            let field = "spec.jobTemplate.spec";
+            let mut opinion =
+                template::check_named(&template["spec"], field, template::Of::Job, Some(&name));
+            let said = template::check_metadata(&template["metadata"], "spec.jobTemplate.metadata");
+            opinion.faults.extend(said);
+            opinion
+        }
         "Job" if entry.document.api_version == "batch/v1" => {
             let mut opinion = template::check_named(
                 &value["spec"],
@@ -168,7 +193,7 @@ async fn check_trigger(
     entry: &FileDocument,
     scaled_job: &ScaledJob,
     trigger: &TriggerEntry,
-    pool: &Pool,
+    pools: &CheckPools,
     findings: &mut Findings,
 ) {
     if let Some(reference) = &trigger.authentication {
@@ -203,7 +228,7 @@ async fn check_trigger(
         Ok(inputs) => match resource::parse_trigger(trigger, &inputs, &scaled_job.id) {
             Ok(parsed) => {
                 findings.warnings.extend(at(entry, parsed.warnings));
-                check_address(entry, trigger, &parsed.source, pool, findings);
+                check_address(entry, trigger, &parsed.source, pools, findings);
             }
             Err(faults) => findings.faults.extend(at(entry, faults)),
         },
@@ -228,21 +253,27 @@ async fn check_trigger(
     }
 }
 
+/// Where sources would be read from, with no flag and with every flag: nobody knows here with which ones the program will run.
+struct CheckPools {
+    strictest: Pool,
+    most_generous: Pool,
+}
+
 /// What connecting refuses before anything is sent: addresses, regions, what this build cannot do.
 ///
-/// A refusal that a flag can lift is a warning: nobody knows here with which flags the program will run.
+/// A refusal that a flag can lift is a warning.
 fn check_address(
     entry: &FileDocument,
     trigger: &TriggerEntry,
     source: &SourceSpec,
-    pool: &Pool,
+    pools: &CheckPools,
     findings: &mut Findings,
 ) {
     // The Jobs of an EventJob are counted where they are, at no address.
     if matches!(source, SourceSpec::EventBridge(_)) {
         return;
     }
-    let Err(source::Error::Invalid { detail, .. }) = pool.connect(source) else {
+    let Err(source::Error::Invalid { detail, .. }) = pools.strictest.connect(source) else {
         return;
     };
     let mut field = format!("spec.triggers[{}].metadata", trigger.index);
@@ -251,10 +282,9 @@ fn check_address(
         field = format!("{field}.{named}");
     }
     let finding = entry.finding(Fault::at(field, &detail));
-    if detail.contains("--allow-") {
-        findings.warnings.push(finding);
-    } else {
-        findings.faults.push(finding);
+    match pools.most_generous.connect(source) {
+        Ok(_) => findings.warnings.push(finding),
+        Err(_) => findings.faults.push(finding),
     }
 }
 
@@ -297,8 +327,8 @@ impl Findings {
                         "line": finding.position.line,
                         "column": finding.position.column,
                         "kind": object.map(|(kind, _)| kind),
-                        "namespace": object.map(|(_, id)| &id.namespace),
-                        "name": object.map(|(_, id)| &id.name),
+                        "namespace": object.map(|(_, id)| &*id.namespace),
+                        "name": object.map(|(_, id)| &*id.name),
                         "field": finding.fault.field,
                         "message": finding.fault.message,
                     })

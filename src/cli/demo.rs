@@ -15,6 +15,7 @@ use anyhow::Context as _;
 
 use crate::cli::local::show::Screen;
 use crate::cli::{OutputFormat, local, runtime};
+use crate::config::AdminAccess;
 use crate::local::{JobPhase, JobView, Local};
 
 use self::cluster::DemoKafka;
@@ -75,6 +76,8 @@ pub fn run(_args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
             http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
             ledger_grace: Duration::ZERO,
             health: None,
+            admin: None,
+            admin_access: AdminAccess::default(),
             allow_address: Vec::new(),
             fresh: false,
             logs: false,

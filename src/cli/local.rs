@@ -1,6 +1,6 @@
 //! `slipway local`: the same engine with no cluster, Jobs as processes.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::app;
-use crate::app::local::{Engine, RunSummary};
+use crate::app::local::{Engine, LocalAdmin, RunSummary};
 use crate::cli::local::show::Screen;
 use crate::cli::local::table::Snapshot;
 use crate::cli::{InputFiles, OutputFormat, counted, is_closed_pipe, runtime};
-use crate::config;
+use crate::config::{self, AdminAccess};
 use crate::local::{self, Local};
 use crate::lookup::files::Files;
 
@@ -85,6 +85,12 @@ pub struct Args {
     /// Address for /livez, /readyz and /metrics [default: none]
     #[arg(long, value_name = "ADDRESS", value_parser = config::address, env = "SLIPWAY_HEALTH")]
     pub health: Option<SocketAddr>,
+    /// Address of the status page, or `none` [default: 127.0.0.1:9091, or another port where that is taken]
+    #[arg(long, value_name = "ADDRESS", value_parser = page_address, env = "SLIPWAY_ADMIN")]
+    pub admin: Option<PageAddress>,
+    /// Who may ask it for what.
+    #[command(flatten)]
+    pub admin_access: AdminAccess,
     /// Host pattern (`*.internal`, `169.254.1.1`) that may be called although it is link-local or a metadata service;
     /// may be given several times
     #[arg(
@@ -111,6 +117,22 @@ pub struct Args {
     /// How to show what happens: a table on a terminal and lines elsewhere, or one JSON object for each fact
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,
+}
+
+/// Where the status page is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageAddress {
+    /// Nowhere.
+    None,
+    /// There.
+    At(SocketAddr),
+}
+
+fn page_address(text: &str) -> Result<PageAddress, String> {
+    match text {
+        "none" => Ok(PageAddress::None),
+        text => config::address(text).map(PageAddress::At),
+    }
 }
 
 /// Runs until a signal, or until nothing is left to do. Exit code 0: every Job succeeded and everything in the files was
@@ -214,11 +236,17 @@ where
             fresh: args.fresh,
         },
     )?;
+    let history = args.state.join(app::history::LOCAL_FOLDER);
+    if args.fresh && history.exists() {
+        std::fs::remove_dir_all(&history)?;
+    }
     let settings = app::local::RunSettings {
         files: args.files.all(),
         lookup,
+        history: Some(history),
         until_idle: args.until_idle,
         health: args.health,
+        admin: args.page(),
         http: args.http,
         quiet,
         allow_address: args.allow_address.clone(),
@@ -231,6 +259,7 @@ where
         let news = engine.reports.news();
         async move {
             let mut out = std::io::stdout();
+            say_where(&engine, screen, &mut out)?;
             let alongside = async {
                 tokio::select! {
                     () = stop.cancelled() => Ok(()),
@@ -249,6 +278,19 @@ where
 }
 
 impl Args {
+    /// The status page, if there is to be one.
+    fn page(&self) -> Option<LocalAdmin> {
+        let address = match self.admin {
+            Some(PageAddress::None) => return None,
+            Some(PageAddress::At(address)) => Some(address),
+            None => None,
+        };
+        Some(LocalAdmin {
+            address,
+            access: self.admin_access.clone(),
+        })
+    }
+
     fn screen(&self) -> Screen {
         let is_terminal = std::io::stdout().is_terminal() && !config::is_plain_terminal();
         match (self.output, self.logs) {
@@ -269,6 +311,20 @@ impl Args {
             cores.saturating_mul(NonZeroU32::MIN.saturating_add(3))
         })
     }
+}
+
+/// Where the status page is. Programs that read lines find it in the first one.
+fn say_where(engine: &Engine, screen: Screen, out: &mut impl Write) -> std::io::Result<()> {
+    let Some(page) = &engine.page else {
+        return Ok(());
+    };
+    match screen {
+        Screen::Json => writeln!(out, "{}", facts::page(page))?,
+        Screen::Table | Screen::Lines | Screen::LinesAndLogs => {
+            writeln!(out, "The status page is at {page}")?;
+        }
+    }
+    out.flush()
 }
 
 /// Everything the table shows now.

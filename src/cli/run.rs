@@ -37,6 +37,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = args.config;
     config.check_ledger_grace().map_err(WrongSettings)?;
+    config.admin_access.check_token().map_err(WrongSettings)?;
     runtime()?.block_on(app::run(config))?;
     Ok(ExitCode::SUCCESS)
 }

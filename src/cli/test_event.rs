@@ -208,7 +208,7 @@ fn test_event_jobs(
         let document = &entry.document;
         document.kind == "EventJob"
             && document.api_version == SLIPWAY_API_VERSION
-            && name.is_none_or(|name| document.id.name == name)
+            && name.is_none_or(|name| *document.id.name == *name)
     });
     for entry in meant {
         let id = &entry.document.id;
@@ -265,14 +265,18 @@ fn test_event_job(event_job: &EventJob, attributes: &Attributes, body: &[u8]) ->
         index,
         verdict,
     };
-    let format = event_job.webhook.format;
+    let Some(webhook) = event_job.webhook() else {
+        let message = "it takes none: its source is the clock".to_owned();
+        return vec![report(None, TestVerdict::NoEvent(message))];
+    };
+    let format = webhook.format;
     let mut attributes = attributes.clone();
     if format == Format::CloudEvents && !attributes.contains_key("ce-specversion") {
         attributes
             .entry("content-type".to_owned())
             .or_insert_with(|| STRUCTURED.to_owned());
     }
-    match event::open_for(&event_job.webhook, &attributes, body) {
+    match event::open_for(webhook, &attributes, body) {
         Err(refusal) => vec![report(None, invalid(refusal))],
         Ok(Opened::One(event)) => vec![report(None, verdict(event_job, &event))],
         Ok(Opened::Many(events)) => events

@@ -51,9 +51,11 @@ async fn calls_behind_those_that_hang_are_not_sent_in_the_moment_when_their_time
 async fn calls_in_turn_wait_as_long_as_it_takes() {
     let asked = Arc::default();
     let cluster = silent(&asked, Some(Duration::from_secs(1))).with(Budget::DryRuns);
-    let path = || "/apis/batch/v1/namespaces/a/jobs".to_owned();
-    let calls =
-        (0..100).map(|_| cluster.post_in_turn(path(), |path| Call::post(path, Value::Null)));
+    let path = "/apis/batch/v1/namespaces/a/jobs";
+    let calls = (0..100).map(async |_| {
+        let turn = cluster.turn(&Method::POST, path).await;
+        turn.send(Call::post(path, Value::Null)).await
+    });
     let answers = join_all(calls).await;
     assert!(answers.iter().all(Result::is_ok), "13 s, 8 at once");
 }

@@ -10,22 +10,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::Notify;
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch as latest};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use self::pass::{Pass, PassEnd, PassNotes};
-use super::lead::Lead;
+use super::lead::{self, Lead};
+use super::passed_times::PassedTimes;
 use super::requeue::{Requeue, spread};
+use super::scheduling::{Edits, SchedulePorts, Scheduling};
 use crate::catalog::{Catalog, Listing};
 use crate::launch;
-use crate::launch::ports::{DeliveredJob, DeliveredJobs, Gates, Remember};
+use crate::launch::Guard;
+use crate::launch::ports::{DeliveredJob, DeliveredJobs, Gates, Remember, Reruns};
 use crate::resource::ObjectId;
 use crate::resource::event_job::Concurrency;
 
 mod pass;
+mod rerun;
 
 /// Every EventJob is looked at again this often: keys come of age, and what a crash left out is nobody's change.
 const RESYNC: Duration = Duration::from_secs(10);
@@ -46,8 +51,14 @@ pub struct Ports {
     pub gates: Arc<dyn Gates>,
     /// What is known of them when they are gone.
     pub ledger: Arc<dyn Remember>,
+    /// Which failed ones are to run again.
+    pub reruns: Arc<dyn Reruns>,
     /// What tells this process's claims from another's.
     pub holder: String,
+    /// What makes Jobs of due times.
+    pub schedules: SchedulePorts,
+    /// The wall clock.
+    pub clock: fn() -> Timestamp,
     /// How long a key must have been in the ledger before its Job may go: `--ledger-grace`.
     pub grace: Duration,
 }
@@ -56,7 +67,7 @@ pub struct Ports {
 pub(super) struct Passes<'a> {
     pub(super) ports: &'a Ports,
     pub(super) catalog: &'a Catalog,
-    pub(super) lead: &'a dyn Lead,
+    pub(super) lead: &'a Arc<dyn Lead>,
     pub(super) event_job: &'a ObjectId,
     /// One of its Jobs changed.
     pub(super) jobs_changed: &'a Notify,
@@ -64,6 +75,8 @@ pub(super) struct Passes<'a> {
     pub(super) news: &'a Notify,
     /// How many EventJobs there are.
     pub(super) objects: &'a AtomicUsize,
+    /// How far its schedule has come, if it has one.
+    pub(super) passed: &'a PassedTimes,
 }
 
 impl Passes<'_> {
@@ -71,15 +84,21 @@ impl Passes<'_> {
     pub(super) async fn run(self) {
         // Kept over a change of leader: what this process sent may still be applied.
         let mut notes = PassNotes::default();
+        let mut told = self.lead.told();
         loop {
             match self.lead.term() {
-                Some(term) => self.lead_passes(term, &mut notes).await,
-                None => self.lead.changed(None).await,
+                Some(term) => self.lead_passes(term, &mut told, &mut notes).await,
+                None => lead::changed(&**self.lead, &mut told, None).await,
             }
         }
     }
 
-    async fn lead_passes(&self, term: u64, notes: &mut PassNotes) {
+    async fn lead_passes(
+        &self,
+        term: u64,
+        told: &mut latest::Receiver<Option<u64>>,
+        notes: &mut PassNotes,
+    ) {
         let mut requeue = Requeue::default();
         requeue.at(Instant::now() + self.first_pass());
         // A change makes the next pass come early; not after a failure.
@@ -96,7 +115,7 @@ impl Passes<'_> {
                         continue;
                     }
                 }
-                () = self.lead.changed(Some(term)) => return,
+                () = lead::changed(&**self.lead, told, Some(term)) => return,
             }
             let result = self.pass(notes).await;
             self.news.notify_one();
@@ -145,9 +164,12 @@ impl Passes<'_> {
         let Some(Listing::Valid(entry)) = self.catalog.get(self.event_job) else {
             return Ok(PassEnd::Done);
         };
+        let lead = Arc::clone(self.lead);
         let pass = Pass {
+            may: Guard::new(move || lead.is_held()),
             ports: self.ports,
             event_job: &entry.event_job,
+            passed: self.passed,
             is_leader: &|| self.lead.is_held(),
         };
         let result = tokio::time::timeout(LONGEST, Box::pin(pass.run(notes))).await;
@@ -200,18 +222,22 @@ pub async fn run(
             known.insert(id.clone(), (Arc::clone(&jobs_changed), removed.clone()));
             let (ports, catalog, lead) = (ports.clone(), catalog.clone(), lead.clone());
             tasks.spawn(async move {
+                let (news, past, objects) = Default::default();
                 let passes = Passes {
                     ports: &ports,
                     catalog: &catalog,
-                    lead: &*lead,
+                    lead: &lead,
                     event_job: &id,
                     jobs_changed: &jobs_changed,
-                    news: &Notify::new(),
-                    objects: &AtomicUsize::new(1),
+                    news: &news,
+                    objects: &objects,
+                    passed: &past,
                 };
+                let scheduling = Scheduling::beside(&passes);
                 tokio::select! {
                     () = removed.cancelled() => {}
                     () = passes.run() => {}
+                    () = scheduling.run(Edits::Polled(TIDY)) => {}
                 }
             });
         }
@@ -220,4 +246,4 @@ pub async fn run(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -62,7 +62,7 @@ fn event(instance: &str, regarding: &Regarding<'_>, note: &Note, now: Timestamp)
     json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"generateName": format!("{prefix}-"), "namespace": id.namespace},
+        "metadata": {"generateName": format!("{prefix}-"), "namespace": *id.namespace},
         "eventTime": format!("{now:.6}"),
         "reportingController": CONTROLLER,
         "reportingInstance": instance,
@@ -73,8 +73,8 @@ fn event(instance: &str, regarding: &Regarding<'_>, note: &Note, now: Timestamp)
         "regarding": {
             "apiVersion": regarding.api_version,
             "kind": regarding.kind,
-            "namespace": id.namespace,
-            "name": id.name,
+            "namespace": *id.namespace,
+            "name": *id.name,
             "uid": regarding.uid,
         },
     })

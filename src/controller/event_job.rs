@@ -6,17 +6,19 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use futures::future::join4;
-use tokio::sync::Notify;
+use futures::future::join5;
 
 use self::credentials::CredentialsWatch;
 use super::admission::Passes;
 use super::event_jobs::status::{EventJobStanding, Facts, wanted};
 use super::event_jobs::{DesiredEventJob, EventJobs};
+use super::passed_times::PassedTimes;
+use super::scheduling::{Edits, Scheduling};
 use super::status::INTERNAL_ERROR;
 use super::status_writer::notes::Notes;
 use super::workers::ObjectTask;
 use crate::catalog::{CatalogEntry, Listing};
+use crate::launch::delivered::Owners;
 use crate::resource::event_job::EventJob;
 
 mod credentials;
@@ -26,36 +28,39 @@ mod telling;
 /// Looks after an EventJob until it is removed, or until everything stops. Calls under way are dropped then: names and
 /// versions make that safe.
 pub(super) async fn run(event_jobs: Arc<EventJobs>, task: ObjectTask<DesiredEventJob>) {
-    let id = task.object.borrow().identity.id.clone();
-    // Something about it may be new.
-    let news: Arc<Notify> = event_jobs.outcomes.of(&id);
+    let id = task.inbox.with(|desired| desired.identity.id.clone());
+    let signals = event_jobs.outcomes.of(&id);
+    let past = PassedTimes::default();
     let passes = Passes {
         ports: &event_jobs.ports,
         catalog: &event_jobs.catalog,
-        lead: &*event_jobs.lead,
+        lead: &event_jobs.lead,
         event_job: &id,
-        jobs_changed: &task.jobs_changed,
-        news: &news,
+        jobs_changed: &task.inbox.jobs_changed,
+        news: &signals.news,
         objects: &task.objects,
+        passed: &past,
     };
+    let scheduling = Scheduling::beside(&passes);
+    let edits = Edits::watching(&task);
     let credentials = CredentialsWatch::default();
     let is_late = AtomicBool::new(false);
-    let work = join4(
-        Box::pin(proving::run(&event_jobs, &task, &news, &is_late)),
+    let work = join5(
+        Box::pin(proving::run(&event_jobs, &task, &signals, &is_late)),
         Box::pin(passes.run()),
+        Box::pin(scheduling.run(edits)),
         Box::pin(telling::run(
             &event_jobs,
             &task,
-            &news,
+            &signals.news,
             &credentials,
             &is_late,
         )),
-        Box::pin(credentials.run(&event_jobs, &task, &news)),
+        Box::pin(credentials.run(&event_jobs, &task, &signals)),
     );
     tokio::select! {
         biased;
-        () = task.removed.cancelled() => {}
-        () = task.stop.cancelled() => {}
+        () = task.inbox.ended() => {}
         _ = work => {}
     }
 }
@@ -68,24 +73,24 @@ pub(super) async fn panicked(event_jobs: &EventJobs, desired: &DesiredEventJob) 
         return;
     };
     serve(event_jobs, event_job, Some("an internal error".to_owned()));
-    if !event_jobs.lead.is_held() {
+    if !event_jobs.lead.is_held() || event_jobs.kind == Owners::CronJobs {
         return;
     }
     let facts = Facts {
         generation: desired.identity.generation,
         standing: EventJobStanding::Broken(INTERNAL_ERROR),
         proof: None,
+        has_schedule: Some(event_job.cron().is_some()),
         suspended: event_job.suspend,
         jobs: None,
         latest: None,
         now: (event_jobs.clock)(),
     };
-    event_jobs
-        .writer
-        .write(&desired.identity, facts.now, |before| {
-            (wanted(id, before, &facts), Notes::default())
-        })
-        .await;
+    let writer = &event_jobs.writer;
+    writer.want(&desired.identity, facts.now, |before| {
+        (wanted(id, before, &facts), Notes::default())
+    });
+    writer.flush(&desired.identity).await;
 }
 
 /// Lets events find this version, as one that takes them or as one that does not.

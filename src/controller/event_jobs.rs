@@ -23,10 +23,11 @@ use super::status_writer::StatusWriter;
 use super::workers::{ObjectTask, Reconciler, Workers};
 use crate::catalog::{Catalog, Listing, says_shared};
 use crate::controller::{Change, Identity};
+use crate::launch::delivered::Owners;
 use crate::launch::ports::Deliver;
 use crate::lookup::Lookup;
 use crate::resource::event_job::EventJob;
-use crate::resource::{Api, Fault, ObjectId};
+use crate::resource::{Api, Fault, ObjectId, cron_job};
 
 pub mod look;
 pub mod outcomes;
@@ -38,6 +39,8 @@ const LONGEST_START: Duration = Duration::from_secs(30);
 /// The ports that EventJobs need.
 #[derive(Clone)]
 pub struct EventJobs {
+    /// What the objects are.
+    pub kind: Owners,
     /// Proves templates.
     pub launcher: Arc<dyn Deliver>,
     /// Looks after Jobs.
@@ -104,7 +107,7 @@ impl Startup {
         if waits && listed_at.elapsed() < LONGEST_START {
             return Err("the Job templates of EventJobs are being proved");
         }
-        state.waited_for.clear();
+        state.waited_for = HashMap::new();
         Ok(())
     }
 
@@ -141,8 +144,8 @@ pub async fn run(
     let jobs = Arc::clone(&event_jobs.ports.jobs);
     let catalog = Arc::clone(&event_jobs.catalog);
     let startup = Arc::clone(&event_jobs.startup);
-    let panics = event_jobs.panics.clone();
-    let mut workers = Workers::new(event_jobs, panics, stop.clone());
+    let (kind, panics) = (event_jobs.kind, event_jobs.panics.clone());
+    let mut workers = Workers::new(event_jobs, panics);
     // Kept over the turns of this loop: nothing that it heard is lost with it.
     let mut jobs_changed = jobs.changed();
     loop {
@@ -163,11 +166,19 @@ pub async fn run(
         };
         match change {
             Change::Applied(value) => {
-                let identity = Arc::new(Identity::of(&value));
+                let mut identity = Identity::of(&value);
+                let event_job = match kind {
+                    Owners::EventJobs => crate::resource::event_job::parse(&value),
+                    Owners::CronJobs => cron_job::in_place(&value),
+                };
+                let event_job = event_job.map(Arc::new);
+                if let Ok(event_job) = &event_job {
+                    identity.id = event_job.id.clone();
+                }
                 startup.read(&identity.id);
                 workers.apply(DesiredEventJob {
-                    identity,
-                    event_job: crate::resource::event_job::parse(&value).map(Arc::new),
+                    identity: Arc::new(identity),
+                    event_job,
                     says_shared: says_shared(&value),
                 });
             }
@@ -195,7 +206,7 @@ impl Reconciler for EventJobs {
             *current = read;
         } else {
             // Events have found the object that was read first: it is not kept twice.
-            current.identity = read.identity;
+            current.identity = read.identity.in_place_of(&current.identity);
         }
         is_edited
     }
@@ -211,7 +222,7 @@ impl Reconciler for EventJobs {
     fn forget(&self, desired: &DesiredEventJob) {
         let id = &desired.identity.id;
         self.outcomes.forget(id);
-        self.series.forget(&OfObject::event_job(id));
+        self.series.forget(&OfObject::of(id, self.kind.kind()));
         self.writer.forget(&desired.identity.uid);
     }
 

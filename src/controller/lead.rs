@@ -1,7 +1,6 @@
 //! Whether this process is the one that acts, where several of it run.
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use tokio::sync::watch;
 
 /// The lead over counted launching and admission.
 ///
@@ -17,8 +16,22 @@ pub trait Lead: Send + Sync {
         self.term().is_some()
     }
 
-    /// Waits until [`Lead::term`] is no longer `known`.
-    fn changed(&self, known: Option<u64>) -> BoxFuture<'_, ()>;
+    /// Told each time that [`Lead::term`] has changed, soon after. Each of thousands of objects listens to it.
+    fn told(&self) -> watch::Receiver<Option<u64>>;
+}
+
+/// Waits until the term is no longer `known`. `told`: the lead's.
+pub(super) async fn changed(
+    lead: &dyn Lead,
+    told: &mut watch::Receiver<Option<u64>>,
+    known: Option<u64>,
+) {
+    while lead.term() == known {
+        if told.changed().await.is_err() {
+            // Nobody is there who could change it.
+            return std::future::pending().await;
+        }
+    }
 }
 
 /// Nobody else is there, or whoever is there does not matter.
@@ -30,10 +43,22 @@ impl Lead for Always {
         Some(1)
     }
 
-    fn changed(&self, known: Option<u64>) -> BoxFuture<'_, ()> {
-        if known == self.term() {
-            return futures::future::pending().boxed();
-        }
-        futures::future::ready(()).boxed()
+    fn told(&self) -> watch::Receiver<Option<u64>> {
+        watch::channel(self.term()).1
+    }
+}
+
+/// A lead that a test gives and takes.
+#[cfg(test)]
+pub(super) struct Switch(pub(super) watch::Sender<Option<u64>>);
+
+#[cfg(test)]
+impl Lead for Switch {
+    fn term(&self) -> Option<u64> {
+        *self.0.borrow()
+    }
+
+    fn told(&self) -> watch::Receiver<Option<u64>> {
+        self.0.subscribe()
     }
 }

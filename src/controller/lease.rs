@@ -13,8 +13,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -139,12 +137,12 @@ impl Lease {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "lease_held",
-            "1 while this process leads",
+            "1 while this replica launches for ScaledJobs, lets waiting Jobs start and tidies up",
             self.held.clone(),
         );
         registry.register(
             "lease_transitions",
-            "How often this process began or ceased to lead",
+            "How often this replica began or ceased to lead",
             self.transitions.clone(),
         );
     }
@@ -177,6 +175,14 @@ impl Lease {
     /// Tries to hold it until `stop`, and then lets it go, so that another need not wait. What was done
     /// in its name should have ended before `stop` comes.
     pub async fn run(&self, stop: CancellationToken) {
+        tokio::select! {
+            () = self.turns(&stop) => {}
+            () = self.tell_of_ends() => {}
+        }
+        self.release().await;
+    }
+
+    async fn turns(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let turn = tokio::select! {
                 // A write that is cut off here is looked for when the Lease is let go.
@@ -191,7 +197,15 @@ impl Lease {
                 }
             }
         }
-        self.release().await;
+    }
+
+    /// An end of belief comes by the clock, whatever a call waits for. Never done.
+    async fn tell_of_ends(&self) {
+        loop {
+            let told = *self.told.borrow();
+            self.changed(told).await;
+            self.tell();
+        }
     }
 
     /// Renews, takes, or looks.
@@ -384,8 +398,8 @@ impl Lead for Lease {
         Lease::term(self)
     }
 
-    fn changed(&self, known: Option<u64>) -> BoxFuture<'_, ()> {
-        Lease::changed(self, known).boxed()
+    fn told(&self) -> watch::Receiver<Option<u64>> {
+        self.told.subscribe()
     }
 }
 

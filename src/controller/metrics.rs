@@ -1,8 +1,7 @@
 //! What is counted about turns.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::cycle::TurnOutcome;
+use crate::cycle::{TurnOutcome, Verdict};
 use crate::launch::JobState;
 use crate::resource::{Api, ObjectId, ScaledJob};
 
@@ -23,13 +22,10 @@ pub struct Metrics {
     turn_seconds: Histogram,
     late_seconds: Histogram,
     last_success: Gauge,
-    launches: Family<ByResult, Counter>,
+    launches: Launches,
     decisions: Family<ByOutcome, Counter>,
-    backlog: Family<OfTrigger, Gauge<f64, AtomicU64>>,
     jobs: JobSeries,
     panics: Panics,
-    /// The triggers of each object, so that their series go when it goes.
-    triggers: Arc<Mutex<HashMap<OfObject, Vec<OfTrigger>>>>,
     is_synced: Arc<AtomicBool>,
     started: Instant,
 }
@@ -50,19 +46,6 @@ struct ByOutcome {
     outcome: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByResult {
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfTrigger {
-    namespace: String,
-    kind: &'static str,
-    name: String,
-    trigger: String,
-}
-
 impl Metrics {
     /// Registers the loop's metrics.
     pub fn register(registry: &mut Registry) -> Self {
@@ -74,18 +57,16 @@ impl Metrics {
             turn_seconds,
             late_seconds,
             last_success: Gauge::default(),
-            launches: Family::default(),
+            launches: Launches::default(),
             decisions: Family::default(),
-            backlog: Family::default(),
             jobs: JobSeries::register(registry),
             panics: Panics::default(),
-            triggers: Arc::default(),
             is_synced: Arc::default(),
             started: Instant::now(),
         };
         registry.register(
             "turns",
-            "Turns by outcome: ok, failed, aborted",
+            "Looks at a ScaledJob: ok, failed, aborted",
             metrics.turns.clone(),
         );
         registry.register_with_unit(
@@ -96,7 +77,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "turn_late",
-            "How late turns of the timer began",
+            "How late turns of the timer began: the lag of the loop over ScaledJobs",
             Unit::Seconds,
             metrics.late_seconds.clone(),
         );
@@ -106,24 +87,15 @@ impl Metrics {
             Unit::Seconds,
             metrics.last_success.clone(),
         );
-        registry.register(
-            "launches",
-            "Jobs launched, by result: created, or why not",
-            metrics.launches.clone(),
-        );
+        metrics.launches.register(registry);
         registry.register(
             "decisions",
-            "Decisions, by outcome: launch, capped, idle",
+            "Decisions over ScaledJobs: launch, capped, idle",
             metrics.decisions.clone(),
         );
         registry.register(
-            "backlog",
-            "Units of work waiting, as last read",
-            metrics.backlog.clone(),
-        );
-        registry.register(
             "controller_panics",
-            "Tasks of objects that ended by a bug, and are tried again",
+            "Tasks of objects that ended by a bug; the object says InternalError, and is tried again",
             metrics.panics.0.clone(),
         );
         metrics
@@ -135,8 +107,8 @@ impl Metrics {
     }
 
     /// Starts the clock of a turn; a turn that is dropped unfinished counts as aborted.
-    pub(crate) fn turn(&self) -> Turn {
-        Turn {
+    pub(crate) fn turn(&self) -> TimedTurn {
+        TimedTurn {
             metrics: self.clone(),
             started: Instant::now(),
             outcome: "aborted",
@@ -163,17 +135,16 @@ impl Metrics {
         self.jobs.clone()
     }
 
+    /// Launches, of all kinds of objects.
+    pub fn launches(&self) -> Launches {
+        self.launches.clone()
+    }
+
     /// Drops the series of an object that is gone, or rests.
     pub(crate) fn forget(&self, id: &ObjectId, api: Api) {
         let object = OfObject::scaled_job(id, api);
-        for trigger in self.triggers().remove(&object).unwrap_or_default() {
-            self.backlog.remove(&trigger);
-        }
         self.jobs.forget(&object);
-    }
-
-    fn triggers(&self) -> MutexGuard<'_, HashMap<OfObject, Vec<OfTrigger>>> {
-        self.triggers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.launches.forget(&object);
     }
 
     fn record(&self, scaled_job: &ScaledJob, outcome: &TurnOutcome) {
@@ -187,16 +158,21 @@ impl Metrics {
         if let Ok(jobs) = &outcome.jobs {
             self.jobs.ended(&object, jobs.iter().filter_map(ended));
         }
-        self.record_backlogs(&object, outcome);
-        self.launches
-            .get_or_create(&ByResult { result: "created" })
-            .inc_by(u64::from(outcome.launched));
+        if !outcome.triggers.is_empty() {
+            let read = outcome.triggers.iter().map(|trigger| {
+                let reading = trigger.result.as_ref().ok();
+                let waiting = reading.map(|(reading, _)| reading.waiting());
+                (trigger.metric_name.clone(), waiting)
+            });
+            self.jobs.triggers(&object, read.collect());
+        }
+        let created = u64::from(outcome.launched);
+        self.launches.count(&object, "created", created);
         for error in &outcome.errors {
-            self.launches
-                .get_or_create(&ByResult {
-                    result: error.reason(),
-                })
-                .inc();
+            self.launches.count(&object, error.reason(), 1);
+        }
+        if let Some(Verdict::Decided(decision)) = &outcome.verdict {
+            self.jobs.active(&object, decision.active);
         }
         if let Some(verdict) = &outcome.verdict {
             let what = match (verdict.launch(), verdict.held_back()) {
@@ -208,33 +184,6 @@ impl Metrics {
                 .get_or_create(&ByOutcome { outcome: what })
                 .inc();
         }
-    }
-
-    /// A trigger that cannot be read has no backlog series: an old number would look like a new one.
-    fn record_backlogs(&self, object: &OfObject, outcome: &TurnOutcome) {
-        if outcome.triggers.is_empty() {
-            return;
-        }
-        let mut now = Vec::new();
-        for trigger in &outcome.triggers {
-            let Ok((reading, _)) = &trigger.result else {
-                continue;
-            };
-            let labels = OfTrigger {
-                namespace: object.namespace.clone(),
-                kind: object.kind,
-                name: object.name.clone(),
-                trigger: trigger.metric_name.clone(),
-            };
-            self.backlog.get_or_create(&labels).set(reading.waiting());
-            now.push(labels);
-        }
-        let mut all = self.triggers();
-        let triggers = all.entry(object.clone()).or_default();
-        for gone in triggers.iter().filter(|labels| !now.contains(labels)) {
-            self.backlog.remove(gone);
-        }
-        *triggers = now;
     }
 }
 
@@ -249,13 +198,13 @@ fn ended(job: &JobState) -> Option<EndedJob<'_>> {
 }
 
 /// A turn being timed.
-pub(crate) struct Turn {
+pub(crate) struct TimedTurn {
     metrics: Metrics,
     started: Instant,
     outcome: &'static str,
 }
 
-impl Turn {
+impl TimedTurn {
     /// Records what the turn came to.
     pub(crate) fn done(mut self, scaled_job: &ScaledJob, outcome: &TurnOutcome) {
         let failed = outcome.jobs.is_err()
@@ -274,7 +223,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for TimedTurn {
     fn drop(&mut self) {
         self.metrics
             .turns
@@ -290,5 +239,10 @@ impl Drop for Turn {
 
 pub use self::jobs::JobSeries;
 pub(in crate::controller) use self::jobs::{EndedJob, OfObject};
+pub use self::launches::Launches;
+pub(in crate::controller) use self::success::{SuccessTimes, interval_around};
 
+mod gauges;
 mod jobs;
+mod launches;
+mod success;

@@ -4,23 +4,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use self::proving::TemplateProof;
 use self::pushes::Pushes;
+use self::telling::log;
 use self::wanted::WhileWanted;
+use crate::controller::lead;
+use crate::controller::recording;
 use crate::controller::requeue::{self, Requeue, jitter};
 use crate::controller::status::{Observed, Report, TemplateVerdict};
 use crate::controller::workers::ObjectTask;
 use crate::controller::{Desired, Identity, TurnPorts, cleanup};
 use crate::cycle::{self, Carried, Connected, Failure, TriggerOutcome, TurnOutcome};
+use crate::history::{HistoryFact, HistoryRecord, ObjectStanding, Subject, WakeWord};
 use crate::lookup;
 use crate::resource::{self, Fault, ScaledJob, Trigger, TriggerEntry};
 use crate::source::Source;
 
+mod asked;
 mod proving;
 mod pushes;
+mod telling;
 mod wanted;
 
 /// A reading of a timer's turn is at most this old: the ages of one herd of
@@ -43,17 +50,12 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 ///
 /// A turn under way is finished on `stop`; after `removed` it launches nothing more.
 pub(super) async fn run(shared: Arc<TurnPorts>, task: ObjectTask<Desired>) {
-    let ObjectTask {
-        object: mut desired,
-        jobs_changed,
-        removed,
-        stop,
-        objects,
-    } = task;
+    let ObjectTask { inbox, objects } = task;
     let lead = Arc::clone(&shared.lead);
+    let mut told = lead.told();
     let launcher = WhileWanted::new(
         Arc::clone(&shared.launcher),
-        removed.clone(),
+        Arc::clone(&inbox),
         Arc::clone(&shared.lead),
     );
     let mut object = Object {
@@ -72,39 +74,33 @@ pub(super) async fn run(shared: Arc<TurnPorts>, task: ObjectTask<Desired>) {
     let mut wake = Wake::Began;
     'turns: loop {
         let term = lead.term();
-        let now = desired.borrow_and_update().clone();
+        let (now, version) = inbox.object();
         let delay = match wake {
             Wake::Began if term.is_some() => first_turn(&now, objects.load(Ordering::Relaxed)),
             _ => Duration::ZERO,
         };
-        if delay.is_zero() {
-            // On the heap while it lasts: between two turns an object keeps little.
-            let observed = Box::pin(object.wake(&now, wake, &mut pushes)).await;
-            if let Some((observed, template)) = observed {
-                object.report(&now.identity, observed, template).await;
-            }
-        } else {
-            object.requeue.at(Instant::now() + delay);
+        let identity = Arc::clone(&now.identity);
+        // On the heap while it lasts, and `now` goes with it: between two turns an object keeps little.
+        let has_news = Box::pin(object.look(now, wake, delay, &mut pushes)).await;
+        if has_news {
+            Box::pin(object.show(&identity)).await;
         }
+        drop(identity);
         // One that rests or stands by holds no source, and listens to none.
         pushes.listen_to(object.sources());
         let refillable = object.memory.holds_back();
         wake = loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break 'turns,
-                () = removed.cancelled() => break 'turns,
-                changed = desired.changed() => match changed {
-                    Ok(()) => break Wake::Edited,
-                    Err(_) => break 'turns,
-                },
-                () = lead.changed(term) => break Wake::Began,
-                () = jobs_changed.notified(), if refillable => break Wake::JobFinished,
+                () = inbox.ended() => break 'turns,
+                () = inbox.changed(version) => break Wake::Edited,
+                () = lead::changed(&*lead, &mut told, term) => break Wake::Began,
+                () = inbox.jobs_changed.notified(), if refillable => break Wake::JobFinished,
                 () = pushes.next() => break Wake::Pushed,
                 () = object.requeue.wait() => break Wake::Timer,
                 () = object.status.wait() => {
-                    let identity = Arc::clone(&desired.borrow().identity);
-                    object.flush(&identity).await;
+                    let identity = inbox.with(|desired| Arc::clone(&desired.identity));
+                    Box::pin(object.show(&identity)).await;
                 }
             }
         };
@@ -140,6 +136,18 @@ enum Wake {
     Pushed,
 }
 
+impl Wake {
+    fn word(self) -> WakeWord {
+        match self {
+            Self::Began => WakeWord::Began,
+            Self::Edited => WakeWord::Edited,
+            Self::Timer => WakeWord::Timer,
+            Self::JobFinished => WakeWord::JobFinished,
+            Self::Pushed => WakeWord::Pushed,
+        }
+    }
+}
+
 struct Object {
     shared: Arc<TurnPorts>,
     launcher: WhileWanted,
@@ -165,6 +173,31 @@ struct Connection {
 }
 
 impl Object {
+    /// One turn; later, where the first one waits. Whether there is something to [`show`](Self::show).
+    async fn look(
+        &mut self,
+        desired: Desired,
+        wake: Wake,
+        delay: Duration,
+        pushes: &mut Pushes,
+    ) -> bool {
+        if !delay.is_zero() {
+            self.requeue.at(Instant::now() + delay);
+            return false;
+        }
+        let Some((observed, template)) = self.wake(&desired, wake, pushes).await else {
+            return false;
+        };
+        let report = Report {
+            generation: desired.identity.generation,
+            now: (self.shared.clock)(),
+            observed,
+            template,
+        };
+        self.shared.reporter.report(&desired.identity, report);
+        true
+    }
+
     /// One turn. What is to be told about the object, if anything is.
     async fn wake(
         &mut self,
@@ -175,6 +208,7 @@ impl Object {
         let identity = &desired.identity;
         let Some(term) = self.shared.lead.term() else {
             self.stand_by(identity);
+            self.record(identity, HistoryFact::Standing(ObjectStanding::StandsBy));
             return None;
         };
         if self.launcher.begin(term) {
@@ -190,12 +224,20 @@ impl Object {
                     "{} is not valid; nothing is launched for it", identity.id
                 );
                 self.let_go(identity);
+                let why = Fault::list(faults).into();
+                self.record(
+                    identity,
+                    HistoryFact::Standing(ObjectStanding::Invalid(why)),
+                );
                 let invalid = Observed::Invalid(faults.clone());
                 return Some((invalid, TemplateVerdict::Unknown));
             }
         };
+        let asked = self.answer(scaled_job).await;
         if scaled_job.paused {
             self.let_go(identity);
+            self.look_soon_if(asked.left.is_some());
+            self.record(identity, HistoryFact::Standing(ObjectStanding::Paused));
             return Some((Observed::Paused, TemplateVerdict::Unknown));
         }
         let timer = self.shared.metrics.turn();
@@ -213,6 +255,10 @@ impl Object {
             self.set_next_turn(scaled_job, wake, &outcome);
             outcome
         };
+        self.look_soon_if(asked.left.is_some());
+        let next_look = self.next_look();
+        let turn = recording::of_turn(scaled_job, wake.word(), &outcome, next_look);
+        self.record(identity, HistoryFact::Turn(turn));
         if !self.launcher.is_wanted() {
             return None;
         }
@@ -236,6 +282,21 @@ impl Object {
             .ask(desired, scaled_job, objects, &self.launcher)
             .await;
         Some((Observed::Turn(outcome), template))
+    }
+
+    fn record(&self, identity: &Identity, fact: HistoryFact) {
+        let subject = Subject::scaled_job(identity.api, &identity.id);
+        let record = HistoryRecord::new(subject, (self.shared.clock)(), fact);
+        self.shared.history.record(record);
+    }
+
+    /// When the timer starts the next turn, on the wall.
+    fn next_look(&self) -> Option<Timestamp> {
+        let left = self
+            .requeue
+            .due()?
+            .saturating_duration_since(Instant::now());
+        (self.shared.clock)().checked_add(left).ok()
     }
 
     /// The sources at hand.
@@ -279,54 +340,13 @@ impl Object {
         (TIMER_FRESHNESS.min(interval / 2) + late).min(interval)
     }
 
-    /// Logs what is wrong with a trigger when it begins, changes or ends, not at each turn.
-    fn tell_troubles(&mut self, triggers: &[TriggerOutcome]) {
-        if triggers.is_empty() {
-            return; // The turn read no source.
-        }
-        self.troubles.resize(triggers.len(), None);
-        for (trigger, trouble) in triggers.iter().zip(&mut self.troubles) {
-            let name = &trigger.metric_name;
-            match &trigger.result {
-                Ok(_) if trouble.take().is_some() => {
-                    info!(trigger = name, "trigger {name} can be read again");
-                }
-                Err(failure) if trouble.as_ref() != Some(&failure.message) => {
-                    warn!(
-                        trigger = name,
-                        reason = failure.reason,
-                        "trigger {name} cannot be read: {}",
-                        failure.message
-                    );
-                    *trouble = Some(failure.message.clone());
-                }
-                Ok(_) | Err(_) => {}
-            }
-        }
-    }
-
-    async fn report(&mut self, identity: &Identity, observed: Observed, template: TemplateVerdict) {
-        let report = Report {
-            generation: identity.generation,
-            now: (self.shared.clock)(),
-            observed,
-            template,
-        };
-        let again = self.shared.reporter.report(identity, report).await;
-        self.look_at_status(again);
-    }
-
-    /// Shows what of the last report was held back or could not be shown.
-    async fn flush(&mut self, identity: &Identity) {
+    /// Shows the last report, and what of those before could not be shown.
+    async fn show(&mut self, identity: &Identity) {
         let again = if self.launcher.is_leading() {
             self.shared.reporter.flush(identity).await
         } else {
             None
         };
-        self.look_at_status(again);
-    }
-
-    fn look_at_status(&mut self, again: Option<Duration>) {
         self.status.forget();
         if let Some(pause) = again {
             self.status.after(pause);
@@ -429,32 +449,4 @@ impl Object {
 /// Whether the source refused the credentials.
 fn is_refused(trigger: &TriggerOutcome) -> bool {
     matches!(&trigger.result, Err(failure) if failure.reason == "Forbidden")
-}
-
-fn log(outcome: &TurnOutcome) {
-    if let Some(verdict) = &outcome.verdict {
-        debug!(launch = verdict.launch(), "{}", verdict.reason());
-        if outcome.launched > 0 {
-            info!(
-                launched = outcome.launched,
-                "launched {} Jobs: {}",
-                outcome.launched,
-                verdict.reason()
-            );
-        }
-    }
-    if let Err(error) = &outcome.jobs {
-        warn!(
-            reason = error.reason(),
-            "Jobs could not be counted, nothing is launched: {error}"
-        );
-    }
-    if let Some(error) = outcome.errors.first() {
-        let count = outcome.errors.len();
-        warn!(
-            reason = error.reason(),
-            failed = count,
-            "{count} Jobs were not launched: {error}"
-        );
-    }
 }

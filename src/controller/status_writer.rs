@@ -9,14 +9,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use self::notes::{Announcer, Notes};
 use self::record::{NextWrite, PACE, StatusRecord};
-use crate::cluster::{Answer, Budget, Call, Cluster, NoAnswer};
+use crate::cluster::{Budget, Call, Cluster, Turn};
 use crate::controller::announce::{Note, Regarding, announce};
 use crate::controller::event_jobs::outcomes::LastRefusal;
 use crate::controller::status::{self, Report};
@@ -27,6 +28,11 @@ pub(super) mod notes;
 mod patch;
 mod record;
 
+/// A status that got no turn in this time is tried again after [`PACE`]: its object has other things to do.
+const LONGEST_TURN: Duration = Duration::from_secs(8);
+/// The kind whose status is somebody else's.
+const CRON_JOB: &str = "CronJob";
+
 /// Writes the statuses of one kind of object. A status that says nothing new costs no call.
 #[derive(Debug)]
 pub struct StatusWriter {
@@ -36,8 +42,17 @@ pub struct StatusWriter {
     kind: &'static str,
     /// The fields of a status that are ours to write.
     fields: fn(Api) -> &'static [&'static str],
-    /// By UID.
-    objects: Mutex<HashMap<String, (StatusRecord, Announcer)>>,
+    /// By UID: those of which there is something to remember.
+    objects: Mutex<HashMap<String, Box<Told>>>,
+}
+
+/// What is remembered of one object.
+#[derive(Debug, Default)]
+struct Told {
+    record: StatusRecord,
+    announcer: Announcer,
+    /// What is to be told, and since when.
+    due: Vec<(Timestamp, Note)>,
 }
 
 impl StatusWriter {
@@ -56,6 +71,11 @@ impl StatusWriter {
         )
     }
 
+    /// One that tells Events of CronJobs, signed as `instance`, and writes no status.
+    pub fn cron_jobs(cluster: Cluster, instance: impl Into<String>) -> Self {
+        Self::new(CRON_JOB, |_| &[], cluster, instance.into())
+    }
+
     fn new(
         kind: &'static str,
         fields: fn(Api) -> &'static [&'static str],
@@ -71,37 +91,41 @@ impl StatusWriter {
         }
     }
 
-    /// Brings the object's status up to what `wanted` makes of the one before, and tells the notes that are due.
-    ///
-    /// Returns when to call [`flush`](Self::flush); `None` when the object says what it should.
-    pub(super) async fn write(
+    /// Takes note of what the object's status should be, made of the one before, and of what there is to tell.
+    /// [`flush`](Self::flush) writes and tells it.
+    pub(super) fn want(
         &self,
         object: &Identity,
         now: Timestamp,
         wanted: impl FnOnce(&Value) -> (Value, Notes),
-    ) -> Option<Duration> {
-        let (mut record, mut announcer) = self
-            .objects()
-            .remove(&object.uid)
-            .unwrap_or_else(|| (StatusRecord::new(self.ours(object)), Announcer::default()));
-        let (wanted, notes) = wanted(&record.wanted.value());
-        record.wanted = wanted.into();
-        for note in announcer.due(notes, now) {
-            self.announce(object, &note, now).await;
-        }
-        self.send(object, record, announcer).await
+    ) {
+        let mut told = self.objects().remove(&object.uid).unwrap_or_default();
+        let seen = self.ours(object);
+        let (wanted, notes) = wanted(&told.record.wanted(&seen));
+        told.record.want(&wanted, &seen);
+        let due = told.announcer.due(notes, now);
+        told.due.extend(due.into_iter().map(|note| (now, note)));
+        self.objects().insert(object.uid.clone(), told);
     }
 
-    /// Writes what was held back or could not be written. Returns when to call it again.
+    /// Writes what is new, was held back, or could not be written, and tells the notes that are due.
+    ///
+    /// Returns when to call it again; `None` when the object says what it should.
     pub(super) async fn flush(&self, object: &Identity) -> Option<Duration> {
-        let (record, announcer) = self.objects().remove(&object.uid)?;
-        self.send(object, record, announcer).await
+        let mut told = self.objects().remove(&object.uid)?;
+        for (at, note) in std::mem::take(&mut told.due) {
+            Box::pin(self.announce(object, &note, at)).await;
+        }
+        self.send(object, told).await
     }
 
     /// Makes an Event about the object.
     pub(super) async fn announce(&self, object: &Identity, note: &Note, now: Timestamp) {
         let regarding = Regarding {
-            api_version: &format!("{}/v1alpha1", group(object.api)),
+            api_version: &match self.kind {
+                CRON_JOB => "batch/v1".to_owned(),
+                _ => format!("{}/v1alpha1", group(object.api)),
+            },
             kind: self.kind,
             id: &object.id,
             uid: &object.uid,
@@ -112,7 +136,8 @@ impl StatusWriter {
     /// Writes `status.lastRefusal` and nothing else: whichever replica refused the request. A call that fails is not repeated.
     pub(super) async fn write_refusal(&self, object: &Identity, refusal: &LastRefusal) {
         let change = json!({ "lastRefusal": refusal.to_json() });
-        match self.send_change(object, change).await {
+        let answer = self.cluster.send(self.change(object, change)).await;
+        match answer {
             Ok(answer) if answer.is_success() || answer.status == 404 => {}
             Ok(answer) => debug!(object = %object.id, "lastRefusal: {}", answer.words()),
             Err(error) => debug!(object = %object.id, "lastRefusal: {}", error.detail),
@@ -124,42 +149,56 @@ impl StatusWriter {
         self.objects().remove(uid);
     }
 
-    async fn send(
-        &self,
-        object: &Identity,
-        mut record: StatusRecord,
-        announcer: Announcer,
-    ) -> Option<Duration> {
-        let again = match record.next(&self.ours(object), now()) {
-            NextWrite::Nothing => None,
-            NextWrite::Later(pause) => Some(pause),
-            NextWrite::Now(change) => Some(self.patch(object, &mut record, change).await?),
+    async fn send(&self, object: &Identity, mut told: Box<Told>) -> Option<Duration> {
+        let record = &mut told.record;
+        let mut next = record.next(&self.ours(object), now());
+        let mut turn = None;
+        if let NextWrite::Now(change) = next {
+            // Thousands may wait: what is written is made when it is this object's turn.
+            drop(change);
+            turn = timeout(
+                LONGEST_TURN,
+                self.cluster.turn(&Method::PATCH, &self.path(object)),
+            )
+            .await
+            .ok();
+            next = record.next(&self.ours(object), now());
+        }
+        let again = match (next, turn) {
+            (NextWrite::Nothing, _) => None,
+            (NextWrite::Later(pause), _) => Some(pause),
+            // Many have something to say at this moment.
+            (NextWrite::Now(_), None) => Some(PACE),
+            (NextWrite::Now(change), Some(turn)) => {
+                Some(Box::pin(self.patch(turn, object, record, change)).await?)
+            }
         };
-        self.objects()
-            .insert(object.uid.clone(), (record, announcer));
+        if !record.is_at_rest(now()) || !told.announcer.is_silent() {
+            self.objects().insert(object.uid.clone(), told);
+        }
         again
     }
 
     /// When to look again; `None` when the object is gone.
     async fn patch(
         &self,
+        turn: Turn<'_>,
         object: &Identity,
         record: &mut StatusRecord,
         change: Value,
     ) -> Option<Duration> {
         let (kind, id) = (self.kind, &object.id);
-        let failure = match self.send_change(object, change).await {
+        let failure = match turn.send(self.change(object, change)).await {
             Ok(answer) if answer.is_success() => {
                 let answered = answer.json::<Value>().ok();
                 let answered =
                     answered.map(|answered| self.ours_of(object.api, &answered["status"]));
-                let answered = answered.unwrap_or_else(|| record.wanted.value());
-                return Some(record.written(&answered, now()));
+                let wanted = record.wanted(&self.ours(object));
+                let answered = answered.unwrap_or_else(|| wanted.clone());
+                return Some(record.written(&answered, &wanted, now()));
             }
             Ok(answer) if answer.status == 404 => return None,
             Ok(answer) => answer.words(),
-            // Many have something to say at this moment.
-            Err(error) if error.is_unsent => return Some(PACE),
             Err(error) => error.detail,
         };
         let (pause, is_first) = record.failed();
@@ -169,20 +208,22 @@ impl StatusWriter {
         Some(pause)
     }
 
-    /// Patches the status of this very object, and not of one that came after it.
-    async fn send_change(&self, object: &Identity, change: Value) -> Result<Answer, NoAnswer> {
+    /// A patch of the status of this very object, and not of one that came after it.
+    fn change(&self, object: &Identity, change: Value) -> Call {
+        let mut body = json!({"metadata": {"uid": object.uid}});
+        body["status"] = change;
+        Call::merge_patch(self.path(object), body)
+    }
+
+    fn path(&self, object: &Identity) -> String {
         let id = &object.id;
-        let path = format!(
+        format!(
             "/apis/{}/v1alpha1/namespaces/{}/{}s/{}/status",
             group(object.api),
             id.namespace,
             self.kind.to_lowercase(),
             id.name,
-        );
-        let mut body = json!({"metadata": {"uid": object.uid}});
-        body["status"] = change;
-        let call = Call::merge_patch(path, body).from_sending();
-        self.cluster.send(call).await
+        )
     }
 
     fn ours(&self, object: &Identity) -> Value {
@@ -194,24 +235,18 @@ impl StatusWriter {
         Value::Object(status::part(status, (self.fields)(api)))
     }
 
-    fn objects(&self) -> MutexGuard<'_, HashMap<String, (StatusRecord, Announcer)>> {
+    fn objects(&self) -> MutexGuard<'_, HashMap<String, Box<Told>>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Reporter for StatusWriter {
-    fn report<'a>(
-        &'a self,
-        object: &'a Identity,
-        report: Report,
-    ) -> BoxFuture<'a, Option<Duration>> {
-        let now = report.now;
-        let wanted = move |before: &Value| {
+    fn report(&self, object: &Identity, report: Report) {
+        self.want(object, report.now, |before| {
             let wanted = status::wanted(object.api, before, &report);
             let notes = status::notes(before, &wanted, &report);
             (wanted, notes)
-        };
-        Box::pin(self.write(object, now, wanted))
+        });
     }
 
     fn flush<'a>(&'a self, object: &'a Identity) -> BoxFuture<'a, Option<Duration>> {

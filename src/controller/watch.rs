@@ -14,7 +14,7 @@ use kube::core::{ApiResource, DynamicObject, DynamicResourceScope, PartialObject
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::mpsc;
 
-use self::feed::{Feed, FeedHealth, Next};
+use self::feed::{CRON_JOB, Feed, FeedHealth, Next};
 use self::references::WatchedReferences;
 use self::troubles::WatchTroubles;
 use super::Change;
@@ -23,6 +23,10 @@ use crate::resource::{Api, ObjectId};
 
 /// Seconds after which the server ends a watch by itself; the client then knows that the connection lives.
 const WATCH_SECONDS: u32 = 110;
+
+/// Objects in a page of a list. As JSON values they take tens of kilobytes each, which is more than all that is kept of
+/// them: a page of 500, client-go's, would be the most memory that a start with thousands takes.
+const PAGE: u32 = 100;
 
 mod feed;
 mod references;
@@ -35,6 +39,8 @@ pub enum Kinds {
     ScaledJobs,
     /// EventJobs.
     EventJobs,
+    /// CronJobs that are handed over.
+    CronJobs,
 }
 
 /// Watches objects.
@@ -60,7 +66,7 @@ impl Watch {
     ) -> Self {
         let apis = match kinds {
             Kinds::ScaledJobs => 2,
-            Kinds::EventJobs => 1,
+            Kinds::EventJobs | Kinds::CronJobs => 1,
         };
         let unlisted = AtomicUsize::new(apis * scope.parts().len());
         Self {
@@ -83,18 +89,19 @@ impl Watch {
                 watches.extend(named.map(look));
                 watches
             }
-            Kinds::EventJobs => self.event_jobs(),
+            Kinds::EventJobs => self.event_jobs("EventJob", "eventjobs"),
+            Kinds::CronJobs => self.event_jobs(CRON_JOB, "cronjobs"),
         };
         match select(join_all(watches), Box::pin(stop)).await {
             Either::Left(_) | Either::Right(_) => {}
         }
     }
 
-    fn event_jobs(&self) -> Vec<BoxFuture<'_, ()>> {
+    fn event_jobs(&self, kind: &'static str, plural: &'static str) -> Vec<BoxFuture<'_, ()>> {
         let feed = |scope| Feed {
             api: Api::Slipway,
-            kind: "EventJob",
-            plural: "eventjobs",
+            kind,
+            plural,
             scope,
             scopes: self.scopes(),
         };
@@ -227,7 +234,9 @@ impl Watch {
 }
 
 fn config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS)
+    watcher::Config::default()
+        .timeout(WATCH_SECONDS)
+        .page_size(PAGE)
 }
 
 async fn rest(next: Next) {

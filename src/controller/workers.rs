@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use tokio::sync::{Notify, watch as latest};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error, info_span};
 
 use super::Identity;
 use super::metrics::Panics;
 use crate::resource::{Api, ObjectId};
+
+pub(super) use self::inbox::Inbox;
+
+mod inbox;
 
 /// A task that panicked is begun again after this, if its object does not change before.
 const AFTER_A_PANIC: Duration = Duration::from_mins(10);
@@ -51,16 +53,9 @@ pub(super) trait Reconciler: Send + Sync + 'static {
 }
 
 /// What a task knows of its object.
-#[derive(Clone)]
 pub(super) struct ObjectTask<Object> {
-    /// The object as it was last read. Changes when it asks for something else.
-    pub(super) object: latest::Receiver<Object>,
-    /// Something happened to its Jobs.
-    pub(super) jobs_changed: Arc<Notify>,
-    /// It is gone, or being deleted.
-    pub(super) removed: CancellationToken,
-    /// Everything stops.
-    pub(super) stop: CancellationToken,
+    /// The object, and what it is told.
+    pub(super) inbox: Arc<Inbox<Object>>,
     /// How many objects of its kind there are.
     pub(super) objects: Arc<AtomicUsize>,
 }
@@ -69,7 +64,6 @@ pub(super) struct ObjectTask<Object> {
 pub(super) struct Workers<R: Reconciler> {
     reconciler: Arc<R>,
     panics: Panics,
-    stop: CancellationToken,
     tasks: JoinSet<ObjectKey>,
     handles: HashMap<ObjectKey, Handle<R::Object>>,
     objects: Arc<AtomicUsize>,
@@ -77,20 +71,17 @@ pub(super) struct Workers<R: Reconciler> {
 
 /// How an object's task is reached.
 struct Handle<Object> {
-    object: latest::Sender<Object>,
-    jobs_changed: Arc<Notify>,
-    removed: CancellationToken,
+    inbox: Arc<Inbox<Object>>,
     is_deleting: bool,
     /// Another object of the same name, to begin when this one's task has ended.
-    successor: Option<Object>,
+    successor: Option<Box<Object>>,
 }
 
 impl<R: Reconciler> Workers<R> {
-    pub(super) fn new(reconciler: R, panics: Panics, stop: CancellationToken) -> Self {
+    pub(super) fn new(reconciler: R, panics: Panics) -> Self {
         Self {
             reconciler: Arc::new(reconciler),
             panics,
-            stop,
             tasks: JoinSet::new(),
             handles: HashMap::new(),
             objects: Arc::default(),
@@ -106,23 +97,21 @@ impl<R: Reconciler> Workers<R> {
             return;
         };
         // Deleted and made again, whether the deletion was seen or not: nothing of the old one holds for it.
-        let is_another = R::identity(&handle.object.borrow()).uid != identity.uid;
-        if is_another || handle.removed.is_cancelled() {
-            handle.removed.cancel();
-            handle.successor = Some(object);
+        let is_another = |known: &R::Object| R::identity(known).uid != identity.uid;
+        if handle.inbox.is_removed() || handle.inbox.with(is_another) {
+            handle.inbox.remove();
+            handle.successor = Some(Box::new(object));
             return;
         }
         // Our own status writes come back as changes; only what a person wrote wakes the task.
-        handle
-            .object
-            .send_if_modified(|current| R::update(current, object));
+        handle.inbox.update(|current| R::update(current, object));
     }
 
     /// Ends an object's task: the object is gone, or it is being deleted.
     pub(super) fn remove(&mut self, key: &ObjectKey, is_deleting: bool) {
         match self.handles.get_mut(key) {
             Some(handle) => {
-                handle.removed.cancel();
+                handle.inbox.remove();
                 handle.is_deleting = is_deleting;
                 handle.successor = None;
             }
@@ -134,7 +123,7 @@ impl<R: Reconciler> Workers<R> {
     pub(super) fn wake(&self, is_concerned: impl Fn(&ObjectId) -> bool) {
         for ((id, _), handle) in &self.handles {
             if is_concerned(id) {
-                handle.object.send_modify(|_| ());
+                handle.inbox.update(|_| true);
             }
         }
     }
@@ -142,7 +131,7 @@ impl<R: Reconciler> Workers<R> {
     /// Tells an object's task that something happened to its Jobs.
     pub(super) fn jobs_changed(&self, key: &ObjectKey) {
         if let Some(handle) = self.handles.get(key) {
-            handle.jobs_changed.notify_one();
+            handle.inbox.jobs_changed.notify_one();
         }
     }
 
@@ -157,40 +146,37 @@ impl<R: Reconciler> Workers<R> {
             return;
         };
         self.count();
-        if !handle.removed.is_cancelled() {
+        if !handle.inbox.is_removed() {
             return;
         }
-        self.reconciler.forget(&handle.object.borrow());
+        handle.inbox.with(|object| self.reconciler.forget(object));
         match handle.successor {
-            Some(object) => self.begin(key, object),
+            Some(object) => self.begin(key, *object),
             None => self.reconciler.is_left(&key.0, handle.is_deleting),
         }
     }
 
-    /// Waits for what is under way.
+    /// Stops all tasks, and waits for what is under way.
     pub(super) async fn drain(mut self) {
-        self.handles.clear();
+        for handle in self.handles.values() {
+            handle.inbox.stop();
+        }
         while self.tasks.join_next().await.is_some() {}
     }
 
     fn begin(&mut self, key: ObjectKey, object: R::Object) {
         let span = info_span!(
             "object",
-            object.namespace = key.0.namespace,
-            object.name = key.0.name
+            object.namespace = &*key.0.namespace,
+            object.name = &*key.0.name
         );
-        let (sender, receiver) = latest::channel(object);
+        let inbox = Arc::new(Inbox::new(object));
         let task = ObjectTask {
-            object: receiver,
-            jobs_changed: Arc::default(),
-            removed: CancellationToken::new(),
-            stop: self.stop.clone(),
+            inbox: Arc::clone(&inbox),
             objects: Arc::clone(&self.objects),
         };
         let handle = Handle {
-            object: sender,
-            jobs_changed: Arc::clone(&task.jobs_changed),
-            removed: task.removed.clone(),
+            inbox,
             is_deleting: false,
             successor: None,
         };
@@ -210,31 +196,47 @@ impl<R: Reconciler> Workers<R> {
 }
 
 /// An object's task, begun again after each panic.
-async fn run<R: Reconciler>(reconciler: &Arc<R>, panics: &Panics, mut task: ObjectTask<R::Object>) {
+async fn run<R: Reconciler>(reconciler: &Arc<R>, panics: &Panics, task: ObjectTask<R::Object>) {
     loop {
         let run = async { Arc::clone(reconciler).run(task.clone()).await };
         if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
             return;
         }
-        panics.count();
-        let object = task.object.borrow_and_update().clone();
-        error!(
-            "a bug ended the task of {}; it is tried again when the object changes, or after {} s",
-            R::identity(&object).id,
-            AFTER_A_PANIC.as_secs()
-        );
-        let pause = Box::pin(async {
-            let shown = AssertUnwindSafe(reconciler.panicked(&object)).catch_unwind();
-            if shown.await.is_err() {
-                panics.count();
-            }
-            tokio::time::sleep(AFTER_A_PANIC).await;
-        });
+        // On the heap: hardly a task comes here.
         tokio::select! {
-            () = task.stop.cancelled() => return,
-            () = task.removed.cancelled() => return,
-            changed = task.object.changed() => if changed.is_err() { return },
-            () = pause => {}
+            () = task.inbox.ended() => return,
+            () = Box::pin(rest(&**reconciler, panics, &task.inbox)) => {}
+        }
+    }
+}
+
+/// Tells of a panic, and waits until the object changes, or for a while.
+async fn rest<R: Reconciler>(reconciler: &R, panics: &Panics, inbox: &Inbox<R::Object>) {
+    panics.count();
+    let (object, version) = inbox.object();
+    error!(
+        "a bug ended the task of {}; it is tried again when the object changes, or after {} s",
+        R::identity(&object).id,
+        AFTER_A_PANIC.as_secs()
+    );
+    let pause = async {
+        let shown = AssertUnwindSafe(reconciler.panicked(&object)).catch_unwind();
+        if shown.await.is_err() {
+            panics.count();
+        }
+        tokio::time::sleep(AFTER_A_PANIC).await;
+    };
+    tokio::select! {
+        () = inbox.changed(version) => {}
+        () = pause => {}
+    }
+}
+
+impl<Object> Clone for ObjectTask<Object> {
+    fn clone(&self) -> Self {
+        Self {
+            inbox: Arc::clone(&self.inbox),
+            objects: Arc::clone(&self.objects),
         }
     }
 }

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+pub use crate::event::due::Moment;
 use crate::event::{Event, Refusal};
 use crate::launch::delivered::Delivery;
 use crate::launch::ports::{Deliver, DeliveredJobs};
-use crate::launch::{self, Launched};
+use crate::launch::{self, Guard, Launched};
+use crate::resource::event_job::cron::Cron;
 use crate::resource::event_job::{Concurrency, EventJob};
 
 use super::rate::{Permit, Rates};
@@ -50,6 +52,15 @@ impl JobOfEvent {
             Launched::Created if self.is_gated => "Waiting",
             Launched::Created => "Created",
             Launched::AlreadyThere { .. } | Launched::Remembered => "Duplicate",
+        }
+    }
+
+    /// The same, as the label of a metric.
+    pub fn label(&self) -> &'static str {
+        match self.launched {
+            Launched::Created if self.is_gated => "waiting",
+            Launched::Created => "created",
+            Launched::AlreadyThere { .. } | Launched::Remembered => "duplicate",
         }
     }
 
@@ -97,6 +108,26 @@ pub enum Error {
     /// The Job could not be made, or nobody knows whether it was.
     #[error(transparent)]
     Launch(#[from] launch::Error),
+}
+
+impl Error {
+    /// In words, what the same delivery would always come to.
+    ///
+    /// # Errors
+    ///
+    /// The trouble, when it may pass.
+    pub fn lasting(self) -> Result<String, launch::Error> {
+        match self {
+            Self::Refused(refusal) => Ok(refusal.to_string()),
+            Self::TemplateRefused { .. } => Ok(self.to_string()),
+            Self::Launch(error) if error.is_transient() => Err(error),
+            Self::Launch(error) => Ok(error.to_string()),
+            error => Err(launch::Error::Unavailable {
+                object: "room for one more Job".to_owned(),
+                detail: error.to_string(),
+            }),
+        }
+    }
 }
 
 /// How deliveries are made.
@@ -175,11 +206,71 @@ impl Deliveries {
         }
         let identity = event.identity(&event_job.id_from)?;
         let delivery = Delivery::new(event_job, event, &identity, (self.clock)(), self.grace)?;
+        self.make(event_job, &delivery, identity.id, deadline, Guard::always())
+            .await
+    }
+
+    /// Makes the Job of a moment, while `may` says yes, and knows what became of it before `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when no Job is known to exist for it.
+    pub async fn deliver_moment(
+        &self,
+        event_job: &EventJob,
+        cron: &Cron,
+        moment: Moment<'_>,
+        deadline: Instant,
+        may: Guard,
+    ) -> Result<DeliveryOutcome, Error> {
+        let delivery = Delivery::of_moment(event_job, cron, moment, self.grace)?;
+        self.make(event_job, &delivery, moment.id(), deadline, may)
+            .await
+    }
+
+    /// Makes another attempt of a Job that failed, while `may` says yes, and knows what became of it before `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when no Job is known to exist for it.
+    pub async fn deliver_again(
+        &self,
+        event_job: &EventJob,
+        delivery: &Delivery,
+        deadline: Instant,
+        may: Guard,
+    ) -> Result<DeliveryOutcome, Error> {
+        let id = delivery.launch.id.name.to_string();
+        self.make(event_job, delivery, id, deadline, may).await
+    }
+
+    /// Whether a delivery has, or had, its Job, by a consistent look; `None` when it never did.
+    ///
+    /// # Errors
+    ///
+    /// [`launch::Error`] when that cannot be told before `deadline`.
+    pub async fn find(
+        &self,
+        delivery: &Delivery,
+        deadline: Instant,
+    ) -> Result<Option<Launched>, launch::Error> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.launcher.find(delivery, left).await
+    }
+
+    async fn make(
+        &self,
+        event_job: &EventJob,
+        delivery: &Delivery,
+        event_id: String,
+        deadline: Instant,
+        may: Guard,
+    ) -> Result<DeliveryOutcome, Error> {
         let left = || deadline.saturating_duration_since(Instant::now());
         let outcome = |launched| {
             DeliveryOutcome::Job(JobOfEvent {
-                name: delivery.launch.id.name.clone(),
-                event_id: identity.id.clone(),
+                name: delivery.launch.id.name.to_string(),
+                event_id,
                 launched,
                 is_gated: delivery.is_gated,
             })
@@ -188,11 +279,11 @@ impl Deliveries {
         let permit = match self.room(event_job) {
             Ok(permit) => permit,
             Err(no_room) => {
-                let found = self.launcher.find(&delivery, left()).await?;
+                let found = self.launcher.find(delivery, left()).await?;
                 return found.map(outcome).ok_or(no_room);
             }
         };
-        let launched = self.launcher.launch(&delivery, left()).await;
+        let launched = self.launcher.launch(delivery, left(), may).await;
         let may_be_new = match &launched {
             Ok(launched) => *launched == Launched::Created,
             Err(error) => matches!(error, launch::Error::Unknown { .. }),

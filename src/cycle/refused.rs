@@ -129,6 +129,7 @@ mod tests {
             &'a self,
             _: &'a Delivery,
             _: Duration,
+            _: launch::Guard,
         ) -> BoxFuture<'a, Result<Launched, launch::Error>> {
             unreachable!("a check launches nothing")
         }

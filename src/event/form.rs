@@ -43,6 +43,12 @@ pub(super) fn read(body: &[u8]) -> Result<Json, Refusal> {
     if let [b'{' | b'[', ..] = body.trim_ascii_start() {
         return json::read(body);
     }
+    if !body.contains(&b'=') {
+        return Err(Refusal::new(
+            "body",
+            "is no form, as its content type says, and no JSON either: what is sent as application/json is read as JSON",
+        ));
+    }
     let mut names = BTreeSet::new();
     let mut text = String::from("{");
     let mut payload = None;

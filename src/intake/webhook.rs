@@ -5,7 +5,7 @@
 //! before that. Every way out is a [`DoorAnswer`].
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use http::HeaderMap;
@@ -22,8 +22,9 @@ use super::auth::{Authenticator, SenderVerdict};
 use super::{Body, BodyError, SenderKind, attributes};
 use crate::catalog::{Catalog, Listing};
 pub use crate::cycle::delivery::Deliveries;
-use crate::cycle::delivery::{DeliveryOutcome, Error};
+use crate::cycle::delivery::{DeliveryOutcome, Error, Moment};
 use crate::event::{self, Opened, Refusal};
+use crate::launch::schedule_record::MissedTime;
 use crate::resource::ObjectId;
 use crate::resource::event_job::{Auth, WebhookSource};
 
@@ -81,14 +82,44 @@ impl<'a> RefusedRequest<'a> {
     }
 }
 
+/// An event, or a due time, and what became of it.
+#[derive(Debug, Clone, Copy)]
+pub struct AnsweredEvent<'a> {
+    /// Its id, if it has one that is known.
+    pub event_id: Option<&'a str>,
+    /// The moment of a schedule; `None` for what was posted.
+    pub moment: Option<Moment<'a>>,
+    /// From the request to the answer.
+    pub took: Duration,
+    /// The HTTP status that its sender hears; 0 when there is no sender.
+    pub status: u16,
+    /// What became of it.
+    pub outcome: AnswerOutcome<'a>,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy)]
+pub enum AnswerOutcome<'a> {
+    /// It was delivered, or could not be.
+    Delivered(&'a Result<DeliveryOutcome, Error>),
+    /// Its EventJob takes no events now, and why.
+    NotReady(&'a str),
+}
+
 /// Hears what became of each event of an EventJob.
 pub trait Record: Send + Sync {
     /// An event was answered like this. Called for each, so it must not wait.
     fn told(&self, event_job: &ObjectId, outcome: &Result<DeliveryOutcome, Error>);
 
+    /// As [`Record::told`], with what tells this event from others. Called for each, so it must not wait.
+    fn answered(&self, _event_job: &ObjectId, _answered: &AnsweredEvent<'_>) {}
+
     /// Something that was posted is no event of this EventJob's, or comes from nobody who may send. Called for each, so it
     /// must not wait.
     fn refused(&self, event_job: &ObjectId, refused: &RefusedRequest<'_>);
+
+    /// Due times of its schedule have no Job. Called for each decision, so it must not wait.
+    fn missed(&self, _event_job: &ObjectId, _missed: &MissedTime) {}
 
     /// Nobody can tell who sends to an EventJob: a Secret or a key is missing, or cannot be read. Called rarely.
     fn cannot_tell(&self, event_job: &ObjectId);
@@ -118,7 +149,7 @@ pub struct Request<'a> {
 pub struct Webhook {
     catalog: Arc<Catalog>,
     authenticator: Authenticator,
-    deliveries: Deliveries,
+    deliveries: Arc<Deliveries>,
     look: Arc<dyn Look>,
     looks: Looks,
     ways: KnownWays,
@@ -132,7 +163,7 @@ impl Webhook {
     pub fn new(
         catalog: Arc<Catalog>,
         authenticator: Authenticator,
-        deliveries: Deliveries,
+        deliveries: Arc<Deliveries>,
         look: Arc<dyn Look>,
         metrics: Metrics,
         record: Arc<dyn Record>,
@@ -173,8 +204,13 @@ impl Webhook {
     pub fn allows_origin(&self, namespace: &str, name: &str, origin: &str) -> bool {
         match self.catalog.get(&ObjectId::new(namespace, name)) {
             Some(Listing::Valid(entry)) => {
-                let listed = &entry.event_job.webhook.allowed_origins;
-                listed.iter().any(|listed| listed == origin)
+                let webhook = entry.event_job.webhook();
+                webhook.is_some_and(|webhook| {
+                    webhook
+                        .allowed_origins
+                        .iter()
+                        .any(|listed| listed == origin)
+                })
             }
             _ => false,
         }
@@ -203,7 +239,10 @@ impl Webhook {
             }
             None => return self.unknown(id, &clock).await,
         };
-        let webhook = &entry.event_job.webhook;
+        // What the clock starts has no door.
+        let Some(webhook) = entry.event_job.webhook() else {
+            return unknown::nowhere();
+        };
         let verdict =
             self.authenticator
                 .with_headers(&id.namespace, &webhook.auth, request.headers);

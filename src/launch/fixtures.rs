@@ -38,6 +38,8 @@ pub(crate) fn scaled_job(name: &str) -> ScaledJob {
         triggers: Arc::default(),
         paused: false,
         round: None,
+        requests: Ok(Vec::new()),
+        answers: Vec::new(),
     }
 }
 
@@ -71,6 +73,12 @@ pub(crate) fn delivered(name: &str, received_at: i64) -> DeliveredJob {
         claimed_by: None,
         key: String::new(),
         received_at: at,
+        due: None,
+        is_asked_for: false,
+        attempt: 1,
+        first: None,
+        wants_rerun: false,
+        is_removed: false,
         created_at: at,
         ended: None,
         is_going: false,

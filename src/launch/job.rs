@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::delivered::ASKED_FOR_ANNOTATION;
 use super::{
     GENERATION_ANNOTATION, KEDA_GENERATION_ANNOTATION, KEDA_SCALED_JOB_LABEL, Launch,
     OCCURRENCE_ANNOTATION, ROUND_ANNOTATION, SCALED_JOB_LABEL,
 };
+use crate::resource::requests::{ANSWERS_ANNOTATION, REQUESTS_ANNOTATION};
 use crate::resource::{Api, ObjectId, Round, ScaledJob};
 
 pub mod name;
@@ -37,10 +39,12 @@ const TOOL_PREFIXES: [&str; 3] = [
 ];
 
 /// What is said to the controller about the object, and means nothing on a Job.
-const CONTROL_ANNOTATIONS: [&str; 3] = [
+const CONTROL_ANNOTATIONS: [&str; 5] = [
     "autoscaling.keda.sh/paused",
     "slipway.dev/paused",
     "slipway.dev/managed",
+    REQUESTS_ANNOTATION,
+    ANSWERS_ANNOTATION,
 ];
 
 /// What finds a Job again. An object's own label or annotation of such a name never replaces it;
@@ -55,6 +59,23 @@ const TRACKING: [&str; 6] = [
 ];
 
 impl Launch {
+    /// The one Job of a round that somebody asked for.
+    pub fn asked(scaled_job: &ScaledJob, number: u64) -> Self {
+        let generate_name = name::prefix(&scaled_job.id.name);
+        let reserved = name::counted(&generate_name, &scaled_job.uid, number, 0);
+        let round = Round { number, jobs: 1 };
+        let mut manifest = manifest(scaled_job, round, &generate_name);
+        let metadata = &mut manifest["metadata"];
+        metadata["name"] = reserved.name.as_str().into();
+        metadata["annotations"][OCCURRENCE_ANNOTATION] = reserved.occurrence.as_str().into();
+        metadata["annotations"][ASKED_FOR_ANNOTATION] = "trigger".into();
+        Self {
+            id: ObjectId::new(&scaled_job.id.namespace, reserved.name),
+            occurrence: reserved.occurrence,
+            manifest,
+        }
+    }
+
     /// The Jobs of a round, in the order of their ordinals.
     ///
     /// `spec.jobTargetRef` passes through as it is, with what KEDA adds to it:
@@ -95,7 +116,7 @@ fn manifest(scaled_job: &ScaledJob, round: Round, generate_name: &str) -> Value 
             // Filled in for each Job; here, so that it stands first.
             "name": null,
             "generateName": generate_name,
-            "namespace": scaled_job.id.namespace,
+            "namespace": *scaled_job.id.namespace,
             "labels": labels(scaled_job),
             "annotations": annotations(scaled_job, round),
             "ownerReferences": [owner_reference(api_version, "ScaledJob", &scaled_job.id.name, &scaled_job.uid)],

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tracing::debug;
@@ -25,6 +26,7 @@ use crate::launch::round::{Answered, Expectations};
 use crate::launch::{
     Error, JobState, KEDA_SCALED_JOB_LABEL, Launch, Launched, Launcher, SCALED_JOB_LABEL,
 };
+use crate::resource::requests::RequestAnswer;
 use crate::resource::{Api, ObjectId, Propagation, Round, RoundRecord, ScaledJob};
 
 mod counted;
@@ -35,7 +37,7 @@ mod expectations;
 mod follow;
 mod informer;
 mod jobs;
-mod list;
+pub mod list;
 mod names;
 mod round;
 mod watched;
@@ -201,7 +203,12 @@ impl Kubernetes {
         }
     }
 
-    async fn open_once(&self, scaled_job: &ScaledJob, round: Round) -> Result<(), Error> {
+    async fn open_once(
+        &self,
+        scaled_job: &ScaledJob,
+        round: Round,
+        answer: Option<&RequestAnswer>,
+    ) -> Result<(), Error> {
         self.account_for_earlier_rounds(scaled_job).await?;
         // The rounds that the count behind this one knew: those of this process, and what the object told.
         let told = scaled_job
@@ -215,7 +222,7 @@ impl Kubernetes {
             .counted()
             .max(told);
         let record = RoundRecord::open(round, &self.holder);
-        round::open(&self.cluster, scaled_job, counted, &record).await?;
+        round::open(&self.cluster, scaled_job, counted, &record, answer).await?;
         // Computed before the lock is taken.
         let names = names::reserved_names(scaled_job, round);
         let mut known = self.known();
@@ -274,6 +281,18 @@ async fn delete(
     }
 }
 
+/// Sends a change that is based on the version that was read. Returns the new one.
+async fn new_version(cluster: &Cluster, object: &str, call: Call) -> Result<String, Error> {
+    let answer = cluster.send(call).await;
+    let answer = answer.map_err(|error| unknown(object, &error))?;
+    if !answer.is_success() {
+        return Err(refusal(object, &answer));
+    }
+    let value: Value = answer.json().map_err(|error| unknown(object, &error))?;
+    let version = value["metadata"]["resourceVersion"].as_str();
+    Ok(version.unwrap_or_default().to_owned())
+}
+
 /// A server-side dry run of a Job for this object. `validation`: what becomes of fields that the server does not know.
 async fn prove(
     cluster: &Cluster,
@@ -282,18 +301,15 @@ async fn prove(
     validation: &'static str,
 ) -> Result<(), Error> {
     let object = format!("the Job template of {id}");
-    let call = |path| {
-        Call::post(path, job())
-            .query("dryRun", "All")
-            .query("fieldValidation", validation)
-    };
+    let path = jobs_path(&id.namespace);
+    let cluster = cluster.clone().with(Budget::DryRuns);
     // Thousands may be due at once.
-    let answer = cluster
-        .clone()
-        .with(Budget::DryRuns)
-        .post_in_turn(jobs_path(&id.namespace), call)
-        .await
-        .map_err(|error| unavailable(&object, &error))?;
+    let turn = cluster.turn(&Method::POST, &path).await;
+    let call = Call::post(path, job())
+        .query("dryRun", "All")
+        .query("fieldValidation", validation);
+    let answer = turn.send(call).await;
+    let answer = answer.map_err(|error| unavailable(&object, &error))?;
     match answer.status {
         // 409: the template is not what is wrong.
         200..300 | 409 => Ok(()),
@@ -327,12 +343,21 @@ impl Launcher for Kubernetes {
         self.count(scaled_job).boxed()
     }
 
-    fn open_round<'a>(
+    fn open_round_for<'a>(
         &'a self,
         scaled_job: &'a ScaledJob,
         round: Round,
+        answer: Option<&'a RequestAnswer>,
     ) -> BoxFuture<'a, Result<(), Error>> {
-        self.open_once(scaled_job, round).boxed()
+        self.open_once(scaled_job, round, answer).boxed()
+    }
+
+    fn answer<'a>(
+        &'a self,
+        scaled_job: &'a ScaledJob,
+        answer: &'a RequestAnswer,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        round::answer(&self.cluster, scaled_job, answer).boxed()
     }
 
     fn close_round<'a>(&'a self, scaled_job: &'a ScaledJob) -> BoxFuture<'a, ()> {
@@ -359,6 +384,20 @@ impl Launcher for Kubernetes {
     fn forget(&self, uid: &str) {
         self.known().expected.forget(uid, Instant::now());
     }
+}
+
+/// Where the EventJobs of a namespace are.
+pub fn event_jobs_path(namespace: &str) -> String {
+    format!("/apis/slipway.dev/v1alpha1/namespaces/{namespace}/eventjobs")
+}
+
+/// Where an EventJob is.
+pub fn event_job_path(event_job: &ObjectId) -> String {
+    format!(
+        "{}/{}",
+        event_jobs_path(&event_job.namespace),
+        event_job.name
+    )
 }
 
 fn jobs_path(namespace: &str) -> String {

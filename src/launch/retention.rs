@@ -1,31 +1,58 @@
 //! Which Jobs of events may be removed. Pure: Jobs in, those that go out.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
 use crate::launch::ports::DeliveredJob;
 use crate::resource::HistoryLimits;
 
+/// What of an EventJob says which of its Jobs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keep {
+    /// How many finished Jobs of each outcome; `None` for all.
+    pub history: Option<HistoryLimits>,
+    /// For how long a finished Job of a schedule: those of events have a TTL of their own.
+    pub ttl: Option<Duration>,
+}
+
 /// Jobs of one EventJob that nobody needs any more: finished ones beyond the history limits,
-/// the oldest first, and dropped ones. Only those whose key has been in the ledger for `grace`.
+/// the oldest first, finished ones of a schedule whose time is over, and dropped ones. Only those that have been
+/// remembered for `grace`: by a key in the ledger, or by their schedule.
 ///
 /// Age is when a Job ended. A dropped Job goes once it has no Pods: while it is there, whoever counts sees that
 /// they are. One that somebody resumed by hand stays until it has ended. It stays for the grace as others do: a repeat
 /// of its event that looks into an older copy of the ledger has to find it. Meanwhile it costs no call.
 pub fn removable(
-    history: Option<HistoryLimits>,
+    keep: Keep,
     jobs: &[DeliveredJob],
     remembered_for: impl Fn(&DeliveredJob) -> Option<Duration>,
     grace: Duration,
+    now: Timestamp,
 ) -> Vec<&DeliveredJob> {
     let (dropped, others): (Vec<_>, Vec<_>) =
         jobs.iter().partition(|job| job.gate == Some(Gate::Dropped));
     let mut removable: Vec<&DeliveredJob> =
         dropped.into_iter().filter(|job| is_over(job)).collect();
-    if let Some(limits) = history {
+    if let Some(limits) = keep.history {
         removable.extend(surplus(&others, JobOutcome::Complete, limits.successful));
         removable.extend(surplus(&others, JobOutcome::Failed, limits.failed));
+    }
+    if let Some(ttl) = keep.ttl {
+        let ttl = SignedDuration::try_from(ttl).unwrap_or(SignedDuration::MAX);
+        let is_old = |job: &&DeliveredJob| {
+            let ended = job.due.and(job.ended);
+            ended.is_some_and(|(_, at)| now.duration_since(at) >= ttl)
+        };
+        let listed: BTreeSet<&str> = removable.iter().map(|job| job.uid.as_str()).collect();
+        let old = others.into_iter().filter(is_old);
+        let old: Vec<_> = old
+            .filter(|job| !listed.contains(job.uid.as_str()))
+            .collect();
+        removable.extend(old);
     }
     removable.retain(|job| {
         // What is not remembered yet goes later: nothing newer goes in its place.
@@ -80,13 +107,18 @@ mod tests {
 
     /// Which go when one of each outcome is kept and every key but that of `young` and `unknown` is old enough.
     fn check(history: Option<HistoryLimits>, jobs: &[DeliveredJob], expected: &[&str]) {
-        let remembered_for = |job: &DeliveredJob| match job.id.name.as_str() {
+        check_with(Keep { history, ttl: None }, jobs, expected);
+    }
+
+    fn check_with(keep: Keep, jobs: &[DeliveredJob], expected: &[&str]) {
+        let remembered_for = |job: &DeliveredJob| match &*job.id.name {
             "unknown" => None,
             "young" => Some(GRACE.saturating_sub(Duration::from_nanos(1))),
             _ => Some(GRACE),
         };
-        let gone = removable(history, jobs, remembered_for, GRACE);
-        let names: Vec<&str> = gone.iter().map(|job| job.id.name.as_str()).collect();
+        let now = Timestamp::from_second(100).unwrap();
+        let gone = removable(keep, jobs, remembered_for, GRACE, now);
+        let names: Vec<&str> = gone.iter().map(|job| &*job.id.name).collect();
         assert_eq!(names, expected);
     }
 
@@ -146,10 +178,10 @@ mod tests {
         let mut resumed = dropped("resumed");
         resumed.is_suspended = false;
         let mut over = resumed.clone();
-        over.id.name = "over".to_owned();
+        over.id.name = "over".into();
         over.ended = Some((Complete, over.created_at));
         let mut young = dropped("young");
-        young.id.name = "young".to_owned();
+        young.id.name = "young".into();
         let jobs = [
             stopping,
             resumed,
@@ -160,5 +192,31 @@ mod tests {
         ];
         check(None, &jobs, &["over", "d"]);
         check(ONE, &jobs, &["over", "d"]);
+    }
+
+    #[test]
+    fn a_job_of_a_schedule_goes_by_its_ttl_and_one_of_an_event_by_its_own() {
+        let due = |name: &str, at: i64| DeliveredJob {
+            due: Some(Timestamp::from_second(at).unwrap()),
+            ..ended(name, Complete, at)
+        };
+        let jobs = [
+            due("old", 69),
+            due("at", 70),
+            due("new", 71),
+            ended("event", Complete, 1),
+        ];
+        let keep = |history| Keep {
+            history,
+            ttl: Some(Duration::from_secs(30)),
+        };
+        check_with(keep(None), &jobs, &["old", "at"]);
+        // What goes for both reasons goes once.
+        check_with(keep(ONE), &jobs, &["event", "old", "at"]);
+        let running = [DeliveredJob {
+            due: Some(Timestamp::UNIX_EPOCH),
+            ..delivered("running", 1)
+        }];
+        check_with(keep(None), &running, &[]);
     }
 }

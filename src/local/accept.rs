@@ -6,15 +6,17 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
+use crate::job_rules::{Phase, PodFacts};
 use crate::launch::JobState;
 use crate::launch::job::name;
 use crate::launch::{Error, Guard, Launch, Launched, Launcher, OCCURRENCE_ANNOTATION, PodState};
 use crate::resource::names::{NameRule, misnamed};
+use crate::resource::requests::{RequestAnswer, add_answer};
 use crate::resource::{Fault, ObjectId, Propagation, Round, ScaledJob};
 
-use super::entry::LocalJob;
+use super::entry::{LocalJob, outcome};
 use super::pod::uid;
-use super::rules::Phase;
+use super::scaled_job::ScaledJobRecord;
 use super::spec::JobSpec;
 use super::store;
 use super::view::Fact;
@@ -53,28 +55,26 @@ impl Launcher for Local {
         });
     }
 
-    fn open_round<'a>(
+    fn open_round_for<'a>(
         &'a self,
         scaled_job: &'a ScaledJob,
         round: Round,
+        answer: Option<&'a RequestAnswer>,
     ) -> BoxFuture<'a, Result<(), Error>> {
-        let shared = Arc::clone(&self.shared);
-        let id = scaled_job.id.clone();
-        Box::pin(blocking("the state folder", move || {
-            let object = format!("the round of {id}");
-            check_id(&id, NameRule::Object)?;
-            let last = shared
-                .store
-                .round(&id)
-                .map_err(|error| unavailable(&object, &error))?;
-            if last.is_some_and(|last| last.number >= round.number) {
-                return Err(Error::Conflict { object });
-            }
-            shared
-                .store
-                .write_round(&id, round)
-                .map_err(|error| unavailable(&object, &error))
-        }))
+        let answer = answer.cloned();
+        self.write_of(scaled_job, move |record| record.open(round, answer))
+    }
+
+    fn answer<'a>(
+        &'a self,
+        scaled_job: &'a ScaledJob,
+        answer: &'a RequestAnswer,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let answer = answer.clone();
+        self.write_of(scaled_job, move |record| {
+            add_answer(&mut record.answers, answer);
+            true
+        })
     }
 
     fn launch_while<'a>(
@@ -126,6 +126,29 @@ impl Launcher for Local {
     fn forget(&self, _uid: &str) {}
 }
 
+impl Local {
+    /// Changes what is written down about a ScaledJob; [`Error::Conflict`] where `change` says no.
+    fn write_of(
+        &self,
+        scaled_job: &ScaledJob,
+        change: impl FnOnce(&mut ScaledJobRecord) -> bool + Send + 'static,
+    ) -> BoxFuture<'static, Result<(), Error>> {
+        let shared = Arc::clone(&self.shared);
+        let id = scaled_job.id.clone();
+        Box::pin(blocking("the state folder", move || {
+            let object = format!("the round of {id}");
+            check_id(&id, NameRule::Object)?;
+            let read = shared.store.scaled_job(&id);
+            let mut record = read.map_err(|error| unavailable(&object, &error))?;
+            if !change(&mut record) {
+                return Err(Error::Conflict { object });
+            }
+            let written = shared.store.write_scaled_job(&id, &record);
+            written.map_err(|error| unavailable(&object, &error))
+        }))
+    }
+}
+
 impl Controller {
     /// Makes a Job and takes it up. False when the name is taken.
     fn create(&self, id: &ObjectId, job: Value) -> Result<bool, Error> {
@@ -143,8 +166,8 @@ impl Controller {
         JobSpec::parse(&job).map_err(|fault| rejected(id, &fault))?;
         let now = (self.settings.clock)().to_string();
         let metadata = &mut job["metadata"];
-        metadata["namespace"] = json!(id.namespace);
-        metadata["name"] = json!(id.name);
+        metadata["namespace"] = json!(*id.namespace);
+        metadata["name"] = json!(*id.name);
         metadata["uid"] = json!(uid(&[&id.namespace, &id.name, &now]));
         metadata["creationTimestamp"] = json!(now);
         Ok(job)
@@ -214,11 +237,11 @@ impl Controller {
     /// made of the same text, and named by another rule, keeps its name.
     fn generated(&self, namespace: &str, prefix: &str, job: &Value) -> String {
         let jobs = self.lock();
-        let mut others = jobs.iter().filter(|(id, _)| id.namespace == namespace);
+        let mut others = jobs.iter().filter(|(id, _)| *id.namespace == *namespace);
         let same = others.find(|(_, entry)| entry.is_made_of(job));
         same.map_or_else(
             || name::reserved(&name::cut(prefix), &[&job.to_string()]).name,
-            |(id, _)| id.name.clone(),
+            |(id, _)| id.name.to_string(),
         )
     }
 
@@ -273,7 +296,7 @@ impl LocalJob {
             .find_map(|owner| owner["uid"].as_str());
         let annotations = metadata["annotations"].as_object().into_iter().flatten();
         JobState {
-            name: id.name.clone(),
+            name: id.name.to_string(),
             uid: Some(self.uid.clone()),
             owner_uid: owner.map(str::to_owned),
             annotations: annotations
@@ -282,23 +305,24 @@ impl LocalJob {
                 })
                 .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
                 .collect(),
-            outcome: self.finished.map(|(ending, _)| ending.outcome()),
-            end_reason: self.finished.map_or("", |(ending, _)| ending.reason()),
+            outcome: self.finished.map(|(cause, _)| outcome(cause)),
+            end_reason: self.finished.map_or("", |(cause, _)| cause.reason()),
             created_at: Some(self.created_at),
             finished_at: self.finished.map(|(_, at)| at),
             pods: self
                 .pods
                 .iter()
-                .filter_map(|pod| pod_state(pod.phase))
+                .filter_map(|pod| pod_state(&pod.facts))
                 .collect(),
         }
     }
 }
 
 /// A Pod as the API server would show it; `None` for one that it would have deleted.
-fn pod_state(phase: Phase) -> Option<PodState> {
-    let (phase, conditions): (_, &[&str]) = match phase {
+fn pod_state(pod: &PodFacts) -> Option<PodState> {
+    let (phase, conditions): (_, &[&str]) = match pod.phase {
         Phase::Pending => ("Pending", &[]),
+        Phase::Running if !pod.is_ready => ("Pending", &["PodScheduled"]),
         Phase::Running => (
             "Running",
             &["PodScheduled", "Initialized", "ContainersReady", "Ready"],

@@ -5,18 +5,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::job_rules::PodFacts;
 use crate::launch::OCCURRENCE_ANNOTATION;
+use crate::launch::attempt::{
+    ATTEMPT_ANNOTATION, FIRST_OCCURRENCE_ANNOTATION, RERUN_ANNOTATION, RerunRequest,
+};
 use crate::launch::delivered::{
-    CONCURRENCY_KEY_ANNOTATION, DEDUPLICATE_FOR_ANNOTATION, EVENT_JOB_LABEL, GATE_ANNOTATION,
-    GATE_HOLDER_ANNOTATION, Gate, PAYLOAD_ANNOTATION, RECEIVED_ANNOTATION,
+    ASKED_FOR_ANNOTATION, CONCURRENCY_KEY_ANNOTATION, DEDUPLICATE_FOR_ANNOTATION, EVENT_JOB_LABEL,
+    GATE_ANNOTATION, GATE_HOLDER_ANNOTATION, Gate, PAYLOAD_ANNOTATION, RECEIVED_ANNOTATION,
+    REMOVED_ANNOTATION, SCHEDULED_ANNOTATION,
 };
 use crate::launch::ledger::{Entry, Key};
 use crate::launch::ports::DeliveredJob;
 use crate::resource::ObjectId;
 use crate::resource::metadata::text;
 
-use super::entry::LocalJob;
-use super::rules::Phase;
+use super::entry::{LocalJob, outcome};
 
 /// `deduplicateFor` when it is not written: longer than EventBridge sends again.
 const REMEMBER_FOR: Duration = Duration::from_hours(25);
@@ -33,6 +37,12 @@ pub(super) struct EventOfJob {
     claimed_by: Option<String>,
     concurrency_key: String,
     received_at: Timestamp,
+    due: Option<Timestamp>,
+    is_asked_for: bool,
+    attempt: u32,
+    first: Option<String>,
+    wants_rerun: bool,
+    is_removed: bool,
     remember_for: Duration,
     /// Counts the changes of the Job in this process.
     pub(super) version: u64,
@@ -59,6 +69,16 @@ impl EventOfJob {
             claimed_by: annotation(GATE_HOLDER_ANNOTATION).map(str::to_owned),
             concurrency_key: concurrency_key.to_owned(),
             received_at: received_at.unwrap_or(created_at),
+            due: annotation(SCHEDULED_ANNOTATION).and_then(|due| due.parse().ok()),
+            is_asked_for: annotation(ASKED_FOR_ANNOTATION).is_some(),
+            attempt: annotation(ATTEMPT_ANNOTATION)
+                .and_then(|attempt| attempt.parse().ok())
+                .unwrap_or(1),
+            first: annotation(FIRST_OCCURRENCE_ANNOTATION).map(str::to_owned),
+            wants_rerun: annotation(RERUN_ANNOTATION)
+                .and_then(RerunRequest::parse)
+                .is_some_and(|request| request.is_open()),
+            is_removed: annotation(REMOVED_ANNOTATION).is_some(),
             remember_for: remember_for.unwrap_or(REMEMBER_FOR),
             version: 0,
         })
@@ -86,8 +106,8 @@ impl LocalJob {
     /// As the admission loop sees it; `None` for a Job that was not made for an event.
     pub(super) fn delivered_job(&self, id: &ObjectId) -> Option<DeliveredJob> {
         let delivered = self.delivered.as_ref()?;
-        let pods = |is: fn(Phase) -> bool| {
-            let pods = self.pods.iter().filter(|pod| is(pod.phase)).count();
+        let pods = |is: fn(&PodFacts) -> bool| {
+            let pods = self.pods.iter().filter(|pod| is(&pod.facts)).count();
             u32::try_from(pods).unwrap_or(u32::MAX)
         };
         Some(DeliveredJob {
@@ -101,13 +121,19 @@ impl LocalJob {
             claimed_by: delivered.claimed_by.clone(),
             key: delivered.concurrency_key.clone(),
             received_at: delivered.received_at,
+            due: delivered.due,
+            is_asked_for: delivered.is_asked_for,
+            attempt: delivered.attempt,
+            first: delivered.first.clone(),
+            wants_rerun: delivered.wants_rerun,
+            is_removed: delivered.is_removed,
             created_at: self.created_at,
-            ended: self.finished.map(|(ending, at)| (ending.outcome(), at)),
-            end_reason: self.finished.map_or("", |(ending, _)| ending.reason()),
+            ended: self.finished.map(|(cause, at)| (outcome(cause), at)),
+            end_reason: self.finished.map_or("", |(cause, _)| cause.reason()),
             // A name is free at once.
             is_going: false,
-            active_pods: pods(Phase::is_live),
-            ready_pods: pods(|phase| phase == Phase::Running),
+            active_pods: pods(PodFacts::is_active),
+            ready_pods: pods(|pod| pod.is_active() && pod.is_ready),
             remember_for: delivered.remember_for,
         })
     }

@@ -3,7 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
@@ -12,12 +12,12 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::job_rules::{self, JobStep, NewPod, Phase, Stopped};
 use crate::resource::ObjectId;
 
 use super::Controller;
-use super::entry::LocalJob;
-use super::pod::{Pod, Run};
-use super::rules::{self, Ending, JobStep, Phase};
+use super::entry::{LocalJob, outcome};
+use super::pod::{self, Pod, PodOutcome, Run};
 use super::store;
 use super::view::{Fact, PodEnd};
 
@@ -55,7 +55,7 @@ pub(super) async fn drive(shared: Arc<Controller>, id: ObjectId) {
 async fn live(shared: &Arc<Controller>, id: &ObjectId, poke: &Notify, gone: &CancellationToken) {
     let mut running = FuturesUnordered::new();
     // Pods of an earlier run of this program.
-    for run in runs(shared, id, |pod| pod.phase.is_live()) {
+    for run in runs(shared, id, |pod| pod.facts.phase.is_live()) {
         running.push(run.run());
     }
     while !gone.is_cancelled() {
@@ -64,36 +64,21 @@ async fn live(shared: &Arc<Controller>, id: &ObjectId, poke: &Notify, gone: &Can
         else {
             return;
         };
-        let decided = matches!(step, JobStep::Decide(_));
-        let wake = match step {
-            JobStep::Decide(ending) => {
-                shared.with(id, |entry| entry.memory.decide(ending, now));
-                None
-            }
-            JobStep::Finish(ending) => return finish(shared, id, ending, poke).await,
-            JobStep::StopAll => {
-                stop(shared, id, usize::MAX);
-                None
-            }
-            JobStep::Go {
-                start,
-                excess,
-                wake,
-            } => {
-                stop(shared, id, excess);
-                for run in added(shared, id, &start) {
-                    running.push(run.run());
-                }
-                wake
-            }
-        };
+        if step.is_finished {
+            return finish(shared, id, poke).await;
+        }
+        mark(shared, id, &step.stop);
+        for run in added(shared, id, &step.start) {
+            running.push(run.run());
+        }
+        // A decided end is written before the first signal, so that a failure that we cause is not taken for one of its own.
         let saved = save(shared, id, false);
-        if decided && saved {
-            continue;
+        if saved {
+            stop(shared, id);
         }
         tokio::select! {
-            Some((sequence, end)) = running.next() => ended(shared, id, sequence, &end),
-            () = shared.until(wake) => {}
+            Some((sequence, outcome)) = running.next() => ended(shared, id, sequence, outcome),
+            () = shared.until(step.wake) => {}
             () = poke.notified() => {}
             () = tokio::time::sleep(DISK_PAUSE), if !saved => {}
         }
@@ -101,33 +86,28 @@ async fn live(shared: &Arc<Controller>, id: &ObjectId, poke: &Notify, gone: &Can
 }
 
 /// Writes the end down, tells, and stays for the TTL.
-async fn finish(shared: &Arc<Controller>, id: &ObjectId, ending: Ending, poke: &Notify) {
-    let now = (shared.settings.clock)();
-    let told = shared.with(id, |entry| {
-        let before = entry.memory.finished();
-        entry.memory.finish(ending, now);
-        before.is_some()
-    });
+async fn finish(shared: &Arc<Controller>, id: &ObjectId, poke: &Notify) {
     while !save(shared, id, true) {
         tokio::time::sleep(DISK_PAUSE).await;
     }
-    if told == Some(false) {
-        let scaled_job = shared.with(id, |entry| {
-            entry.finished = entry.memory.finished();
-            entry.scaled_job()
-        });
+    let finished = shared.with(id, |entry| {
+        let (ending, at) = entry.memory.finished()?;
+        let is_news = entry.finished.replace((ending.cause, at)).is_none();
+        is_news.then(|| (ending.cause, entry.scaled_job()))
+    });
+    if let Some((cause, scaled_job)) = finished.flatten() {
         shared.tell(Fact::Finished {
             job: id.clone(),
-            scaled_job: scaled_job.flatten(),
-            outcome: ending.outcome(),
-            reason: ending.reason().to_owned(),
+            scaled_job,
+            outcome: outcome(cause),
+            reason: cause.reason().to_owned(),
         });
         shared.touch(id);
     }
     loop {
         let expiry = shared.with(id, |entry| {
             let ttl = entry.spec.rules.ttl?;
-            Some(rules::later(entry.memory.finished()?.1, ttl))
+            Some(job_rules::later(entry.finished?.1, ttl))
         });
         tokio::select! {
             () = shared.until(expiry.flatten()) => break,
@@ -145,11 +125,14 @@ async fn finish(shared: &Arc<Controller>, id: &ObjectId, ending: Ending, poke: &
 }
 
 /// Makes Pods in memory; they come to disk when they start.
-fn added(shared: &Arc<Controller>, id: &ObjectId, indexes: &[Option<u32>]) -> Vec<Run> {
+fn added(shared: &Arc<Controller>, id: &ObjectId, new: &[NewPod]) -> Vec<Run> {
+    if new.is_empty() {
+        return Vec::new();
+    }
     let first = shared.with(id, |entry| {
         let first = entry.pods.last().map_or(0, |pod| pod.sequence + 1);
-        for (sequence, index) in (first..).zip(indexes) {
-            entry.pods.push(Pod::new(id, &entry.uid, sequence, *index));
+        for (sequence, new) in (first..).zip(new) {
+            entry.pods.push(Pod::new(id, &entry.uid, sequence, *new));
         }
         first
     });
@@ -165,7 +148,8 @@ fn runs(shared: &Arc<Controller>, id: &ObjectId, wanted: impl Fn(&Pod) -> bool) 
         job_uid: uid.to_owned(),
         spec,
         pod: pod.clone(),
-        folder: shared.pod_folder(id, &pod.name),
+        folder: shared.pod_folder(id, &pod.facts.name),
+        restarts: Mutex::default(),
     };
     shared
         .with(id, |entry| {
@@ -176,59 +160,83 @@ fn runs(shared: &Arc<Controller>, id: &ObjectId, wanted: impl Fn(&Pod) -> bool) 
         .unwrap_or_default()
 }
 
-/// Stops as many live Pods, those counted that are being stopped already, the newest first.
-fn stop(shared: &Controller, id: &ObjectId, number: usize) {
-    let stopped = shared.with(id, |entry| {
-        let ending = entry.memory.standing().ending.is_some();
-        let stopping = entry
-            .pods
-            .iter()
-            .filter(|pod| pod.phase.is_live() && pod.stop.is_cancelled())
-            .count();
-        let chosen = entry
-            .pods
-            .iter_mut()
-            .rev()
-            .filter(|pod| pod.phase.is_live() && !pod.stop.is_cancelled());
-        let mut stopped = Vec::new();
-        for pod in chosen.take(number.saturating_sub(stopping)) {
-            // A Pod of a Job that has failed is a failure itself.
-            pod.stopping = !ending;
-            stopped.push(pod.clone());
+/// Takes note of which Pods are to be stopped. One whose containers have all ended is left to be seen so.
+fn mark(shared: &Controller, id: &ObjectId, stops: &[(usize, Stopped)]) {
+    if stops.is_empty() {
+        return;
+    }
+    let Some(spec) = shared.with(id, |entry| Arc::clone(&entry.spec)) else {
+        return;
+    };
+    for (place, stopped) in stops {
+        let name = shared.with(id, |entry| {
+            let pod = entry.pods.get(*place)?;
+            pod.started_at.map(|_| pod.facts.name.clone())
+        });
+        let folder = name.flatten().map(|name| shared.pod_folder(id, &name));
+        if folder.is_some_and(|folder| pod::is_over(&spec.pod, &folder)) {
+            continue;
         }
-        stopped
+        shared.with(id, |entry| {
+            if let Some(pod) = entry.pods.get_mut(*place) {
+                pod.facts.stopped = Some(*stopped);
+            }
+        });
+    }
+}
+
+/// Tells the Pods that are to be stopped to end.
+fn stop(shared: &Controller, id: &ObjectId) {
+    let told = shared.with(id, |entry| {
+        let pods = entry.pods.iter();
+        let told = pods.filter(|pod| pod.facts.is_terminating() && !pod.stop.is_cancelled());
+        told.cloned().collect::<Vec<_>>()
     });
-    for pod in stopped.unwrap_or_default() {
-        if pod.stopping && pod.started_at.is_some() {
-            // Before the signal, so that its exit code is not taken for a failure after a crash.
-            record(&shared.pod_folder(id, &pod.name), &pod, None);
+    for pod in told.unwrap_or_default() {
+        if pod.started_at.is_some() {
+            // Before the signal, so that its exit code is not taken for one of its own after a crash.
+            record(&shared.pod_folder(id, &pod.facts.name), &pod, None);
         }
         pod.stop.cancel();
     }
 }
 
 /// Takes note of how a Pod ended.
-fn ended(shared: &Controller, id: &ObjectId, sequence: u64, end: &PodEnd) {
+fn ended(shared: &Controller, id: &ObjectId, sequence: u64, outcome: PodOutcome) {
     let now = (shared.settings.clock)();
+    let mut end = outcome.end;
     let pod = shared.with(id, |entry| {
         let pod = entry.pod(sequence)?;
-        pod.phase = match end {
+        end = match (pod.facts.stopped, end.clone()) {
+            (Some(Stopped::Uncounted), _) => PodEnd::Removed,
+            (Some(Stopped::Counted), PodEnd::Succeeded | PodEnd::Removed) => PodEnd::Failed {
+                exit_code: None,
+                reason: "Stopped".to_owned(),
+                message: "the Job had failed before".to_owned(),
+            },
+            (_, end) => end,
+        };
+        pod.facts.phase = match end {
             PodEnd::Succeeded => Phase::Succeeded,
             PodEnd::Failed { .. } => Phase::Failed,
             PodEnd::Removed => Phase::Removed,
         };
-        pod.finished_at = Some(now);
+        pod.facts.is_ready = false;
+        pod.facts.exits = outcome.exits;
+        pod.facts.conditions = outcome.conditions;
+        pod.facts.finished_at = Some(now);
         Some(pod.clone())
     });
     let Some(pod) = pod.flatten() else { return };
-    let folder = shared.pod_folder(id, &pod.name);
-    if pod.started_at.is_some() {
-        record(&folder, &pod, Some(end));
+    let folder = shared.pod_folder(id, &pod.facts.name);
+    let counts = pod.facts.phase == Phase::Failed;
+    if pod.started_at.is_some() || counts && std::fs::create_dir(&folder).is_ok() {
+        record(&folder, &pod, Some(&end));
     }
     shared.tell(Fact::PodEnded {
         job: id.clone(),
-        pod: pod.name,
-        end: end.clone(),
+        pod: pod.facts.name,
+        end,
         log: folder.join("log"),
     });
     shared.touch(id);
@@ -240,7 +248,7 @@ pub(super) fn record(folder: &std::path::Path, pod: &Pod, end: Option<&PodEnd>) 
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             "the record of Pod {} cannot be written",
-            pod.name
+            pod.facts.name
         );
     }
 }
@@ -249,8 +257,7 @@ pub(super) fn record(folder: &std::path::Path, pod: &Pod, end: Option<&PodEnd>) 
 fn save(shared: &Controller, id: &ObjectId, synced: bool) -> bool {
     let Some((status, path)) = shared
         .with(id, |entry| {
-            let facts: Vec<_> = entry.pods.iter().map(Pod::facts).collect();
-            let status = entry.memory.to_json(&entry.spec.rules, &facts);
+            let status = entry.memory.to_status(&entry.spec.rules, &entry.facts());
             let path: PathBuf = shared.store.folder(id).join("status.json");
             (synced || entry.written != status).then_some((status, path))
         })
@@ -281,17 +288,11 @@ fn save(shared: &Controller, id: &ObjectId, synced: bool) -> bool {
 impl LocalJob {
     /// Asks the rules.
     fn step(&mut self, now: Timestamp, backoff_base: Duration) -> JobStep {
-        if let Some((ending, _)) = self.memory.finished() {
-            return JobStep::Finish(ending);
-        }
-        if self.memory.standing().ending.is_none() {
-            self.memory.follow(self.spec.rules.suspend, now);
-        }
-        let facts: Vec<_> = self.pods.iter().map(Pod::facts).collect();
-        rules::next(
+        let facts: Vec<_> = self.pods.iter().map(|pod| &pod.facts).collect();
+        job_rules::next(
             &self.spec.rules,
+            &mut self.memory,
             &facts,
-            self.memory.standing(),
             now,
             backoff_base,
         )

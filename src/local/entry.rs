@@ -9,14 +9,13 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::job_rules::{EndCause, JobConditions, Phase, PodFacts, Tally};
 use crate::launch::{JobOutcome, KEDA_SCALED_JOB_LABEL, SCALED_JOB_LABEL};
 use crate::resource::ObjectId;
 
 use super::delivered::EventOfJob;
 use super::pod::Pod;
-use super::rules::{Ending, Phase};
 use super::spec::JobSpec;
-use super::status::JobConditions;
 use super::store::{self, Stored};
 use super::view::{JobPhase, JobView};
 
@@ -28,7 +27,7 @@ pub(super) struct LocalJob {
     pub(super) created_at: Timestamp,
     pub(super) memory: JobConditions,
     /// How it finished, once that is on disk.
-    pub(super) finished: Option<(Ending, Timestamp)>,
+    pub(super) finished: Option<(EndCause, Timestamp)>,
     /// By sequence, rising.
     pub(super) pods: Vec<Pod>,
     /// The status last written.
@@ -74,7 +73,7 @@ impl LocalJob {
             spec: Arc::new(spec),
             uid,
             created_at,
-            finished: memory.finished(),
+            finished: memory.finished().map(|(ending, at)| (ending.cause, at)),
             memory,
             pods,
             written: stored.status,
@@ -93,6 +92,11 @@ impl LocalJob {
             .binary_search_by_key(&sequence, |pod| pod.sequence)
             .ok()?;
         self.pods.get_mut(position)
+    }
+
+    /// What the rules look at, in the order in which the Pods were made.
+    pub(super) fn facts(&self) -> Vec<&PodFacts> {
+        self.pods.iter().map(|pod| &pod.facts).collect()
     }
 
     /// The ScaledJob that it was made for, by its label.
@@ -133,8 +137,8 @@ impl LocalJob {
             .log(folder)
             .map_or_else(String::new, |log| format!(" (log {})", log.display()));
         match self.finished {
-            Some((ending, at)) => {
-                let how = match ending.outcome() {
+            Some((cause, at)) => {
+                let how = match outcome(cause) {
                     JobOutcome::Complete => "succeeded",
                     JobOutcome::Failed => "failed",
                 };
@@ -144,7 +148,9 @@ impl LocalJob {
                     jiff::SignedDuration::from_secs(seconds)
                 )
             }
-            None if self.pods.iter().any(|pod| pod.phase.is_live()) => format!("is running{log}"),
+            None if self.pods.iter().any(|pod| pod.facts.phase.is_live()) => {
+                format!("is running{log}")
+            }
             None => "waits to run".to_owned(),
         }
     }
@@ -157,17 +163,20 @@ impl LocalJob {
                 .rev()
                 .filter(|pod| pod.started_at.is_some())
         };
-        let failed = started().find(|pod| pod.phase == Phase::Failed);
+        let failed = started().find(|pod| pod.facts.phase == Phase::Failed);
         let pod = failed.or_else(|| started().next())?;
-        Some(folder.join("pods").join(&pod.name).join("log"))
+        Some(folder.join("pods").join(&pod.facts.name).join("log"))
     }
 
     /// How it stands, for people. `folder`: where it lies.
     pub(super) fn view(&self, id: &ObjectId, folder: &Path) -> JobView {
-        let count = |phase| self.pods.iter().filter(|pod| pod.phase == phase).count();
+        let count = |phase| {
+            let pods = self.pods.iter().filter(|pod| pod.facts.phase == phase);
+            pods.count()
+        };
         let running = count(Phase::Running);
         let phase = match self.finished {
-            Some((ending, _)) if ending.outcome() == JobOutcome::Complete => JobPhase::Complete,
+            Some((cause, _)) if cause.is_success() => JobPhase::Complete,
             Some(_) => JobPhase::Failed,
             None if running > 0 => JobPhase::Running,
             None if self.spec.rules.suspend => JobPhase::Suspended,
@@ -188,10 +197,10 @@ impl LocalJob {
             running,
             pending: count(Phase::Pending),
             succeeded: count(Phase::Succeeded),
-            failed: count(Phase::Failed),
+            failed: Tally::of(&self.spec.rules, &self.facts()).failed(),
             created_at: self.created_at,
             finished_at: self.finished.map(|(_, at)| at),
-            reason: self.finished.map(|(ending, _)| ending.reason()),
+            reason: self.finished.map(|(cause, _)| cause.reason()),
             log: self.log(folder),
         }
     }
@@ -199,6 +208,15 @@ impl LocalJob {
     /// Is there nothing left to do? A suspended Job has nothing to do.
     pub(super) fn is_idle(&self) -> bool {
         self.finished.is_some()
-            || self.spec.rules.suspend && self.pods.iter().all(|pod| !pod.phase.is_live())
+            || self.spec.rules.suspend && self.pods.iter().all(|pod| !pod.facts.phase.is_live())
+    }
+}
+
+/// What a Job has come to, for those who launch Jobs.
+pub(super) fn outcome(cause: EndCause) -> JobOutcome {
+    if cause.is_success() {
+        JobOutcome::Complete
+    } else {
+        JobOutcome::Failed
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct PodFields {
     pub(super) pod: String,
     pub(super) pod_uid: String,
     pub(super) index: Option<u32>,
+    /// Failures of its index before it, of a Job with a limit per index.
+    pub(super) index_failures: Option<u32>,
     /// Where the event lies, when `bind.file` asks for it.
     pub(super) event_file: Option<PathBuf>,
 }
@@ -182,10 +184,13 @@ fn field(path: &str, pod: &PodSpec, identity: &PodFields) -> Result<String, Erro
         return Ok(pod_label(key, pod, identity).unwrap_or_default());
     }
     if let Some(key) = keyed("metadata.annotations") {
-        let index = (key == "batch.kubernetes.io/job-completion-index")
-            .then(|| identity.index.map(|index| index.to_string()))
-            .flatten();
-        return Ok(index
+        let added = match key {
+            "batch.kubernetes.io/job-completion-index" => identity.index,
+            "batch.kubernetes.io/job-index-failure-count" => identity.index_failures,
+            _ => None,
+        };
+        return Ok(added
+            .map(|number| number.to_string())
             .or_else(|| pod.annotations.get(key).cloned())
             .unwrap_or_default());
     }

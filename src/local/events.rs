@@ -20,28 +20,31 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::launch::delivered::{Delivery, GATE_ANNOTATION, GATE_HOLDER_ANNOTATION, Gate};
 use crate::launch::ledger::{Entry, Key};
-use crate::launch::ports::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember};
-use crate::launch::{Error, Launched, OCCURRENCE_ANNOTATION};
+use crate::launch::ports::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember, Schedules};
+use crate::launch::schedule_record::ScheduleRecord;
+use crate::launch::{Error, Guard, Launched, OCCURRENCE_ANNOTATION};
 use crate::lookup::files::secret_data;
 use crate::resource::event_job::EventJob;
 use crate::resource::names::NameRule;
+use crate::resource::requests::{self, JobRequest};
 use crate::resource::template;
 use crate::resource::{Fault, ObjectId};
 
 use super::accept::check_id;
 use super::delivered::EventOfJob;
 use super::entry::LocalJob;
+use super::requests::AskedOf;
 use super::spec::JobSpec;
 use super::store;
 use super::view::Fact;
 use super::{Controller, Local, blocking, unavailable};
 
 /// Who claims gates here.
-const HOLDER: &str = "local";
+pub(super) const HOLDER: &str = "local";
 /// Names that may be made or changed at once.
 const TURNS: u64 = 64;
 /// Longest wait for the disk, for calls without a deadline of their own.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes those who are about one name wait for each other; now and then two names share a turn.
 pub(super) struct NameLocks(Vec<Arc<Mutex<()>>>);
@@ -53,7 +56,7 @@ impl Default for NameLocks {
 }
 
 impl NameLocks {
-    async fn take(&self, id: &ObjectId) -> OwnedMutexGuard<()> {
+    pub(super) async fn take(&self, id: &ObjectId) -> OwnedMutexGuard<()> {
         let mut hasher = DefaultHasher::new();
         id.hash(&mut hasher);
         let turn = usize::try_from(hasher.finish() % TURNS).expect("it is below 64");
@@ -63,7 +66,7 @@ impl NameLocks {
 
 impl Local {
     /// Does something about one name, on the disk, alone. It is done to its end, even if nobody waits any more.
-    async fn in_turn<T: Send + 'static>(
+    pub(super) async fn in_turn<T: Send + 'static>(
         &self,
         id: &ObjectId,
         deadline: Duration,
@@ -138,6 +141,8 @@ impl Deliver for Local {
         &'a self,
         delivery: &'a Delivery,
         deadline: Duration,
+        // The state folder is this process's alone.
+        _may: Guard,
     ) -> BoxFuture<'a, Result<Launched, Error>> {
         let order = delivery.clone();
         let id = &delivery.launch.id;
@@ -193,12 +198,50 @@ impl Gates for Local {
     }
 }
 
+impl Schedules for Local {
+    fn requests(&self, event_job: &EventJob) -> Result<Vec<JobRequest>, String> {
+        let text = self.shared.store.requests(AskedOf::Schedule, &event_job.id);
+        match text.map_err(|error| error.to_string())?.as_str() {
+            "" => Ok(Vec::new()),
+            text => requests::parse(text),
+        }
+    }
+
+    fn read<'a>(&'a self, event_job: &'a EventJob) -> BoxFuture<'a, Result<ScheduleRecord, Error>> {
+        let shared = Arc::clone(&self.shared);
+        let id = event_job.id.clone();
+        Box::pin(blocking("the state folder", move || {
+            let object = format!("the schedule of {id}");
+            let status = shared.store.schedule(&id);
+            let status = status.map_err(|error| unavailable(&object, &error))?;
+            ScheduleRecord::parse(&object, "", &status)
+        }))
+    }
+
+    /// The state folder belongs to one process: nobody else has written.
+    fn write<'a>(
+        &'a self,
+        event_job: &'a EventJob,
+        record: &'a ScheduleRecord,
+    ) -> BoxFuture<'a, Result<String, Error>> {
+        let shared = Arc::clone(&self.shared);
+        let id = event_job.id.clone();
+        let status = Value::Object(record.to_status());
+        Box::pin(blocking("the state folder", move || {
+            let object = format!("the schedule of {id}");
+            let written = shared.store.write_schedule(&id, &status);
+            written.map_err(|error| unavailable(&object, &error))?;
+            Ok(String::new())
+        }))
+    }
+}
+
 impl Remember for Local {
     fn remember<'a>(&'a self, jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
         let mut entries: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
         let not_before = self.shared.not_before();
         for job in jobs {
-            let namespace = entries.entry(job.id.namespace.clone()).or_default();
+            let namespace = entries.entry(job.id.namespace.to_string()).or_default();
             let (made, keep) = (job.created_at, job.remember_for);
             namespace.extend(Entry::new(&job.occurrence, made, keep, not_before));
         }
@@ -262,7 +305,7 @@ impl Controller {
         }
         if self.ledger.is_full(&id.namespace) {
             return Err(Error::LedgerFull {
-                namespace: id.namespace.clone(),
+                namespace: id.namespace.to_string(),
             });
         }
         let mut job = self.stamped(id, delivery.launch.manifest.clone())?;
@@ -315,6 +358,20 @@ impl Controller {
         job["metadata"]["annotations"][GATE_HOLDER_ANNOTATION] = json!(HOLDER);
         job["metadata"]["annotations"][GATE_ANNOTATION] = json!(gate.name());
         job["spec"]["suspend"] = json!(gate != Gate::Released);
+        self.rewrite(id, job)?;
+        if seen.gate != Some(gate) {
+            self.tell(Fact::Turned {
+                job: id.clone(),
+                gate,
+            });
+        }
+        self.touch(id);
+        Ok(())
+    }
+
+    /// Writes a Job of an event that was changed. Its turn is the caller's, so nobody else changes it.
+    pub(super) fn rewrite(&self, id: &ObjectId, job: Value) -> Result<(), Error> {
+        let object = || format!("Job {id}");
         let unclear = |detail: String| Error::Unknown {
             object: object(),
             detail,
@@ -327,7 +384,6 @@ impl Controller {
                 std::io::ErrorKind::NotFound => Error::Gone { object: object() },
                 _ => unclear(error.to_string()),
             })?;
-        // Nobody else changes it: its turn is ours.
         let changed = self.with(id, |entry| {
             let version = entry.delivered.as_ref().map_or(0, |before| before.version);
             entry.delivered = EventOfJob::parse(&job, entry.created_at);
@@ -338,15 +394,7 @@ impl Controller {
             entry.spec = Arc::new(spec);
             entry.poke.notify_one();
         });
-        changed.ok_or_else(|| Error::Gone { object: object() })?;
-        if seen.gate != Some(gate) {
-            self.tell(Fact::Turned {
-                job: id.clone(),
-                gate,
-            });
-        }
-        self.touch(id);
-        Ok(())
+        changed.ok_or_else(|| Error::Gone { object: object() })
     }
 
     pub(super) fn remember(&self, entries: &BTreeMap<String, Vec<Entry>>) -> Result<(), Error> {

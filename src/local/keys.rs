@@ -44,7 +44,7 @@ impl Controller {
             if let Some(key) = entry.ledger_key()
                 && self.ledger.known_for(&id.namespace, key).is_none()
             {
-                let entries = left.entry(id.namespace.clone()).or_default();
+                let entries = left.entry(id.namespace.to_string()).or_default();
                 entries.extend(entry.ledger_entry(self.not_before()));
             }
         }

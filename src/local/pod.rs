@@ -2,40 +2,79 @@
 //! last. The same code starts a Pod and goes on with one that an earlier run of
 //! this program left behind: each container's files say where it stands.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::job_rules::{ContainerExit, Phase, PodCondition, Stopped, later};
 use crate::resource::ObjectId;
 
 use super::Controller;
-use super::environment::{self, PodFields};
-use super::process::{LOOK_EVERY, ProcessFiles, ProcessState};
-use super::rules::{Phase, later};
-use super::spec::{Container, JobSpec};
+use super::process::{ProcessFiles, ProcessState};
+use super::spec::{Container, JobSpec, PodSpec, RestartRule};
 use super::store;
 use super::view::{Fact, PodEnd};
 
 pub(super) use record::{Pod, uid};
 
-/// The files of every container of a Pod, init containers first.
-pub(super) fn files(spec: &JobSpec, folder: &Path) -> Vec<ProcessFiles> {
-    let init = spec.pod.init.iter().map(|container| (container, false));
-    let main = spec.pod.containers.iter().enumerate();
-    init.chain(main.map(|(index, container)| (container, index == 0)))
-        .map(|(container, first)| ProcessFiles::new(folder, &container.name, first))
-        .collect()
+/// What a sidecar has at least between SIGTERM and SIGKILL, when the others have used the Pod's grace.
+///
+/// Source: Kubernetes, `minimumGracePeriodInSeconds` of the kubelet.
+const SIDECAR_GRACE: Duration = Duration::from_secs(2);
+
+/// The exit code of a process that SIGKILL ended.
+const KILLED: i32 = 137;
+
+/// How a Pod ended, for its record and for the rules.
+#[derive(Debug)]
+pub(super) struct PodOutcome {
+    pub(super) end: PodEnd,
+    pub(super) exits: Vec<ContainerExit>,
+    pub(super) conditions: Vec<PodCondition>,
 }
 
-/// Stops whatever runs of a Pod.
+/// The files of a container, at its last attempt.
+fn files(pod: &PodSpec, container: &Container, folder: &Path) -> ProcessFiles {
+    ProcessFiles::new(folder, &container.name, pod.is_first(container)).latest()
+}
+
+/// Stops whatever runs of a Pod: sidecars last, in reverse order, each after the one that was started after it.
 pub(super) async fn terminate(spec: &JobSpec, folder: &Path) {
-    let files = files(spec, folder);
-    join_all(files.iter().map(|files| files.terminate(spec.pod.grace))).await;
+    let pod = &spec.pod;
+    let begun = Instant::now();
+    let others = pod
+        .all()
+        .filter(|(one, _)| one.restarts != RestartRule::Always);
+    let others: Vec<_> = others.map(|(one, _)| files(pod, one, folder)).collect();
+    join_all(others.iter().map(|files| files.terminate(pod.grace))).await;
+    let left = pod.grace.saturating_sub(begun.elapsed());
+    terminate_sidecars(pod, folder, left.max(SIDECAR_GRACE.min(pod.grace))).await;
+}
+
+async fn terminate_sidecars(pod: &PodSpec, folder: &Path, grace: Duration) {
+    let begun = Instant::now();
+    let sidecars = pod.init.iter().rev();
+    for sidecar in sidecars.filter(|one| one.restarts == RestartRule::Always) {
+        let left = grace.saturating_sub(begun.elapsed());
+        let left = left.max(SIDECAR_GRACE.min(grace));
+        files(pod, sidecar, folder).terminate(left).await;
+    }
+}
+
+/// Have the containers ended, so that nothing but sidecars can run?
+pub(super) fn is_over(pod: &PodSpec, folder: &Path) -> bool {
+    let is_over = |one: &Container| match files(pod, one, folder).state() {
+        Ok(ProcessState::Exited(code)) => code == 0 || one.restarts == RestartRule::Never,
+        _ => false,
+    };
+    pod.containers.iter().all(is_over)
 }
 
 /// A Pod being run.
@@ -47,16 +86,21 @@ pub(super) struct Run {
     pub(super) pod: Pod,
     /// `pods/POD`.
     pub(super) folder: PathBuf,
+    /// Restarts of each container.
+    pub(super) restarts: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Run {
     /// Runs the Pod to its end, or goes on with it. Dropping it leaves the processes alone.
     ///
     /// Gives the Pod's number back, and how it ended.
-    pub(super) async fn run(mut self) -> (u64, PodEnd) {
+    pub(super) async fn run(mut self) -> (u64, PodOutcome) {
         let stop = self.pod.stop.clone();
         let resumed = self.pod.started_at.is_some();
-        let wanted = u32::try_from(self.spec.pod.containers.len())
+        let pod = &self.spec.pod;
+        let sidecars = pod.init.iter();
+        let sidecars = sidecars.filter(|one| one.restarts == RestartRule::Always);
+        let wanted = u32::try_from(pod.containers.len() + sidecars.count())
             .unwrap_or(u32::MAX)
             .min(self.shared.settings.max_processes.get());
         let permits = Arc::clone(&self.shared.permits);
@@ -66,7 +110,7 @@ impl Run {
         } else {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return (self.pod.sequence, PodEnd::Removed),
+                () = stop.cancelled() => return (self.pod.sequence, self.outcome(PodEnd::Removed)),
                 permit = permits.acquire_many_owned(wanted) => permit.ok(),
             }
         };
@@ -78,7 +122,7 @@ impl Run {
                 &format!("{}: {error}", self.folder.display()),
             ),
         };
-        (self.pod.sequence, end)
+        (self.pod.sequence, self.outcome(end))
     }
 
     /// Writes the Pod down before its first process.
@@ -103,152 +147,82 @@ impl Run {
             .started_at
             .zip(self.spec.pod.active_deadline)
             .map(|(start, limit)| later(start, limit));
-        let cut_short = tokio::select! {
+        let is_late = tokio::select! {
             biased;
             // First: processes that were told to end before a restart have an exit code by now.
-            () = stop.cancelled() => "Stopped",
-            () = self.shared.until(deadline) => "DeadlineExceeded",
+            () = stop.cancelled() => false,
             result = self.containers() => {
                 return result.map_or_else(|end| end, |()| PodEnd::Succeeded);
             }
+            () = self.shared.until(deadline) => true,
         };
         terminate(&self.spec, &self.folder).await;
-        self.cut_short(cut_short)
-    }
-
-    /// How a Pod ended whose processes were told to.
-    fn cut_short(&self, reason: &str) -> PodEnd {
-        let mut exit_code = None;
-        let mut finished = true;
-        for files in files(&self.spec, &self.folder) {
-            match files.state() {
-                Ok(ProcessState::Exited(0)) => {}
-                Ok(ProcessState::Exited(code)) => exit_code = exit_code.or(Some(code)),
-                // SIGKILL takes the shell with the command.
-                Ok(ProcessState::Lost | ProcessState::Running) => {
-                    exit_code = exit_code.or(Some(137));
-                }
-                Ok(ProcessState::Fresh) | Err(_) => finished = false,
-            }
-        }
-        if finished && exit_code.is_none() {
-            return PodEnd::Succeeded;
-        }
-        if reason == "Stopped" && self.shared.counts_for_nothing(&self.job) {
-            return PodEnd::Removed;
-        }
-        failed(exit_code, reason, "its processes were stopped")
-    }
-
-    async fn containers(&self) -> Result<(), PodEnd> {
-        for container in &self.spec.pod.init {
-            self.container(container, false).await?;
-        }
-        let containers = self.spec.pod.containers.iter().enumerate();
-        let ends =
-            join_all(containers.map(|(index, container)| self.container(container, index == 0)))
-                .await;
-        ends.into_iter().collect()
-    }
-
-    async fn container(&self, container: &Container, first: bool) -> Result<(), PodEnd> {
-        let files = ProcessFiles::new(&self.folder, &container.name, first);
-        let unreadable = |error: io::Error| {
-            let log = files.log.display();
-            failed(
-                None,
-                "Lost",
-                &format!("the files beside {log} cannot be read: {error}"),
-            )
-        };
-        let state = loop {
-            break match files.state().map_err(unreadable)? {
-                ProcessState::Fresh => {
-                    let Some(child) = self.start(container, &files).await? else {
-                        tokio::time::sleep(LOOK_EVERY).await;
-                        continue;
-                    };
-                    files.ended(Some(child)).await.map_err(unreadable)?
-                }
-                ProcessState::Running => match files.ended(None).await.map_err(unreadable)? {
-                    // A fork of ours held the log for a moment; the command was never started.
-                    ProcessState::Fresh => continue,
-                    ended => ended,
-                },
-                ended => ended,
-            };
-        };
-        files.sweep();
-        match state {
-            ProcessState::Exited(0) => Ok(()),
-            ProcessState::Exited(code) => Err(failed(
-                Some(code),
-                "Error",
-                &format!("container {} exited with {code}", container.name),
-            )),
-            ProcessState::Fresh | ProcessState::Running | ProcessState::Lost => Err(failed(
-                None,
-                "Lost",
-                &format!(
-                    "container {} ended and nobody saw how: the machine restarted, or the process was killed together with slipway",
-                    container.name
-                ),
-            )),
-        }
-    }
-
-    /// Starts a container; `None` when its files should be looked at again.
-    async fn start(
-        &self,
-        container: &Container,
-        files: &ProcessFiles,
-    ) -> Result<Option<tokio::process::Child>, PodEnd> {
-        let identity = PodFields {
-            namespace: self.job.namespace.clone(),
-            job: self.job.name.clone(),
-            job_uid: self.job_uid.clone(),
-            pod: self.pod.name.clone(),
-            pod_uid: self.pod.uid.clone(),
-            index: self.pod.index,
-            event_file: Some(self.shared.store.folder(&self.job).join("event.json"))
-                .filter(|file| file.is_file()),
-        };
-        let lookup = &*self.shared.settings.lookup;
-        let invocation = environment::invocation(container, &self.spec.pod, &identity, lookup)
-            .await
-            .map_err(|error| {
-                self.refuse(files, "CreateContainerConfigError", &error.to_string())
-            })?;
-        let started = files.start(
-            invocation,
-            &self.shared.settings.environment,
-            container.working_dir.as_deref(),
-        );
-        match started {
-            Ok(child) => Ok(Some(child)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(self.refuse(files, "StartError", &format!("sh: {error}"))),
-        }
-    }
-
-    /// A container that cannot be started says so in its log, where people look first.
-    fn refuse(&self, files: &ProcessFiles, reason: &str, message: &str) -> PodEnd {
-        let line = format!("slipway: {reason}: {message}\n");
-        let written = std::fs::File::options()
-            .append(true)
-            .create(true)
-            .open(&files.log)
-            .and_then(|mut log| io::Write::write_all(&mut log, line.as_bytes()));
-        if let Err(error) = written {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the log of Pod {} cannot be written",
-                self.pod.name
+        let exits = self.exits();
+        let code = exits.iter().find(|exit| exit.code != 0);
+        let code = code.map(|exit| exit.code);
+        if is_late {
+            return failed(
+                code,
+                "DeadlineExceeded",
+                "Pod was active on the node longer than the specified deadline",
             );
         }
-        failed(None, reason, message)
+        match self.shared.counts_as(&self.job, self.pod.sequence) {
+            Some(Stopped::Uncounted) => PodEnd::Removed,
+            Some(Stopped::Counted) | None => failed(code, "Stopped", "its processes were stopped"),
+        }
+    }
+
+    /// How the containers ended, in the order of the spec. Those that never ran are left out.
+    fn exits(&self) -> Vec<ContainerExit> {
+        let pod = &self.spec.pod;
+        let exit = |(container, is_init): (&Container, bool)| {
+            let code = match files(pod, container, &self.folder).state() {
+                Ok(ProcessState::Exited(code)) => code,
+                // SIGKILL takes the shell with the command.
+                Ok(ProcessState::Lost | ProcessState::Running) => KILLED,
+                Ok(ProcessState::Fresh) | Err(_) => return None,
+            };
+            Some(ContainerExit {
+                container: container.name.clone(),
+                is_init,
+                code,
+            })
+        };
+        pod.all().filter_map(exit).collect()
+    }
+
+    fn outcome(&self, end: PodEnd) -> PodOutcome {
+        let is_lost = matches!(&end, PodEnd::Failed { reason, .. } if reason == LOST);
+        let disrupted = PodCondition {
+            kind: "DisruptionTarget".to_owned(),
+            status: "True".to_owned(),
+        };
+        PodOutcome {
+            // Nobody saw how they ended, so no rule may act on a code.
+            exits: if is_lost { Vec::new() } else { self.exits() },
+            conditions: is_lost.then_some(disrupted).into_iter().collect(),
+            end,
+        }
+    }
+
+    /// Takes note that a container has been restarted so often.
+    fn restarted(&self, container: &Container, times: u32) {
+        let total = {
+            let restarts = self.restarts.lock();
+            let mut restarts = restarts.unwrap_or_else(PoisonError::into_inner);
+            if restarts.insert(container.name.clone(), times) == Some(times) {
+                return;
+            }
+            restarts.values().fold(0_u32, |a, b| a.saturating_add(*b))
+        };
+        self.shared
+            .pod_restarted(&self.job, self.pod.sequence, total);
     }
 }
+
+/// The reason of a Pod of which nobody knows how it ended.
+const LOST: &str = "Lost";
 
 fn failed(exit_code: Option<i32>, reason: &str, message: &str) -> PodEnd {
     PodEnd::Failed {
@@ -263,7 +237,7 @@ impl Controller {
     fn pod_runs(&self, job: &ObjectId, pod: &Pod, fresh: bool) {
         self.with(job, |entry| {
             if let Some(known) = entry.pod(pod.sequence) {
-                known.phase = Phase::Running;
+                known.facts.phase = Phase::Running;
                 known.started_at = pod.started_at;
             }
             entry.poke.notify_one();
@@ -271,16 +245,36 @@ impl Controller {
         if fresh {
             self.tell(Fact::PodStarted {
                 job: job.clone(),
-                pod: pod.name.clone(),
+                pod: pod.facts.name.clone(),
             });
         }
         self.touch(job);
     }
 
-    /// Are Pods of this Job stopped without being failures? They are, unless its end is decided.
-    fn counts_for_nothing(&self, job: &ObjectId) -> bool {
-        self.with(job, |entry| entry.memory.standing().ending.is_none())
-            .unwrap_or(true)
+    /// A Pod's init containers are done.
+    fn pod_is_ready(&self, job: &ObjectId, sequence: u64) {
+        self.with(job, |entry| {
+            if let Some(known) = entry.pod(sequence) {
+                known.facts.is_ready = true;
+            }
+            entry.poke.notify_one();
+        });
+        self.touch(job);
+    }
+
+    fn pod_restarted(&self, job: &ObjectId, sequence: u64, restarts: u32) {
+        self.with(job, |entry| {
+            if let Some(known) = entry.pod(sequence) {
+                known.facts.restarts = restarts;
+            }
+            entry.poke.notify_one();
+        });
+    }
+
+    /// What a Pod that was stopped counts for.
+    fn counts_as(&self, job: &ObjectId, sequence: u64) -> Option<Stopped> {
+        self.with(job, |entry| entry.pod(sequence)?.facts.stopped)
+            .flatten()
     }
 
     /// Sleeps until a moment of the wall clock; forever without one.
@@ -300,4 +294,5 @@ impl Controller {
     }
 }
 
+mod containers;
 mod record;

@@ -46,11 +46,16 @@ printf '%s\n' "$1" >"$__slipway_exit"
 exit "$1"
 "#;
 
-/// The files of one container.
+/// The files of one container, at one of its attempts: a container that is restarted in its
+/// Pod has a record of each, and one log.
 #[derive(Debug, Clone)]
 pub(super) struct ProcessFiles {
     /// Standard output and error.
     pub(super) log: PathBuf,
+    /// How often it was restarted before.
+    pub(super) attempt: u32,
+    /// The path of its records, without their endings.
+    stem: PathBuf,
     /// Process id, and on Linux its line in `/proc`.
     process: PathBuf,
     /// Exit code and a line feed.
@@ -78,11 +83,53 @@ impl ProcessFiles {
         } else {
             format!("{container}.log")
         };
+        Self::of(pod.join(log), pod.join(container), 0)
+    }
+
+    fn of(log: PathBuf, stem: PathBuf, attempt: u32) -> Self {
+        let record = |ending: &str| {
+            let number = match attempt {
+                0 => String::new(),
+                _ => format!(".{attempt}"),
+            };
+            let mut path = stem.clone().into_os_string();
+            path.push(format!("{number}.{ending}"));
+            PathBuf::from(path)
+        };
         Self {
-            log: pod.join(log),
-            process: pod.join(format!("{container}.process")),
-            exit: pod.join(format!("{container}.exit")),
+            log,
+            attempt,
+            process: record("process"),
+            exit: record("exit"),
+            stem,
         }
+    }
+
+    /// The files of the next attempt.
+    pub(super) fn next(&self) -> Self {
+        Self::of(
+            self.log.clone(),
+            self.stem.clone(),
+            self.attempt.saturating_add(1),
+        )
+    }
+
+    /// The files of the last attempt that was begun.
+    pub(super) fn latest(self) -> Self {
+        let mut latest = self;
+        loop {
+            let next = latest.next();
+            if !next.process.exists() && !next.exit.exists() {
+                return latest;
+            }
+            latest = next;
+        }
+    }
+
+    /// When the command's exit code was written.
+    pub(super) fn ended_at(&self) -> Option<jiff::Timestamp> {
+        let modified = std::fs::metadata(&self.exit).ok()?.modified().ok()?;
+        jiff::Timestamp::try_from(modified).ok()
     }
 
     /// What became of the container.

@@ -8,10 +8,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar};
 use serde_json::Value;
 
+use crate::job_rules::JobRules;
 use crate::resource::Fault;
 use crate::resource::names::is_label;
-
-use super::rules::JobRules;
 
 /// Annotation with a shell line that stands in for the command of the first container.
 pub const LOCAL_COMMAND_ANNOTATION: &str = "slipway.dev/local-command";
@@ -21,8 +20,6 @@ pub const CONTAINER_COMMAND_PREFIX: &str = "local-command.slipway.dev/";
 
 /// Kubernetes' default of `terminationGracePeriodSeconds`.
 const GRACE: u64 = 30;
-/// Kubernetes' default of `backoffLimit`.
-const BACKOFF_LIMIT: u32 = 6;
 
 /// A Job, understood.
 #[derive(Debug, Clone)]
@@ -34,7 +31,7 @@ pub(super) struct JobSpec {
 /// What each Pod of a Job runs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PodSpec {
-    /// One after the other, first.
+    /// One after the other, first. Those that restart always are sidecars: they stay.
     pub(super) init: Vec<Container>,
     /// Then these, together. At least one.
     pub(super) containers: Vec<Container>,
@@ -51,10 +48,22 @@ pub(super) struct PodSpec {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Container {
     pub(super) name: String,
+    pub(super) restarts: RestartRule,
     pub(super) command: ContainerCommand,
     pub(super) working_dir: Option<String>,
     pub(super) env: Vec<EnvVar>,
     pub(super) env_from: Vec<EnvFromSource>,
+}
+
+/// When a container that has ended starts again, in its Pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RestartRule {
+    /// Never: how it ended stands.
+    Never,
+    /// Until it has exited with 0.
+    OnFailure,
+    /// Always, until the other containers are done: a sidecar.
+    Always,
 }
 
 /// What a container runs.
@@ -66,6 +75,20 @@ pub(super) enum ContainerCommand {
     Shell(String),
 }
 
+impl PodSpec {
+    /// Every container: init containers first, and whether it is one.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Container, bool)> {
+        let init = self.init.iter().map(|container| (container, true));
+        init.chain(self.containers.iter().map(|container| (container, false)))
+    }
+
+    /// Is this the container whose log is the Pod's?
+    pub(super) fn is_first(&self, container: &Container) -> bool {
+        let first = self.containers.first();
+        first.is_some_and(|first| first.name == container.name)
+    }
+}
+
 impl JobSpec {
     /// Reads a Job.
     ///
@@ -73,53 +96,11 @@ impl JobSpec {
     ///
     /// A [`Fault`] at the first field that is wrong, or that local Jobs do not have.
     pub(super) fn parse(job: &Value) -> Result<Self, Fault> {
+        let rules = JobRules::parse(job)?;
         let wire: wire::Job = serde_path_to_error::deserialize(job)
             .map_err(|error| Fault::at(error.path().to_string(), error.inner().to_string()))?;
-        refuse_unsupported(&wire.spec)?;
-        let indexed = wire.spec.completion_mode == Some(wire::CompletionMode::Indexed);
-        if indexed && wire.spec.completions.is_none() {
-            return Err(Fault::at(
-                "spec.completions",
-                "an Indexed Job needs a number of completions",
-            ));
-        }
-        let rules = JobRules {
-            // With neither written, Kubernetes makes both 1.
-            completions: match (wire.spec.completions, wire.spec.parallelism) {
-                (None, None) => Some(1),
-                (completions, _) => completions,
-            },
-            parallelism: wire.spec.parallelism.unwrap_or(1),
-            indexed,
-            backoff_limit: wire.spec.backoff_limit.unwrap_or(BACKOFF_LIMIT),
-            active_deadline: wire.spec.active_deadline_seconds.map(Duration::from_secs),
-            suspend: wire.spec.suspend.unwrap_or(false),
-            ttl: wire
-                .spec
-                .ttl_seconds_after_finished
-                .map(Duration::from_secs),
-        };
         let pod = pod_spec(&wire.metadata, wire.spec.template)?;
         Ok(Self { rules, pod })
-    }
-}
-
-fn refuse_unsupported(spec: &wire::WrittenJobSpec) -> Result<(), Fault> {
-    let unsupported = [
-        ("podFailurePolicy", spec.pod_failure_policy.is_some()),
-        ("successPolicy", spec.success_policy.is_some()),
-        (
-            "backoffLimitPerIndex",
-            spec.backoff_limit_per_index.is_some(),
-        ),
-        ("maxFailedIndexes", spec.max_failed_indexes.is_some()),
-    ];
-    match unsupported.iter().find(|(_, given)| *given) {
-        None => Ok(()),
-        Some((field, _)) => Err(Fault::at(
-            format!("spec.{field}"),
-            "local Jobs do not have it yet; leave it out, or run this Job in a cluster",
-        )),
     }
 }
 
@@ -137,6 +118,12 @@ fn pod_spec(job: &wire::Metadata, template: wire::WrittenTemplate) -> Result<Pod
             .cloned()
     };
     let spec = template.spec;
+    let of_pod = match spec.restart_policy {
+        Some(wire::RestartPolicy::Never) => RestartRule::Never,
+        Some(wire::RestartPolicy::OnFailure | wire::RestartPolicy::Unset) | None => {
+            RestartRule::OnFailure
+        }
+    };
     if spec.containers.is_empty() {
         return Err(Fault::at(
             "spec.template.spec.containers",
@@ -150,11 +137,9 @@ fn pod_spec(job: &wire::Metadata, template: wire::WrittenTemplate) -> Result<Pod
         .map(|(index, wire)| (index, line_of(&wire.name), wire))
         .filter(|(_, line, _)| line.as_deref() != Some(""))
         .map(|(index, line, wire)| {
-            container(
-                wire,
-                line,
-                &format!("spec.template.spec.initContainers[{index}]"),
-            )
+            let field = format!("spec.template.spec.initContainers[{index}]");
+            let restarts = restart_rule(&wire, of_pod, true, &field)?;
+            container(wire, restarts, line, &field)
         })
         .collect::<Result<_, _>>()?;
     let containers = spec
@@ -164,11 +149,9 @@ fn pod_spec(job: &wire::Metadata, template: wire::WrittenTemplate) -> Result<Pod
         .map(|(index, wire)| {
             let first = || lines.get(LOCAL_COMMAND_ANNOTATION).filter(|_| index == 0);
             let line = line_of(&wire.name).or_else(|| first().cloned());
-            container(
-                wire,
-                line,
-                &format!("spec.template.spec.containers[{index}]"),
-            )
+            let field = format!("spec.template.spec.containers[{index}]");
+            let restarts = restart_rule(&wire, of_pod, false, &field)?;
+            container(wire, restarts, line, &field)
         })
         .collect::<Result<_, _>>()?;
     Ok(PodSpec {
@@ -184,8 +167,34 @@ fn pod_spec(job: &wire::Metadata, template: wire::WrittenTemplate) -> Result<Pod
     })
 }
 
+/// A container's own rule goes before its Pod's.
+fn restart_rule(
+    written: &wire::WrittenContainer,
+    of_pod: RestartRule,
+    is_init: bool,
+    field: &str,
+) -> Result<RestartRule, Fault> {
+    if !written.restart_policy_rules.is_empty() {
+        return Err(Fault::at(
+            format!("{field}.restartPolicyRules"),
+            "local Jobs do not have it; leave it out, or run this Job in a cluster",
+        ));
+    }
+    match written.restart_policy.as_deref() {
+        None | Some("") => Ok(of_pod),
+        Some("Never") => Ok(RestartRule::Never),
+        Some("OnFailure") => Ok(RestartRule::OnFailure),
+        Some("Always") if is_init => Ok(RestartRule::Always),
+        Some(_) => Err(Fault::at(
+            format!("{field}.restartPolicy"),
+            "must be Never, OnFailure or, for an init container that stays beside the others, Always",
+        )),
+    }
+}
+
 fn container(
     written: wire::WrittenContainer,
+    restarts: RestartRule,
     shell: Option<String>,
     field: &str,
 ) -> Result<Container, Fault> {
@@ -193,12 +202,6 @@ fn container(
         return Err(Fault::at(
             format!("{field}.name"),
             "must be lower-case letters, digits and dashes, at most 63",
-        ));
-    }
-    if written.restart_policy.is_some() {
-        return Err(Fault::at(
-            format!("{field}.restartPolicy"),
-            "local Jobs have no sidecars yet; leave it out, or run this Job in a cluster",
         ));
     }
     for (index, entry) in written.env.iter().enumerate() {
@@ -219,6 +222,7 @@ fn container(
     };
     Ok(Container {
         name: written.name,
+        restarts,
         command,
         working_dir: written.working_dir,
         env: written.env,

@@ -3,8 +3,13 @@
 //! ```text
 //! STATE/.lock                        held by the one process that uses the folder
 //! STATE/.gitignore                   keeps all of it out of a repository that it lies in
+//! STATE/.objects.json                which objects the files have: kinds and names
 //! STATE/.new/…, STATE/.gone/…        Jobs being made, Jobs being removed
-//! STATE/NAMESPACE/.rounds/NAME.json  the last round of a ScaledJob
+//! STATE/NAMESPACE/.rounds/NAME.json  the last round of a ScaledJob, and what became of requests
+//! STATE/NAMESPACE/.asked-rounds/NAME.json  what somebody asks for about it
+//! STATE/NAMESPACE/.schedules/NAME.json  how far the schedule of an EventJob has come
+//! STATE/NAMESPACE/.requests/NAME.json   what somebody asks for about that
+//! STATE/NAMESPACE/.asked/NAME.json   what somebody asks for about a Job
 //! STATE/NAMESPACE/.ledger/…          occurrences that are remembered when their Job is gone
 //! STATE/NAMESPACE/NAME/job.json      the Job as it was accepted
 //! STATE/NAMESPACE/NAME/event.json    the event, when `bind.file` asks for it
@@ -24,10 +29,25 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::launch::job::name::label_value;
-use crate::resource::{ObjectId, Round};
+use crate::resource::ObjectId;
 
 use super::OpenError;
+use super::requests::AskedOf;
+use super::scaled_job::{self, ScaledJobRecord};
 
+/// The file with the objects that there are.
+pub(super) const OBJECTS: &str = ".objects.json";
+/// The hidden folder of a namespace with how far its schedules have come.
+pub(super) const SCHEDULES: &str = ".schedules";
+/// The hidden folders of a namespace.
+const RECORDS: [&str; 6] = [
+    scaled_job::FOLDER,
+    ".asked-rounds",
+    ".schedules",
+    ".requests",
+    ".asked",
+    ".ledger",
+];
 /// Characters of an object's name that a file has room for, beside its ending.
 const LONGEST: usize = 246;
 /// How often a lock is tried before it counts as another's.
@@ -59,10 +79,6 @@ impl Store {
     ///
     /// [`OpenError`] when it is in use, or cannot be used.
     pub(super) fn open(root: &Path) -> Result<Self, OpenError> {
-        let failed = |path: &Path, source| OpenError::Folder {
-            path: path.to_owned(),
-            source,
-        };
         fs::create_dir_all(root).map_err(|error| failed(root, error))?;
         // Processes write their records wherever they are, so the path is a whole one.
         let root = fs::canonicalize(root).map_err(|error| failed(root, error))?;
@@ -108,17 +124,13 @@ impl Store {
     ///
     /// [`OpenError::Folder`]: some may still be there.
     pub(super) fn forget(&self) -> Result<(), OpenError> {
-        let failed = |path: &Path, source| OpenError::Folder {
-            path: path.to_owned(),
-            source,
-        };
         for namespace in self.namespaces()? {
             let folder = self.root.join(&namespace);
-            for name in visible(&folder)? {
+            for name in visible(&folder).map_err(|error| failed(&folder, error))? {
                 let id = ObjectId::new(&namespace, &name);
                 self.remove(&id).map_err(|error| failed(&folder, error))?;
             }
-            for kept in [".rounds", ".ledger"] {
+            for kept in RECORDS {
                 let path = folder.join(kept);
                 match fs::remove_dir_all(&path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -140,15 +152,12 @@ impl Store {
         let mut jobs = Vec::new();
         for namespace in self.namespaces()? {
             let folder = self.root.join(&namespace);
-            for name in visible(&folder)? {
+            for name in visible(&folder).map_err(|error| failed(&folder, error))? {
                 // Without the file it is not ours: a Job is renamed into place together with it.
                 jobs.extend(self.stored(ObjectId::new(&namespace, &name))?);
             }
             // What is found is told as there, so it has to stay.
-            sync_folder(&folder).map_err(|source| OpenError::Folder {
-                path: folder,
-                source,
-            })?;
+            sync_folder(&folder).map_err(|error| failed(&folder, error))?;
         }
         Ok(jobs)
     }
@@ -174,7 +183,12 @@ impl Store {
     ///
     /// [`OpenError::Folder`].
     pub(super) fn namespaces(&self) -> Result<Vec<String>, OpenError> {
-        visible(&self.root)
+        visible(&self.root).map_err(|error| failed(&self.root, error))
+    }
+
+    /// The folder itself.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// A namespace's folder.
@@ -189,7 +203,7 @@ impl Store {
 
     /// A Job's folder.
     pub(super) fn folder(&self, id: &ObjectId) -> PathBuf {
-        self.root.join(&id.namespace).join(&id.name)
+        self.root.join(&*id.namespace).join(&*id.name)
     }
 
     /// Makes a Job. True when it was made now, false when the name is taken. It is there for good after [`Store::settle`].
@@ -216,7 +230,7 @@ impl Store {
         job: &Value,
         event: Option<&[u8]>,
     ) -> io::Result<PathBuf> {
-        let namespace = self.root.join(&id.namespace);
+        let namespace = self.root.join(&*id.namespace);
         if !namespace.is_dir() {
             fs::create_dir_all(&namespace)?;
             sync_folder(&self.root)?;
@@ -261,7 +275,7 @@ impl Store {
     ///
     /// They may not be.
     pub(super) fn settle(&self, id: &ObjectId) -> io::Result<()> {
-        sync_folder(&self.root.join(&id.namespace))
+        sync_folder(&self.root.join(&*id.namespace))
     }
 
     /// Takes a Job's name away at once; its processes and files go later, with [`Store::gone`].
@@ -272,7 +286,7 @@ impl Store {
     pub(super) fn remove(&self, id: &ObjectId) -> io::Result<()> {
         match fs::rename(self.folder(id), self.scratch(".gone", id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => sync_folder(&self.root.join(&id.namespace)),
+            _ => sync_folder(&self.root.join(&*id.namespace)),
         }
     }
 
@@ -283,49 +297,53 @@ impl Store {
             .collect()
     }
 
-    /// The last round written down for a ScaledJob.
+    /// What is written down about a ScaledJob.
     ///
     /// # Errors
     ///
     /// It is there and cannot be read.
-    pub(super) fn round(&self, id: &ObjectId) -> io::Result<Option<Round>> {
-        let Some(round) = read_json(&self.round_file(id))? else {
-            return Ok(None);
-        };
-        let jobs = round["jobs"]
-            .as_u64()
-            .and_then(|jobs| u32::try_from(jobs).ok());
-        match (round["number"].as_u64(), jobs) {
-            (Some(number), Some(jobs)) => Ok(Some(Round { number, jobs })),
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a round needs a number and a count of jobs",
-            )),
-        }
+    pub(super) fn scaled_job(&self, id: &ObjectId) -> io::Result<ScaledJobRecord> {
+        let record = read_json(&self.record_file(scaled_job::FOLDER, id))?;
+        let record = record.as_ref().map(ScaledJobRecord::parse);
+        record.unwrap_or_else(|| Ok(ScaledJobRecord::default()))
     }
 
-    /// Writes a round down; on disk when this returns.
+    /// Writes it down; on disk when this returns.
     ///
     /// # Errors
     ///
-    /// The old one may still stand.
-    pub(super) fn write_round(&self, id: &ObjectId, round: Round) -> io::Result<()> {
-        let path = self.round_file(id);
-        let folder = path.parent().expect("a round lies in a folder");
-        fs::create_dir_all(folder)?;
-        let round = json!({"number": round.number, "jobs": round.jobs});
-        replace(&path, &round)?;
-        sync_folder(folder)
+    /// What was written before may still stand.
+    pub(super) fn write_scaled_job(
+        &self,
+        id: &ObjectId,
+        record: &ScaledJobRecord,
+    ) -> io::Result<()> {
+        write_record(&self.record_file(scaled_job::FOLDER, id), &record.to_json())
     }
 
-    fn round_file(&self, id: &ObjectId) -> PathBuf {
-        let rounds = self.root.join(&id.namespace).join(".rounds");
-        // The longest names leave no room for `.json.new` in a file's name.
-        let name = match id.name.len() {
-            ..=LONGEST => id.name.clone(),
-            _ => label_value(&id.name),
-        };
-        rounds.join(format!("{name}.json"))
+    /// How far the schedule of an EventJob has come, as its status would say it; `null` when nothing is known.
+    pub(super) fn schedule(&self, id: &ObjectId) -> io::Result<Value> {
+        let schedule = read_json(&self.record_file(SCHEDULES, id))?;
+        Ok(schedule.unwrap_or_default())
+    }
+
+    /// Writes down how far a schedule has come; on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// What was written before may still stand.
+    pub(super) fn write_schedule(&self, id: &ObjectId, status: &Value) -> io::Result<()> {
+        write_record(&self.record_file(SCHEDULES, id), status)
+    }
+
+    fn record_file(&self, folder: &str, id: &ObjectId) -> PathBuf {
+        record_file(&self.root, folder, id)
+    }
+
+    /// What was asked for about an object, as [`requests`](super::requests) wrote it; empty when there is nothing.
+    pub(super) fn requests(&self, of: AskedOf, id: &ObjectId) -> io::Result<String> {
+        let requests = read_json(&self.record_file(of.folder(), id))?;
+        Ok(requests.map_or_else(String::new, |requests| requests.to_string()))
     }
 
     /// A path that nobody else uses, in a hidden folder.
@@ -339,6 +357,25 @@ impl Store {
             }
         }
     }
+}
+
+/// The file about an object in a hidden folder of its namespace.
+pub(super) fn record_file(root: &Path, folder: &str, id: &ObjectId) -> PathBuf {
+    let folder = root.join(&*id.namespace).join(folder);
+    // The longest names leave no room for `.json.new` in a file's name.
+    let name = match id.name.len() {
+        ..=LONGEST => id.name.to_string(),
+        _ => label_value(&id.name),
+    };
+    folder.join(format!("{name}.json"))
+}
+
+/// Replaces a file in a hidden folder, which is made if it is not there.
+pub(super) fn write_record(path: &Path, value: &Value) -> io::Result<()> {
+    let folder = path.parent().expect("a record lies in a folder");
+    fs::create_dir_all(folder)?;
+    replace(path, value)?;
+    sync_folder(folder)
 }
 
 /// Writes a file in one step, on disk when this returns: readers see the old text or the new.
@@ -396,15 +433,18 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// Names of the folders in a folder, sorted, hidden ones left out.
-fn visible(folder: &Path) -> Result<Vec<String>, OpenError> {
-    let failed = |source| OpenError::Folder {
-        path: folder.to_owned(),
+fn failed(path: &Path, source: io::Error) -> OpenError {
+    OpenError::Folder {
+        path: path.to_owned(),
         source,
-    };
+    }
+}
+
+/// Names of the folders in a folder, sorted, hidden ones left out.
+pub(super) fn visible(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if !name.starts_with('.') && entry.path().is_dir() {
             names.push(name);

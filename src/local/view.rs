@@ -1,6 +1,7 @@
 //! What people and the controller are told: facts as they happen, and how all Jobs stand.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -29,6 +30,23 @@ pub enum Fact {
         job: ObjectId,
         /// The Pod's name.
         pod: String,
+    },
+    /// A container ended and is to be started again, in its Pod.
+    ContainerRestarts {
+        /// The Job.
+        job: ObjectId,
+        /// The Pod's name.
+        pod: String,
+        /// The container.
+        container: String,
+        /// How it ended; `None` if nobody saw it.
+        exit_code: Option<i32>,
+        /// How often it has been restarted, this time included.
+        restarts: u32,
+        /// Until then.
+        pause: Duration,
+        /// Its log.
+        log: PathBuf,
     },
     /// A Pod ended.
     PodEnded {

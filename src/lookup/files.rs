@@ -83,7 +83,7 @@ impl Objects {
             }
             (_, "ClusterTriggerAuthentication", Some(api)) => {
                 let spec = value["spec"].clone();
-                let key = (api, id.name);
+                let key = (api, id.name.to_string());
                 self.cluster_authentications.entry(key).or_insert(spec);
             }
             _ => {}
@@ -182,7 +182,9 @@ impl Lookup for Files {
         let objects = self.get();
         let of = |api: Api| {
             if cluster {
-                objects.cluster_authentications.get(&(api, id.name.clone()))
+                objects
+                    .cluster_authentications
+                    .get(&(api, id.name.to_string()))
             } else {
                 objects.authentications.get(&(api, id.clone()))
             }
@@ -191,7 +193,7 @@ impl Lookup for Files {
         let spec = of(api).or_else(|| of(api.other()));
         Box::pin(ready(Ok(spec.map(|spec| Authentication {
             spec: spec.clone(),
-            namespace: id.namespace.clone(),
+            namespace: id.namespace.to_string(),
         }))))
     }
 }

@@ -121,7 +121,7 @@ impl KubernetesLookup {
         api: Api,
     ) -> Result<Option<Authentication>, Error> {
         let namespace = match &self.cluster_namespace {
-            _ if !cluster => id.namespace.clone(),
+            _ if !cluster => id.namespace.to_string(),
             Some(namespace) => namespace.clone(),
             None => {
                 return Err(Error::Invalid {
@@ -245,8 +245,8 @@ impl LookupKey {
     fn namespaced(kind: &'static str, id: &ObjectId) -> Self {
         Self {
             kind,
-            namespace: Some(id.namespace.clone()),
-            name: id.name.clone(),
+            namespace: Some(id.namespace.to_string()),
+            name: id.name.to_string(),
         }
     }
 }

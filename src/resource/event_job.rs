@@ -6,6 +6,7 @@
 
 mod auth;
 mod bind;
+pub mod cron;
 mod document;
 mod origin;
 mod policy;
@@ -20,11 +21,14 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
+use self::cron::Cron;
 use self::signature::HmacScheme;
 use self::text::TextTemplate;
 use crate::pattern::Pattern;
+use crate::resource::cron_job::CronJobInPlace;
 use crate::resource::fields::Faults;
 use crate::resource::query::Query;
+use crate::resource::requests::JobRequest;
 use crate::resource::{Fault, HistoryLimits, KeptJson, ObjectId};
 
 /// A valid EventJob.
@@ -38,12 +42,16 @@ pub struct EventJob {
     pub generation: i64,
     /// `metadata.creationTimestamp`, RFC 3339, so that the older one sorts first; empty for files.
     pub created: String,
-    /// `spec.source.webhook`.
-    pub webhook: WebhookSource,
+    /// `spec.source`.
+    pub source: EventSource,
     /// `spec.pattern`; `None` for every event.
     pub pattern: Option<Pattern>,
     /// `spec.match.headers`: a pattern of header names in lower case; `None` for any headers.
     pub header_pattern: Option<HeaderPattern>,
+    /// How often its owner expects a Job of it to succeed: the annotation `slipway.dev/expected-interval`.
+    pub expected_interval: Option<Duration>,
+    /// What somebody asks for, or what is wrong with how it is asked: the annotation `slipway.dev/requests`.
+    pub requests: Result<Vec<JobRequest>, String>,
     /// `spec.idFrom`; empty for the format's own identity.
     pub id_from: Vec<IdPart>,
     /// `spec.bind`.
@@ -60,6 +68,17 @@ pub struct EventJob {
     pub history: Option<HistoryLimits>,
     /// `spec.jobTemplate`, a batch/v1 JobTemplateSpec, untouched.
     pub job_template: KeptJson,
+    /// What its Jobs keep of a CronJob that was taken over in place; `None` for an EventJob.
+    pub cron_job: Option<CronJobInPlace>,
+}
+
+/// `spec.source`: who brings the events.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EventSource {
+    /// Senders over HTTP.
+    Webhook(WebhookSource),
+    /// The clock.
+    Cron(Box<Cron>),
 }
 
 /// `spec.source.webhook`.
@@ -306,6 +325,39 @@ pub struct RateLimit {
 }
 
 impl EventJob {
+    /// Its door for events over HTTP; `None` when something else brings them.
+    pub fn webhook(&self) -> Option<&WebhookSource> {
+        match &self.source {
+            EventSource::Webhook(webhook) => Some(webhook),
+            EventSource::Cron(_) => None,
+        }
+    }
+
+    /// Its schedule; `None` when something else than the clock brings its events.
+    pub fn cron(&self) -> Option<&Cron> {
+        match &self.source {
+            EventSource::Cron(cron) => Some(cron),
+            EventSource::Webhook(_) => None,
+        }
+    }
+
+    /// The ways to prove who sends; none where nobody sends.
+    pub fn auth(&self) -> &[Auth] {
+        self.webhook().map_or(&[], |webhook| &webhook.auth)
+    }
+
+    /// Whether it also hears events posted to `/events/{namespace}`.
+    pub fn is_shared(&self) -> bool {
+        self.webhook().is_some_and(|webhook| webhook.shared)
+    }
+
+    /// `ttlSecondsAfterFinished` of its template, where it has one.
+    pub fn job_ttl(&self) -> Option<Duration> {
+        let template = self.job_template.value();
+        let seconds = template["spec"]["ttlSecondsAfterFinished"].as_u64();
+        seconds.map(Duration::from_secs)
+    }
+
     /// Paths whose values reach the Job: those of `bind` and of `concurrency.keyFrom`.
     pub fn paths(&self) -> impl Iterator<Item = &Query> {
         let bind = &self.bind;

@@ -11,7 +11,7 @@ mod triggers;
 use serde_json::Value;
 
 use crate::resource::fields::Faults;
-use crate::resource::{Api, Fault, RoundRecord, ScaledJob, object};
+use crate::resource::{Api, Fault, RoundRecord, ScaledJob, object, requests};
 
 pub use annotations::{
     KEDA_PAUSED_ANNOTATION, MANAGED_ANNOTATION, PAUSED_ANNOTATION, is_managed_in_place, pauses,
@@ -25,7 +25,7 @@ pub const KEDA_API_VERSION: &str = "keda.sh/v1alpha1";
 
 /// Reads a ScaledJob of either group.
 ///
-/// `status` is ignored except for `round`, which only Slipway writes.
+/// `status` is ignored except for `round` and `requests`, which only Slipway writes.
 ///
 /// # Errors
 ///
@@ -61,6 +61,8 @@ fn document(value: &Value, faults: &Faults) -> Option<ScaledJob> {
         env_source_container: spec.env_source_container,
         triggers: spec.triggers,
         round,
+        requests: requests::of(value),
+        answers: requests::answers_of(value),
     })
 }
 

@@ -4,6 +4,7 @@
 //! that is written out is taken as meant; a trap is what silence does.
 
 mod authentication;
+mod cron_job;
 mod event_job;
 mod triggers;
 
@@ -17,6 +18,7 @@ use crate::resource::{Api, Fault, Rollout, ScaledJob, TriggerKind};
 use crate::scaling::{Calculation, Strategy};
 
 pub use authentication::{of_authentication, of_pair};
+pub use cron_job::{notes_of_cron_job, of_cron_job};
 pub use event_job::{notes_of_event_job, of_event_job};
 
 /// Longest part of an object's name that goes into its Jobs' names. Unit: characters. Room for ten more letters, and for the API server's own suffixes.

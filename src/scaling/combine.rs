@@ -35,6 +35,15 @@ impl Share {
             active: measure.is_active(),
         }
     }
+
+    /// The same, held to another budget above the minimum, which is no larger than its own.
+    #[must_use]
+    pub fn held(self, max_replicas: Option<u32>) -> Self {
+        Self {
+            max_value: held(self.max_value, max_replicas),
+            ..self
+        }
+    }
 }
 
 /// What all triggers of an object ask for together.

@@ -20,6 +20,7 @@ use crate::intake::webhook::answer::DoorAnswer;
 use crate::intake::webhook::{Request, Webhook};
 use crate::serve::health::Readiness;
 use crate::serve::http1::{self, ConnectionLimits, HeadFault, Progress, Respond};
+use crate::serve::tls::ServerTls;
 use crate::serve::{Stops, accept};
 
 mod body;
@@ -138,6 +139,8 @@ struct DoorState<D> {
 }
 
 impl<D: Door> Respond for DoorState<D> {
+    type Body = Full<Bytes>;
+
     fn respond<'a>(
         &'a self,
         request: http::Request<Incoming>,
@@ -154,7 +157,7 @@ impl<D: Door> Respond for DoorState<D> {
 }
 
 /// Serves the door until it closes: then requests under way get their answers, and everything is closed. `ready` is what
-/// `/readyz` says.
+/// `/readyz` says; with `tls` nothing else is spoken.
 ///
 /// # Errors
 ///
@@ -162,6 +165,7 @@ impl<D: Door> Respond for DoorState<D> {
 pub async fn serve<D: Door>(
     listener: TcpListener,
     door: Arc<D>,
+    tls: Option<Arc<ServerTls>>,
     limits: DoorLimits,
     ready: Readiness,
     stops: Stops,
@@ -175,6 +179,6 @@ pub async fn serve<D: Door>(
         stops,
     });
     let limits = limits.of_connections();
-    http1::serve(NAME, listener, state, limits, closing).await;
+    http1::serve(NAME, listener, state, tls, limits, closing).await;
     Ok(())
 }

@@ -50,10 +50,12 @@ pub async fn serve(listener: TcpListener, health: Health, stop: CancellationToke
         idle: Duration::from_secs(90),
         linger: Duration::from_secs(1),
     };
-    http1::serve(NAME, listener, Arc::new(health), limits, stop).await;
+    http1::serve(NAME, listener, Arc::new(health), None, limits, stop).await;
 }
 
 impl Respond for Health {
+    type Body = Full<Bytes>;
+
     fn respond<'a>(
         &'a self,
         request: Request<Incoming>,

@@ -1,16 +1,17 @@
-//! HTTP/1.1 for strangers: what the door for events and the health port have in common.
+//! HTTP/1.1 for strangers: what the door for events, the health port and the status page have in common.
 //!
 //! This room owns sockets, times and the number of connections. Whoever is slow, huge, silent or malformed costs little
 //! and harms nobody else. `axum::serve` has no limit on the time that a request's head may take, so the connections are
 //! driven here, over hyper.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -19,20 +20,25 @@ use tokio_util::sync::CancellationToken;
 pub(super) use self::connection::{LARGEST_HEAD, MOST_HEADERS};
 pub(super) use self::progress::Progress;
 use crate::serve::accept::{self, Accepting};
+use crate::serve::tls::ServerTls;
 use crate::serve::waiting::WaitingQueue;
 
 mod connection;
 mod progress;
+mod socket;
 mod wire;
 
 /// Who answers requests.
 pub(super) trait Respond: Send + Sync + 'static {
-    /// Answers a request. Whoever reads its body says so to `progress`.
+    /// The body of an answer.
+    type Body: Body<Data = Bytes, Error = Infallible> + Send + 'static;
+
+    /// Answers a request. Whoever reads its body, or answers with a body that goes on, says so to `progress`.
     fn respond<'a>(
         &'a self,
         request: Request<Incoming>,
         progress: &'a Progress,
-    ) -> BoxFuture<'a, Response<Full<Bytes>>>;
+    ) -> BoxFuture<'a, Response<Self::Body>>;
 
     /// What is said to a peer that sent no request; the connection ends with it.
     fn no_request(&self, fault: HeadFault) -> Response<Full<Bytes>>;
@@ -69,22 +75,25 @@ pub(super) struct ConnectionLimits {
 /// What all connections of a port share.
 struct Port<R> {
     respond: Arc<R>,
+    tls: Option<Arc<ServerTls>>,
     limits: ConnectionLimits,
     waiting: WaitingQueue,
     stop: CancellationToken,
 }
 
 /// Serves a port until `stop`: then requests under way get their answers, and everything is closed. `name` is what the
-/// port is called in the log.
+/// port is called in the log. With `tls` nothing else is spoken there.
 pub(super) async fn serve<R: Respond>(
     name: &'static str,
     listener: TcpListener,
     respond: Arc<R>,
+    tls: Option<Arc<ServerTls>>,
     limits: ConnectionLimits,
     stop: CancellationToken,
 ) {
     let port = Arc::new(Port {
         respond,
+        tls,
         limits,
         waiting: WaitingQueue::default(),
         stop: stop.clone(),

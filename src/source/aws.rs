@@ -29,6 +29,7 @@ use tokio::sync::OnceCell;
 use crate::address;
 use crate::bounded::ANSWER_BYTES;
 use crate::resource::aws::AwsIdentity;
+use crate::shown::on_one_line;
 
 mod guarded;
 mod identity;
@@ -207,10 +208,8 @@ pub(super) fn root_cause(error: &(dyn StdError + 'static)) -> String {
     one_line(&deepest.to_string())
 }
 
-/// Text from outside, made fit for a status: no control characters, at most 300 of the others.
+/// Text from outside, made fit for a status: no letter that changes how others are seen, at most 300.
 pub(super) fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(300)
-        .collect()
+    let begin: String = text.chars().take(300).collect();
+    on_one_line(&begin)
 }

@@ -80,11 +80,21 @@ impl Pool {
         let rules = Rules::new(settings.allow_address, settings.allow_loopback)
             .showing_identity(settings.allow_identity)
             .through(settings.proxy);
+        let role_settings = RoleSettings {
+            web_identity_token_file: settings.web_identity_token_file,
+            sts_endpoint: settings.sts_endpoint,
+        };
+        Self::with(rules, role_settings)
+    }
+
+    /// A pool for those who ask what no flag would allow: it refuses nothing else. Nobody reads from its sources.
+    pub fn most_generous() -> Self {
+        Self::with(Rules::most_generous(), RoleSettings::default())
+    }
+
+    fn with(rules: Rules, role_settings: RoleSettings) -> Self {
         Self {
-            role_settings: RoleSettings {
-                web_identity_token_file: settings.web_identity_token_file,
-                sts_endpoint: settings.sts_endpoint,
-            },
+            role_settings,
             metrics: Metrics::default(),
             http: aws::http(&rules),
             identity_http: aws::identity_http(&rules),

@@ -11,10 +11,16 @@ etcd_version=$(sed -n 's,^require go.etcd.io/etcd/server/v3 v,,p' "$here/go/etcd
 keda_version=$(sed -n 's,^require github.com/kedacore/keda/v2 v,,p' "$here/go/keda/go.mod")
 helm_version=$(sed -n 's,^require helm.sh/helm/v3 v,,p' "$here/go/helm/go.mod")
 kubeconform_version=$(sed -n 's,^require github.com/yannh/kubeconform v,,p' "$here/go/kubeconform/go.mod")
+# Three modules, so one name for all of them.
+crds_version=$(sed -n 's,^\t.* v\(.*\),\1,p' "$here/go/crds/go.mod" | paste --serial --delimiters=-)
+# Debian's package of this release of Debian; of another one it is what that has.
+prometheus_version=2.42.0
 kafka_version=$(sed -n 's,.*<server.version>\(.*\)</.*,\1,p' "$here/java/kafka/pom.xml")
 elasticmq_version=$(sed -n 's,.*<server.version>\(.*\)</.*,\1,p' "$here/java/elasticmq/pom.xml")
 moto_version=$(sed -n 's,^moto.*==,,p' "$here/python/moto/requirements.txt")
 grpc_version=$(sed -n 's,^grpcio==,,p' "$here/python/grpc/requirements.txt")
+# Counts up when what is made of Debian's packages for a real node changes.
+node_image_version=1
 cargo_deny_version=0.20.2
 cargo_mutants_version=27.1.0
 cargo_fuzz_version=0.13.2
@@ -23,7 +29,7 @@ cargo_fuzz_version=0.13.2
 place() {
     local version=${1//-/_}_version
     case $1 in
-        kube-apiserver | kube-controller-manager | kubectl) version=kubernetes_version ;;
+        kube-apiserver | kube-controller-manager | kube-proxy | kube-scheduler | kubectl | kubelet) version=kubernetes_version ;;
     esac
     echo "$store/$1-${!version:?nothing is called $1}"
 }

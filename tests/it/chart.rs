@@ -11,6 +11,7 @@ use crate::support::servers;
 
 mod image;
 mod installed;
+mod refusals;
 mod rendering;
 mod rights;
 mod schemas;
@@ -37,10 +38,16 @@ fn set(values: &Value) -> Vec<String> {
 
 /// What `helm template` says of a release in a namespace.
 fn template(namespace: &str, values: &Value) -> Result<String, String> {
+    template_with(namespace, values, &[])
+}
+
+/// The same with more flags of helm's.
+fn template_with(namespace: &str, values: &Value, flags: &[&str]) -> Result<String, String> {
     let chart = chart();
     let set = set(values);
     let mut arguments = vec!["template", "slipway", chart.to_str().unwrap()];
     arguments.extend(["--namespace", namespace]);
+    arguments.extend(flags);
     arguments.extend(set.iter().map(String::as_str));
     let output = helm(&arguments);
     if output.status.success() {
@@ -51,8 +58,13 @@ fn template(namespace: &str, values: &Value) -> Result<String, String> {
 }
 
 /// The objects that the chart makes of these values.
-fn render(values: &Value) -> Vec<Value> {
-    let text = template("slipway", values).unwrap();
+pub(crate) fn render(values: &Value) -> Vec<Value> {
+    render_with(values, &[])
+}
+
+/// The same with more flags of helm's.
+fn render_with(values: &Value, flags: &[&str]) -> Vec<Value> {
+    let text = template_with("slipway", values, flags).unwrap();
     let (documents, misread) = document::read(&text);
     assert_eq!(misread, []);
     documents
@@ -63,7 +75,7 @@ fn render(values: &Value) -> Vec<Value> {
 
 /// The one object of that kind and name.
 #[track_caller]
-fn only<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+pub(crate) fn only<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let is = |object: &&Value| object["kind"] == kind && object["metadata"]["name"] == name;
     let found: Vec<&Value> = objects.iter().filter(is).collect();
     assert_eq!(found.len(), 1, "{kind} {name}");
@@ -88,73 +100,27 @@ fn flag(argument: &str) -> &str {
 
 /// The smallest values, and sets that between them use everything there is.
 fn value_sets() -> Vec<(&'static str, Value)> {
-    let everything = json!({
-        "nameOverride": "launcher",
-        "image": {"repository": "example.com/slipway", "digest": format!("sha256:{}", "0".repeat(64)), "pullPolicy": "Always"},
-        "imagePullSecrets": [{"name": "registry"}],
-        "replicas": 3,
-        "namespaces": ["orders", "123", "on"],
-        "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/slipway"}},
-        "rbac": {"kedaInPlace": true},
-        "events": {
-            "port": 8081,
-            "service": {"type": "LoadBalancer", "port": 8080, "annotations": {"example.com/scheme": "internal"}},
-            "ingress": {
-                "enabled": true, "className": "nginx", "annotations": {"example.com/a": "b"},
-                "hosts": ["events.example.com", "hooks.example.com"],
-                "tls": [{"secretName": "events-tls", "hosts": ["events.example.com"]}],
-            },
-        },
-        "keda": {"port": 6001, "tls": {"secretName": "keda-tls", "clientCAKey": "ca.crt"}},
-        "connections": {"secretName": "connections", "key": "all.yaml", "secretRefs": ["brokers", "123"]},
-        "allowAddress": ["*.kafka.svc", "10.0.0.7"],
-        "allowIdentity": ["*.api.aws"],
-        "ledgerGrace": "1h30m",
-        "shutdownDelaySeconds": 15,
-        "drainSeconds": 45,
-        "logFormat": "text",
-        "log": "info,slipway=debug",
-        "extraArgs": ["--cluster-namespace=slipway"],
-        "extraEnv": [{"name": "AWS_REGION", "value": "eu-west-1"}],
-        "extraVolumes": [{"name": "ca", "configMap": {"name": "kafka-ca"}}],
-        "extraVolumeMounts": [{"name": "ca", "mountPath": "/etc/kafka", "readOnly": true}],
-        "resources": {"requests": {"cpu": 2, "memory": "1Gi"}, "limits": {"memory": "1Gi"}},
-        "networkPolicy": {
-            "eventsFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
-            "kedaFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "autoscaling"}}}],
-            "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
-            "egressPorts": [443],
-            "podIdentity": true,
-            "extraEgress": [{"ports": [{"port": 9194, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}]}],
-        },
-        "podLabels": {"team": "billing"},
-        "podAnnotations": {"prometheus.io/scrape": "true"},
-        "nodeSelector": {"kubernetes.io/os": "linux"},
-        "tolerations": [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}],
-        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
-            {"matchExpressions": [{"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]}]},
-        ]}}},
-        "priorityClassName": "launchers",
-    });
+    let read = |text: &str| serde_saphyr::from_str(text).unwrap();
     vec![
         ("nothing", json!({})),
-        ("everything", everything),
+        (
+            "everything",
+            read(include_str!("chart/values/everything.yaml")),
+        ),
+        (
+            "operators",
+            read(include_str!("chart/values/operators.yaml")),
+        ),
         (
             "all-namespaces",
-            json!({"allNamespaces": true, "rbac": {"kedaInPlace": true, "eventFiles": false}}),
+            read(include_str!("chart/values/all-namespaces.yaml")),
         ),
-        (
-            "little",
-            json!({
-                "replicas": 1,
-                "fullnameOverride": "launcher",
-                "crds": {"install": false},
-                "rbac": {"create": false},
-                "serviceAccount": {"create": false, "name": "made-elsewhere"},
-                "keda": {"enabled": false},
-                "podDisruptionBudget": {"enabled": false},
-                "networkPolicy": {"enabled": false},
-            }),
-        ),
+        ("little", read(include_str!("chart/values/little.yaml"))),
     ]
+}
+
+/// One of them.
+fn value_set(name: &str) -> Value {
+    let found = value_sets().into_iter().find(|(of, _)| *of == name);
+    found.expect("a set of that name").1
 }

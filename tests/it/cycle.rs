@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use slipway::cycle::{Carried, Connected, Failure, TurnOutcome, Verdict, refill, turn};
 use slipway::resource::{Round, RoundRecord, ScaledJob, scaled_job};
 
+mod asked;
+
 use crate::support::fakes::{Fate, RecordingLauncher, ScriptedSource};
 
 /// An object with one Job a message, read each 30 s.

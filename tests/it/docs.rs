@@ -19,7 +19,9 @@ fn pages() -> Vec<PathBuf> {
         .map(|name| root().join(name))
         .collect();
     let docs = std::fs::read_dir(root().join("docs")).unwrap();
-    pages.extend(docs.map(|entry| entry.unwrap().path()));
+    let docs = docs.map(|entry| entry.unwrap().path());
+    // The rest are pictures.
+    pages.extend(docs.filter(|path| path.extension().is_some_and(|kind| kind == "md")));
     pages
 }
 

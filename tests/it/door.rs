@@ -18,6 +18,7 @@ use slipway::intake::{Body, BodyError, SenderKind};
 use slipway::launch::Launched;
 use slipway::serve::Stops;
 use slipway::serve::events::{self, DoorLimits};
+use slipway::serve::tls::ServerTls;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -29,6 +30,7 @@ mod framing;
 mod handshake;
 mod slow;
 mod stopping;
+mod tls;
 
 /// Turns of a door that nobody holds.
 const MANY: u32 = 1 << 20;
@@ -148,6 +150,10 @@ impl Door {
     }
 
     pub(super) async fn with(limits: DoorLimits) -> Self {
+        Self::secured(limits, None).await
+    }
+
+    pub(super) async fn secured(limits: DoorLimits, tls: Option<Arc<ServerTls>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let behind = Arc::new(Behind {
@@ -163,6 +169,7 @@ impl Door {
         server.spawn(events::serve(
             listener,
             Arc::clone(&behind),
+            tls,
             limits,
             Arc::new(move || {
                 if is_ending.is_ending() {
@@ -272,7 +279,7 @@ impl Peer {
 
 impl Reply {
     /// The first answer, and how many bytes it has. Every one of them is as it must be, or this panics.
-    fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
         let text = String::from_utf8_lossy(bytes);
         let (head, _) = text.split_once("\r\n\r\n")?;
         let mut lines = head.split("\r\n");

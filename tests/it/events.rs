@@ -13,7 +13,7 @@ use crate::support::http::{Heard, post};
 use crate::support::process::Slipway;
 use crate::support::servers;
 
-mod answers;
+pub(crate) mod answers;
 mod apart;
 mod faults;
 mod files;
@@ -86,7 +86,7 @@ pub(crate) fn renewed(id: &str, subscription: &str) -> Value {
 }
 
 /// A namespace with the Secret that lets senders in.
-pub(super) async fn cluster(name: &str) -> Cluster {
+pub(crate) async fn cluster(name: &str) -> Cluster {
     let cluster = Cluster::new(name).await;
     cluster.secret("hook", &[("current", KEY)]).await;
     cluster

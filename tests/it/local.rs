@@ -36,7 +36,7 @@ impl Lookup for Files {
     ) -> BoxFuture<'a, Result<Option<lookup::SecretData>, lookup::Error>> {
         let data = BTreeMap::from([("password".to_owned(), SecretString::from("s3cret"))]);
         Box::pin(std::future::ready(Ok(
-            (id.name == "database").then(|| Arc::new(data))
+            (&*id.name == "database").then(|| Arc::new(data))
         )))
     }
 
@@ -46,7 +46,7 @@ impl Lookup for Files {
     ) -> BoxFuture<'a, Result<Option<BTreeMap<String, String>>, lookup::Error>> {
         let data = BTreeMap::from([("MODE".to_owned(), "fast".to_owned())]);
         Box::pin(std::future::ready(Ok(
-            (id.name == "settings").then_some(data)
+            (&*id.name == "settings").then_some(data)
         )))
     }
 
@@ -99,6 +99,17 @@ impl Bench {
             .collect()
     }
 
+    /// A controller that runs this Job, once the Job has written so many lines to `out`.
+    async fn wrote(&self, job: Value, lines: usize) -> Running {
+        let running = Running::start(self.open());
+        running.local.submit(job).await.unwrap();
+        await_until(&format!("{lines} lines are written"), SOON, async || {
+            (self.lines("out").len() == lines).then_some(())
+        })
+        .await;
+        running
+    }
+
     fn status(&self, job: &str) -> Value {
         let path = self.state().join("default").join(job).join("status.json");
         let text = std::fs::read_to_string(path).unwrap_or_else(|_| "{}".to_owned());
@@ -148,7 +159,7 @@ impl Running {
 
     fn view(&self, job: &str) -> Option<JobView> {
         let jobs = self.local.views();
-        jobs.into_iter().find(|view| view.id.name == job)
+        jobs.into_iter().find(|view| *view.id.name == *job)
     }
 
     async fn until(&self, job: &str, phase: JobPhase) -> JobView {
@@ -197,12 +208,23 @@ fn groups(marker: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Ends a process group as the system would that has no memory left.
+fn kill_group(group: &str) {
+    let killed = std::process::Command::new("kill")
+        .args(["-9", "--", &format!("-{group}")])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+}
+
 fn display(path: &Path) -> String {
     path.display().to_string()
 }
 
 mod binary;
+mod containers;
 mod events;
+mod policies;
 mod port;
 mod restart;
 mod rules;

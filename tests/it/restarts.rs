@@ -1,97 +1,23 @@
 //! Replicas that come and go under a sender that never repeats an event: nobody notices, but of a kill.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use http::Request;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::json;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::events::{self, KEY, event_job, renewed, variable};
+use crate::events::{self, event_job};
 use crate::support::await_until;
 use crate::support::balancer::Balancer;
 use crate::support::cluster::Cluster;
-use crate::support::http::post;
 use crate::support::process::Slipway;
+use crate::support::sender::{Sent, none_is_lost_or_doubled, send_all};
 use crate::support::servers;
 
 /// 50 events a second.
 const EVERY: Duration = Duration::from_millis(20);
-/// How long a sender waits.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// For a replica that stops, starts or is missed, on a busy machine.
 const SOON: Duration = Duration::from_mins(1);
-
-type KeepAlive = Client<HttpConnector, Full<Bytes>>;
-
-/// What became of an event that was sent once.
-#[derive(Debug)]
-struct Sent {
-    id: String,
-    began: Instant,
-    ended: Instant,
-    /// `None`: there was no answer.
-    status: Option<u16>,
-}
-
-/// Sends events until it is told to stop: every other one over a connection of its own, the rest over those that are kept.
-async fn send_all(balancer: String, namespace: String, stop: CancellationToken) -> Vec<Sent> {
-    // Nothing is sent twice, not even what a client may repeat without asking.
-    let client: KeepAlive = Client::builder(TokioExecutor::new())
-        .retry_canceled_requests(false)
-        .build_http();
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut under_way = JoinSet::new();
-    for number in 0_u64.. {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => break,
-        }
-        let (client, balancer) = (client.clone(), balancer.clone());
-        let path = format!("/events/{namespace}/invoice");
-        under_way.spawn(async move {
-            let id = format!("e-{number}");
-            let event = renewed(&id, "sub-1").to_string();
-            let began = Instant::now();
-            let status = if number % 2 == 0 {
-                let heard = post(&balancer, &path, &[("x-api-key", KEY)], &event).await;
-                heard.map(|heard| heard.status)
-            } else {
-                let url = format!("http://{balancer}{path}");
-                let sent = over_kept(&client, &url, event);
-                tokio::time::timeout(PATIENCE, sent).await.ok().flatten()
-            };
-            Sent {
-                id,
-                began,
-                ended: Instant::now(),
-                status,
-            }
-        });
-    }
-    under_way.join_all().await
-}
-
-async fn over_kept(client: &KeepAlive, url: &str, event: String) -> Option<u16> {
-    let request = Request::post(url)
-        .header("x-api-key", KEY)
-        .header("content-type", "application/json")
-        .body(Full::from(event))
-        .unwrap();
-    let answer = client.request(request).await.ok()?;
-    let status = answer.status().as_u16();
-    // What is not read to its end is not kept.
-    answer.into_body().collect().await.ok()?;
-    Some(status)
-}
 
 /// Two replicas behind a balancer.
 struct Replicas<'a> {
@@ -163,7 +89,8 @@ async fn nobody_notices(restarts: usize) {
     let stop = CancellationToken::new();
     let mut sender = JoinSet::new();
     let address = balancer.address().to_owned();
-    sender.spawn(send_all(address, cluster.namespace.clone(), stop.clone()));
+    let namespace = cluster.namespace.clone();
+    sender.spawn(send_all(address, namespace, EVERY, stop.clone()));
     let mut kill = None;
     for number in 0..restarts {
         if number == restarts / 2 {
@@ -186,18 +113,7 @@ async fn nobody_notices(restarts: usize) {
     // A connection that dies is no answer. What another one says is an answer as ever.
     assert!(by_kill.iter().all(|it| it.status.is_none()), "{by_kill:?}");
 
-    let mut jobs: BTreeMap<String, usize> = BTreeMap::new();
-    for job in cluster.jobs().await {
-        let id = variable(&job, "SLIPWAY_EVENT_ID").unwrap();
-        *jobs.entry(id).or_default() += 1;
-    }
-    let lost: Vec<&Sent> = sent
-        .iter()
-        .filter(|it| it.status == Some(200) && !jobs.contains_key(&it.id))
-        .collect();
-    assert!(lost.is_empty(), "answered, and no Job: {lost:?}");
-    let doubled: Vec<_> = jobs.iter().filter(|(_, count)| **count > 1).collect();
-    assert!(doubled.is_empty(), "{doubled:?}");
+    none_is_lost_or_doubled(&cluster, &sent).await;
     #[expect(clippy::print_stderr, reason = "the figures, for who runs it by hand")]
     {
         eprintln!(

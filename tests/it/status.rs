@@ -43,6 +43,8 @@ fn poll(active: bool, triggers: Vec<TriggerOutcome>) -> Observed {
         polled_at: None,
         jobs: Ok(Vec::new()),
         counts: Some(JobCounts::default()),
+        measures: Vec::new(),
+        round: None,
         verdict: Some(Verdict::Decided(Decision {
             active,
             keda: 0,
@@ -214,8 +216,8 @@ impl Written {
 
     /// Reports on the object as it was read last. Whether there is something left to write.
     async fn write(&self, observed: Observed) -> bool {
-        let report = self.writer.report(&self.subject, report(observed));
-        report.await.is_some()
+        self.writer.report(&self.subject, report(observed));
+        self.writer.flush(&self.subject).await.is_some()
     }
 
     /// The watch shows the object as it is.
@@ -325,7 +327,8 @@ async fn a_status_is_true_again_at_the_first_report_of_a_leader_that_was_away() 
     let cluster = Cluster::new(first.world.proxy.client());
     let second = StatusWriter::scaled_jobs(cluster, "slipway-1");
     let failing = report(polled(false, true));
-    second.report(&first.subject, failing).await;
+    second.report(&first.subject, failing);
+    second.flush(&first.subject).await;
     let ready = async |written: &Written| condition(&written.status().await, "Ready");
     assert_eq!(ready(&first).await["reason"], "TriggerError");
 
@@ -339,7 +342,8 @@ async fn a_status_is_true_again_at_the_first_report_of_a_leader_that_was_away() 
     first.see().await;
     first.write(polled(true, false)).await;
     let failing = report(polled(false, true));
-    second.report(&first.subject, failing).await;
+    second.report(&first.subject, failing);
+    second.flush(&first.subject).await;
     first.see().await;
     first.write(polled(true, false)).await;
     assert_eq!(ready(&first).await["reason"], "ScaledJobReady");

@@ -1,11 +1,11 @@
 //! `slipway test-event`: what it prints, and its exit code.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+
+use crate::support::process::answer;
 
 const EVENT_JOBS: &str = "\
 apiVersion: slipway.dev/v1alpha1
@@ -42,22 +42,7 @@ fn file(name: &str, text: &str) -> PathBuf {
 
 /// Exit code and standard output, with the event on standard input.
 fn test_event(arguments: &[&str], event: &str) -> (Option<i32>, String) {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_slipway"))
-        .arg("test-event")
-        .args(arguments)
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    // Wrong usage ends before it is read.
-    drop(process.stdin.take().unwrap().write_all(event.as_bytes()));
-    let output = process.wait_with_output().unwrap();
-    (
-        output.status.code(),
-        String::from_utf8(output.stdout).unwrap(),
-    )
+    answer(&[&["test-event"], arguments].concat(), event)
 }
 
 #[test]

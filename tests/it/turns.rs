@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use slipway::controller::metrics::Metrics;
 use slipway::controller::status::{Observed, Report};
 use slipway::controller::{self, Change, Identity, Reporter, TurnPorts, WAITING_CHANGES};
+use slipway::history::SharedHistory;
 use slipway::lookup::{self, Authentication, Lookup};
 use slipway::resource::{Api, ObjectId, SourceSpec};
 use slipway::source::{self, Connect, Source, Taken};
@@ -25,6 +26,7 @@ use crate::support::fakes::{RecordingLauncher, ScriptedSource};
 
 mod leading;
 mod pushes;
+mod recorded;
 
 /// One scripted source for each topic.
 #[derive(Default)]
@@ -117,19 +119,17 @@ impl Reports {
 }
 
 impl Reporter for Reports {
-    fn report<'a>(
-        &'a self,
-        object: &'a Identity,
-        report: Report,
-    ) -> BoxFuture<'a, Option<Duration>> {
+    fn report(&self, object: &Identity, report: Report) {
         self.0.lock().unwrap().insert(object.uid.clone(), report);
-        let again = (self.failures_left() > 0).then_some(Duration::from_secs(10));
-        async move { again }.boxed()
     }
 
     fn flush<'a>(&'a self, _object: &'a Identity) -> BoxFuture<'a, Option<Duration>> {
-        let left = self.1.fetch_sub(1, Ordering::Relaxed) - 1;
-        async move { (left > 0).then_some(Duration::from_secs(10)) }.boxed()
+        let fails = self
+            .1
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            });
+        async move { fails.is_ok().then_some(Duration::from_secs(10)) }.boxed()
     }
 
     fn forget(&self, object: &Identity) {
@@ -145,6 +145,7 @@ struct World {
     stop: CancellationToken,
     launcher: Arc<RecordingLauncher>,
     topics: Arc<Topics>,
+    history: Arc<SharedHistory>,
     reports: Arc<Reports>,
     registry: Registry,
 }
@@ -202,6 +203,7 @@ async fn running(test: impl AsyncFnOnce(&World)) {
         launcher: RecordingLauncher::new(),
         topics: Arc::default(),
         reports: Arc::default(),
+        history: Arc::default(),
         registry,
     };
     let shared = TurnPorts {
@@ -211,6 +213,7 @@ async fn running(test: impl AsyncFnOnce(&World)) {
         lookup: Arc::new(Nothing),
         reporter: world.reports.clone(),
         metrics,
+        history: world.history.clone(),
         clock: || jiff::Timestamp::UNIX_EPOCH,
         latest_create: Duration::ZERO,
     };
@@ -220,6 +223,7 @@ async fn running(test: impl AsyncFnOnce(&World)) {
         world.stop.cancel();
     };
     futures::future::join(turns, test).await;
+    recorded::decide_again(&world.history);
 }
 
 /// An object with one Job a message, read each 30 s, on the group of its name.
@@ -595,7 +599,7 @@ async fn an_object_that_is_being_deleted_launches_nothing_more_and_holds_nothing
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_shown_of_an_object_that_rests_is_shown_later() {
     running(async |world| {
-        world.reports.fail(2);
+        world.reports.fail(3);
         let mut paused = object("orders", "1", &json!({}));
         paused["metadata"]["annotations"] = json!({"autoscaling.keda.sh/paused": "true"});
         world.apply(paused).await;

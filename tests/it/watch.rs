@@ -156,7 +156,7 @@ async fn an_object_that_is_being_deleted_is_told_as_such() {
         let mut deleting = Vec::new();
         while deleting.len() < 2 {
             match changes.next().await {
-                Change::Deleting { id, api } => deleting.push((id.name, api)),
+                Change::Deleting { id, api } => deleting.push((id.name.to_string(), api)),
                 Change::Listed(_) | Change::Synced => {}
                 other => unreachable!("{other:?}"),
             }

@@ -20,12 +20,26 @@
 - apiGroups: [slipway.dev]
   resources: [scaledjobs, eventjobs, triggerauthentications{{ if .Values.allNamespaces }}, clustertriggerauthentications{{ end }}]
   verbs: [get, list, watch]
+{{- if .Values.admin.write }}
+# What is asked for through the status page is an annotation.
+- apiGroups: [slipway.dev]
+  resources: [eventjobs]
+  verbs: [patch]
+{{- end }}
 - apiGroups: [slipway.dev]
   resources: [scaledjobs/status, eventjobs/status]
   verbs: [patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if .Values.rbac.cronJobsInPlace }}
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [get, list, watch]
+- apiGroups: [batch]
+  resources: [cronjobs/status]
+  verbs: [patch]
+{{- end }}
 {{- if .Values.rbac.kedaInPlace }}
 - apiGroups: [keda.sh]
   resources: [scaledjobs]

@@ -87,7 +87,7 @@ pub(super) async fn serve(
     };
     if let Some(listener) = listener {
         let limits = DoorLimits::of_this_process();
-        events::serve(listener, door, limits, ready, stops).await?;
+        events::serve(listener, door, None, limits, ready, stops).await?;
     }
     // There may be no door to open any more, and still work.
     stop.cancelled().await;

@@ -10,16 +10,19 @@ use tokio::sync::{mpsc, watch};
 
 use crate::app::listen;
 use crate::catalog::{Catalog, CatalogEntry, Listing, says_shared};
-use crate::intake::auth::credentials::{self, CredentialsTrouble};
+use crate::controller::event_jobs::status::EventJobStanding;
+use crate::intake::auth::credentials;
 use crate::intake::webhook::Look;
 use crate::launch;
 use crate::launch::ports::{Deliver as _, DeliveredJob, DeliveredJobs as _};
 use crate::local::Local;
 use crate::lookup::Lookup;
 use crate::manifest::{Finding, Manifests};
-use crate::resource::event_job::EventJob;
+use crate::resource::cron_job::convert;
+use crate::resource::event_job::{self, EventJob};
 use crate::resource::{Fault, ObjectId};
 
+use super::HTTP;
 use super::reports::Reports;
 
 /// EventJobs as they were last right.
@@ -38,9 +41,9 @@ pub(super) struct AppliedEventJobs {
 /// A door that is opened when it is needed.
 pub(super) struct Opening {
     /// `--http`.
-    pub(super) wanted: SocketAddr,
+    wanted: SocketAddr,
     /// Who answers there.
-    pub(super) listeners: mpsc::Sender<TcpListener>,
+    listeners: mpsc::Sender<TcpListener>,
     /// Where it is, once it is open.
     pub(super) address: watch::Sender<Option<SocketAddr>>,
 }
@@ -50,6 +53,8 @@ pub(super) struct EventJobsInFiles {
     valid: Vec<(Finding, EventJob)>,
     /// Each, and whether it says that it is shared.
     invalid: Vec<(ObjectId, bool)>,
+    /// Why CronJobs cannot run here.
+    refused: Vec<String>,
     /// Of some file nobody knows what it says.
     is_unreadable: bool,
 }
@@ -58,11 +63,25 @@ impl EventJobsInFiles {
     /// What these files say.
     pub(super) fn new(manifests: &Manifests, is_unreadable: bool) -> Self {
         let place = |index: usize| manifests.entries[index].finding(Fault::at("", ""));
-        let valid: Vec<_> = manifests
-            .event_jobs
-            .iter()
+        let mut refused = Vec::new();
+        let mut cron_jobs = Vec::new();
+        for (index, cron_job) in &manifests.cron_jobs {
+            let entry = &manifests.entries[*index];
+            let converted = convert(cron_job, &entry.document.value);
+            match event_job::parse(&converted.event_job) {
+                Ok(event_job) => cron_jobs.push((*index, event_job)),
+                // What CronJob takes and an EventJob does not.
+                Err(wrong) => {
+                    let wrong = wrong.into_iter().map(|fault| entry.finding(fault));
+                    refused.extend(wrong.map(|finding| finding.to_string()));
+                }
+            }
+        }
+        let event_jobs = manifests.event_jobs.iter().cloned();
+        let valid: Vec<_> = event_jobs
+            .chain(cron_jobs)
             .filter(|(index, _)| !manifests.entries[*index].document.is_deleted())
-            .map(|(index, event_job)| (place(*index), event_job.clone()))
+            .map(|(index, event_job)| (place(index), event_job))
             .collect();
         let known: HashSet<&ObjectId> = valid.iter().map(|(_, event_job)| &event_job.id).collect();
         let faulty = manifests.entries.iter().map(|entry| &entry.document);
@@ -77,6 +96,7 @@ impl EventJobsInFiles {
                 .map(|document| (document.id.clone(), says_shared(&document.value)))
                 .collect(),
             valid,
+            refused,
             is_unreadable,
         }
     }
@@ -93,7 +113,7 @@ impl AppliedEventJobs {
         &mut self,
         written: EventJobsInFiles,
     ) -> anyhow::Result<Vec<String>> {
-        let mut faults = Vec::new();
+        let mut faults = written.refused;
         let named: HashSet<ObjectId> = written
             .valid
             .iter()
@@ -113,7 +133,11 @@ impl AppliedEventJobs {
             faults.extend(self.apply(place, event_job).await);
         }
         self.catalog.complete(None);
-        if !self.applied.is_empty() {
+        if self
+            .applied
+            .values()
+            .any(|event_job| event_job.webhook().is_some())
+        {
             self.door.open().await?;
         }
         self.report().await;
@@ -172,30 +196,69 @@ impl AppliedEventJobs {
 
     /// Says how each stands.
     async fn report(&self) {
-        let Some(address) = *self.door.address.borrow() else {
-            return;
-        };
+        let address = *self.door.address.borrow();
         for id in self.applied.keys() {
-            let standing = match self.catalog.get(id) {
+            let (text, standing) = match self.catalog.get(id) {
                 Some(Listing::Valid(entry)) => {
-                    let auth = &entry.event_job.webhook.auth;
+                    let auth = entry.event_job.auth();
                     let found = credentials::trouble(&*self.lookup, &id.namespace, auth).await;
                     match found.map_err(|error| error.to_string()) {
-                        Ok(None) => standing(&entry, address),
-                        Ok(Some(CredentialsTrouble { text, .. })) | Err(text) => {
-                            format!("not ready: {text}")
+                        Ok(None) => {
+                            let why = entry.not_ready.clone();
+                            let stands =
+                                why.map_or(EventJobStanding::Ready, EventJobStanding::NotReady);
+                            (standing(&entry, address), stands)
                         }
+                        Ok(Some(trouble)) => {
+                            let text = format!("not ready: {}", trouble.text);
+                            (text, EventJobStanding::Closed(trouble))
+                        }
+                        Err(text) => (
+                            format!("not ready: {text}"),
+                            EventJobStanding::NotReady(text),
+                        ),
                     }
                 }
-                Some(Listing::Invalid { .. }) => "takes no events: it is not valid".to_owned(),
+                Some(Listing::Invalid { .. }) => {
+                    let text = "takes no events: it is not valid";
+                    (
+                        text.to_owned(),
+                        EventJobStanding::NotReady("it is not valid".to_owned()),
+                    )
+                }
                 Some(Listing::Deleting) | None => continue,
             };
-            self.reports.set_event_job(id, standing);
+            self.reports.set_event_job(id, text, standing);
         }
     }
 }
 
 impl Opening {
+    /// A door, open if somebody says where; with who is to serve it, and where it is.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Opening::open`].
+    pub(super) async fn new(
+        wanted: Option<SocketAddr>,
+    ) -> anyhow::Result<(
+        Self,
+        mpsc::Receiver<TcpListener>,
+        watch::Receiver<Option<SocketAddr>>,
+    )> {
+        let (listeners, to_be_served) = mpsc::channel(1);
+        let (address, door_address) = watch::channel(None);
+        let mut opening = Self {
+            wanted: wanted.unwrap_or(HTTP),
+            listeners,
+            address,
+        };
+        if wanted.is_some() {
+            opening.open().await?;
+        }
+        Ok((opening, to_be_served, door_address))
+    }
+
     /// Opens the door, if it is not open.
     ///
     /// # Errors
@@ -218,14 +281,20 @@ fn prefix(event_job: &EventJob) -> serde_json::Value {
     event_job.job_template.value()["metadata"]["generateName"].take()
 }
 
-fn standing(entry: &CatalogEntry, address: SocketAddr) -> String {
-    let EventJob { id, webhook, .. } = &*entry.event_job;
+fn standing(entry: &CatalogEntry, address: Option<SocketAddr>) -> String {
+    let id = &entry.event_job.id;
     if let Some(why) = &entry.not_ready {
         return format!("not ready: {why}");
     }
     if entry.event_job.suspend {
         return "suspended".to_owned();
     }
+    let Some(webhook) = entry.event_job.webhook() else {
+        return "waits for its schedule".to_owned();
+    };
+    let Some(address) = address else {
+        return "takes no events yet".to_owned();
+    };
     let namespace = format!("http://{address}/events/{}", id.namespace);
     let also = if webhook.shared {
         format!(" and {namespace}")

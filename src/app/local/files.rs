@@ -8,16 +8,20 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::controller::Change;
+use crate::history::SubjectKind;
 use crate::launch;
 use crate::local::{Local, Submitted};
 use crate::lookup::files::Files;
 use crate::manifest::{self, Finding, Manifests};
+use crate::resource::requests::REQUESTS_ANNOTATION;
 use crate::resource::{Api, Fault, ObjectId};
 
 use super::Tally;
+use super::admin::ShownFiles;
 use super::door::Knocked;
 use super::event_jobs::{AppliedEventJobs, EventJobsInFiles};
 use super::reports::Reports;
@@ -31,6 +35,8 @@ const IDLE_EVERY: Duration = Duration::from_millis(100);
 /// The files, and what has been made of them.
 pub(super) struct WatchedFiles {
     pub(super) local: Local,
+    /// What they say, for the status page.
+    pub(super) shown: Arc<ShownFiles>,
     pub(super) event_jobs: AppliedEventJobs,
     pub(super) door: Arc<Knocked>,
     /// How long nobody has been at the door before nothing is left to do.
@@ -38,8 +44,8 @@ pub(super) struct WatchedFiles {
     pub(super) lookup: Arc<Files>,
     pub(super) reports: Arc<Reports>,
     pub(super) changes: mpsc::Sender<Change>,
-    /// ScaledJobs that the loop knows, as they are written.
-    pub(super) applied: HashMap<(ObjectId, Api), Value>,
+    /// ScaledJobs that the loop knows.
+    pub(super) applied: HashMap<(ObjectId, Api), AppliedScaledJob>,
     /// What was wrong at the last look: it is told once.
     pub(super) faults: HashSet<String>,
     /// What was said to be ignored.
@@ -49,17 +55,42 @@ pub(super) struct WatchedFiles {
     pub(super) tally: Arc<Tally>,
 }
 
+/// A ScaledJob as the loop knows it.
+pub(super) struct AppliedScaledJob {
+    /// As it is written.
+    written: Value,
+    /// What somebody asks of it.
+    asked: String,
+}
+
 impl WatchedFiles {
+    /// Follows the files until `stop`, and cancels it when nothing is left to do, if that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// As of [`WatchedFiles::follow`].
+    pub(super) async fn run(
+        mut self,
+        paths: Vec<PathBuf>,
+        until_idle: bool,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            ended = self.follow(&paths, until_idle) => {
+                ended?;
+                stop.cancel();
+                Ok(())
+            }
+        }
+    }
+
     /// Reads the files now and whenever they change. Ends when nothing is left to do, if that is asked for.
     ///
     /// # Errors
     ///
     /// The door for events cannot be opened.
-    pub(super) async fn follow(
-        &mut self,
-        paths: &[PathBuf],
-        until_idle: bool,
-    ) -> anyhow::Result<()> {
+    async fn follow(&mut self, paths: &[PathBuf], until_idle: bool) -> anyhow::Result<()> {
         let once = paths.iter().any(|path| path.as_os_str() == "-");
         let mut seen = None;
         loop {
@@ -68,6 +99,7 @@ impl WatchedFiles {
                 seen = Some(now);
                 self.reload(paths, until_idle).await?;
             }
+            self.apply_requests().await;
             if until_idle && self.is_idle() {
                 return Ok(());
             }
@@ -78,6 +110,7 @@ impl WatchedFiles {
     /// An object that became wrong, or whose file cannot be read now, goes on as it last was right.
     async fn reload(&mut self, paths: &[PathBuf], until_idle: bool) -> anyhow::Result<()> {
         let manifests = manifest::load(paths).await;
+        self.shown.set(&manifests);
         let mut faults: Vec<String> = manifests.faults.iter().map(ToString::to_string).collect();
         self.say_what_is_ignored(&manifests);
         let unreadable = manifests
@@ -121,6 +154,11 @@ impl WatchedFiles {
         for (key, value) in objects {
             faults.extend(self.apply(key, value, is_first).await);
         }
+        faults.extend(
+            self.know_objects(&written)
+                .err()
+                .map(|error| error.to_string()),
+        );
         for fault in faults.iter().filter(|fault| !self.faults.contains(*fault)) {
             warn!("{fault}");
         }
@@ -175,26 +213,76 @@ impl WatchedFiles {
         value: Value,
         is_first: bool,
     ) -> Option<String> {
-        if self.applied.get(&key) == Some(&value) {
+        let before = self.applied.get(&key);
+        if before.is_some_and(|before| before.written == value) {
             if !is_first {
-                self.tell(Change::ReferencesChanged(Some(key.0.namespace)))
+                self.tell(Change::ReferencesChanged(Some(key.0.namespace.to_string())))
                     .await;
             }
             return None;
         }
-        let mut applied = value.clone();
-        match self.local.round(&key.0) {
-            Ok(Some(round)) => {
-                applied["status"] = json!({"round": {"number": round.number, "jobs": round.jobs}});
+        match self.with_records(&key.0, value.clone()) {
+            Ok((applied, asked)) => {
+                let written = value;
+                self.applied
+                    .insert(key, AppliedScaledJob { written, asked });
+                self.tell(Change::Applied(applied)).await;
+                None
             }
-            Ok(None) => {}
-            Err(error) => {
-                return Some(format!("{error}; nothing is launched for {}", key.0));
+            Err(error) => Some(format!("{error}; nothing is launched for {}", key.0)),
+        }
+    }
+
+    /// Writes down which objects there are, and whether each EventJob takes events: those that go on although they are wrong now, or cannot be read, too.
+    fn know_objects(&self, written: &HashSet<(ObjectId, Api)>) -> Result<(), launch::Error> {
+        let scaled_jobs = written.iter().chain(self.applied.keys());
+        let scaled_jobs =
+            scaled_jobs.map(|(id, api)| ((SubjectKind::from(*api).name(), id.clone()), json!({})));
+        let event_jobs = &self.event_jobs;
+        let event_jobs = event_jobs.applied.keys().chain(&event_jobs.invalid);
+        let event_jobs = event_jobs.map(|id| {
+            let conditions = self.shown.conditions(id, &self.reports);
+            let key = (SubjectKind::EventJob.name(), id.clone());
+            (key, json!({"conditions": conditions}))
+        });
+        self.local.know(&scaled_jobs.chain(event_jobs).collect())
+    }
+
+    /// Has the loop know what somebody asks of ScaledJobs since the last look.
+    async fn apply_requests(&mut self) {
+        let mut changed = Vec::new();
+        for (key, applied) in &self.applied {
+            // What cannot be read now is read at the next look.
+            let Ok(asked) = self.local.asked_of_scaled_job(&key.0) else {
+                continue;
+            };
+            if asked != applied.asked
+                && let Ok(read) = self.with_records(&key.0, applied.written.clone())
+            {
+                changed.push((key.clone(), read));
             }
         }
-        self.applied.insert(key, value);
-        self.tell(Change::Applied(applied)).await;
-        None
+        for (key, (object, asked)) in changed {
+            if let Some(applied) = self.applied.get_mut(&key) {
+                applied.asked = asked;
+            }
+            self.tell(Change::Applied(object)).await;
+        }
+    }
+
+    /// A ScaledJob as a cluster would have it: with what is written down about it in its status, and what is asked of it
+    /// in its annotation; and the latter.
+    fn with_records(
+        &self,
+        id: &ObjectId,
+        mut object: Value,
+    ) -> Result<(Value, String), launch::Error> {
+        let asked = self.local.asked_of_scaled_job(id)?;
+        object["status"] = self.local.scaled_job(id)?.to_status();
+        if !asked.is_empty() {
+            object["metadata"]["annotations"][REQUESTS_ANNOTATION] = asked.as_str().into();
+        }
+        Ok((object, asked))
     }
 
     /// What is wrong, if something is.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::reports::Reports;
 use crate::cycle::delivery::{DeliveryOutcome, Error};
 use crate::intake::webhook::{Record, RefusedRequest};
+use crate::launch::schedule_record::MissedTime;
 use crate::resource::ObjectId;
 
 /// The same is told again after this.
@@ -60,6 +61,11 @@ impl Record for ToldRefusals {
         } = refused;
         let text = format!("refused a request, {}: {field}: {message}", reason.name());
         self.tell(event_job, text);
+    }
+
+    fn missed(&self, event_job: &ObjectId, missed: &MissedTime) {
+        let MissedTime { time, message, .. } = missed;
+        self.tell(event_job, format!("no Job for {time:.0}: {message}"));
     }
 
     fn cannot_tell(&self, _event_job: &ObjectId) {}

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
-use std::time::Duration;
 
-use futures::future::BoxFuture;
+use serde_json::Value;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use crate::controller::event_jobs::status::EventJobStanding;
 use crate::controller::status::{self, Observed, Report};
 use crate::controller::{Identity, Reporter};
-use crate::resource::{Api, Fault, ObjectId};
+use crate::resource::{Api, Fault, KeptJson, ObjectId};
 
 /// What became known about an object, and is not a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ const WAITING_NEWS: usize = 256;
 /// What the latest report of each object came to.
 pub struct Reports {
     latest: Mutex<HashMap<(ObjectId, Api), Summary>>,
-    event_jobs: Mutex<BTreeMap<ObjectId, String>>,
+    event_jobs: Mutex<BTreeMap<ObjectId, (String, EventJobStanding)>>,
     news: broadcast::Sender<ObjectNews>,
     stop: CancellationToken,
 }
@@ -70,14 +70,28 @@ impl Reports {
     pub fn event_jobs(&self) -> Vec<(ObjectId, String)> {
         let event_jobs = self.event_jobs.lock().expect("no panic while held");
         let all = event_jobs.iter();
-        all.map(|(id, text)| (id.clone(), text.clone())).collect()
+        all.map(|(id, (text, _))| (id.clone(), text.clone()))
+            .collect()
     }
 
-    pub(super) fn set_event_job(&self, id: &ObjectId, text: String) {
+    /// Whether an EventJob takes events; `None` when nobody has looked yet.
+    pub(super) fn standing(&self, id: &ObjectId) -> Option<EventJobStanding> {
+        let event_jobs = self.event_jobs.lock().expect("no panic while held");
+        event_jobs.get(id).map(|(_, standing)| standing.clone())
+    }
+
+    /// What a ScaledJob's status would be in a cluster; `None` before its first report.
+    pub(super) fn status(&self, id: &ObjectId, api: Api) -> Option<Value> {
+        let latest = self.latest.lock().expect("no panic while held");
+        let latest = latest.get(&(id.clone(), api))?;
+        Some(latest.status.value())
+    }
+
+    pub(super) fn set_event_job(&self, id: &ObjectId, text: String, standing: EventJobStanding) {
         let mut event_jobs = self.event_jobs.lock().expect("no panic while held");
-        let before = event_jobs.insert(id.clone(), text.clone());
+        let before = event_jobs.insert(id.clone(), (text.clone(), standing));
         drop(event_jobs);
-        if before.as_ref() != Some(&text) {
+        if before.is_none_or(|(before, _)| before != text) {
             self.tell("eventjob", id, text);
         }
     }
@@ -141,6 +155,8 @@ struct Summary {
     is_idle: bool,
     /// A source cannot be read before somebody does something about it.
     is_stuck: bool,
+    /// What the status would be in a cluster.
+    status: KeptJson,
 }
 
 impl Summary {
@@ -206,6 +222,7 @@ impl Summary {
             is_idle: permanent.all(|permanent| permanent)
                 && outcome.counts.is_some_and(|counts| counts.unfinished == 0)
                 && (decision.launch, decision.held_back) == (0, 0),
+            status: KeptJson::default(),
         })
     }
 }
@@ -227,18 +244,17 @@ pub struct ObjectState {
 }
 
 impl Reporter for Reports {
-    fn report<'a>(
-        &'a self,
-        object: &'a Identity,
-        report: Report,
-    ) -> BoxFuture<'a, Option<Duration>> {
+    fn report(&self, object: &Identity, report: Report) {
         let key = (object.id.clone(), object.api);
         let mut all = self.latest.lock().expect("no panic while held");
         let before = all.remove(&key);
-        let Some(latest) = Summary::of(&report, before.as_ref()) else {
+        let status = before.as_ref().map(|before| before.status.value());
+        let status = status::wanted(object.api, &status.unwrap_or_default(), &report);
+        let Some(mut latest) = Summary::of(&report, before.as_ref()) else {
             all.extend(before.map(|before| (key, before)));
-            return Box::pin(std::future::ready(None));
+            return;
         };
+        latest.status = status.into();
         let (now, before) = (latest.trouble.clone(), before.and_then(|it| it.trouble));
         all.insert(key, latest);
         drop(all);
@@ -250,7 +266,6 @@ impl Reporter for Reports {
         if let Some(text) = text {
             self.tell("scaledjob", &object.id, text);
         }
-        Box::pin(std::future::ready(None))
     }
 
     fn forget(&self, object: &Identity) {

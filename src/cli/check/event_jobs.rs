@@ -87,7 +87,7 @@ fn secrets(event_job: &EventJob) -> Vec<(&str, KeyFields<'_>)> {
         Some((_, keys)) => keys.push((key, field)),
         None => secrets.push((secret, vec![(key, field)])),
     };
-    for (index, auth) in event_job.webhook.auth.iter().enumerate() {
+    for (index, auth) in event_job.auth().iter().enumerate() {
         let path = format!("spec.source.webhook.auth[{index}]");
         let (kind, keys) = match auth {
             Auth::ApiKey { keys, .. } => ("apiKey", keys),

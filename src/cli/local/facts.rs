@@ -24,6 +24,21 @@ pub fn fact(fact: &Fact) -> Value {
         }
         Fact::Accepted { job } => of("accepted", job, json!({})),
         Fact::PodStarted { job, pod } => of("podStarted", job, json!({"pod": pod})),
+        Fact::ContainerRestarts {
+            job,
+            pod,
+            container,
+            exit_code,
+            restarts,
+            pause,
+            log,
+        } => {
+            let more = json!({
+                "pod": pod, "container": container, "exitCode": exit_code, "restarts": restarts,
+                "pauseSeconds": pause.as_secs_f64(), "log": log.to_string_lossy(),
+            });
+            of("containerRestarts", job, more)
+        }
         Fact::PodEnded { job, pod, end, log } => {
             let (phase, exit_code, reason, message) = match end {
                 PodEnd::Succeeded => ("Succeeded", Some(0), None, None),
@@ -63,6 +78,11 @@ pub fn fact(fact: &Fact) -> Value {
 pub fn news(news: &ObjectNews) -> Value {
     let ObjectNews { kind, id, text } = news;
     json!({"fact": "news", "kind": kind, "id": id.to_string(), "text": text})
+}
+
+/// `{"fact": "page", "address": "http://127.0.0.1:9091/"}`: the first line, while there is a status page.
+pub fn page(address: &str) -> Value {
+    json!({"fact": "page", "address": address})
 }
 
 /// `{"fact": "ended", "succeeded": 3, …}`: the last line.

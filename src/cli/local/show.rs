@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::local::ObjectNews;
 use crate::local::Fact;
 use crate::resource::ObjectId;
+use crate::shown::on_one_line;
 use crate::telemetry;
 
 use super::facts;
@@ -142,7 +143,7 @@ fn written(job: &ObjectId, log: &Path) -> String {
     }
     let text = String::from_utf8_lossy(&bytes);
     text.lines().fold(String::new(), |mut all, line| {
-        all.extend([&job.to_string(), " | ", &table::clean(line), "\n"]);
+        all.extend([&job.to_string(), " | ", &on_one_line(line), "\n"]);
         all
     })
 }

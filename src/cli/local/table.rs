@@ -8,6 +8,7 @@ use crate::launch::JobOutcome;
 use crate::launch::delivered::Gate;
 use crate::local::{Fact, JobPhase, JobView, PodEnd};
 use crate::resource::ObjectId;
+use crate::shown::on_one_line;
 
 /// Everything a table shows, at one instant.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,10 +139,33 @@ const GOES_ON: &str = "    ";
 pub fn line(fact: &Fact) -> String {
     match fact {
         Fact::Decided { scaled_job, reason } => {
-            format!("scaledjob {scaled_job}: {}", clean(reason))
+            format!("scaledjob {scaled_job}: {}", on_one_line(reason))
         }
         Fact::Accepted { job } => format!("job {job} launched"),
         Fact::PodStarted { job, pod } => format!("job {job} pod {pod} started"),
+        Fact::ContainerRestarts {
+            job,
+            pod,
+            container,
+            exit_code,
+            restarts,
+            pause,
+            log,
+        } => {
+            let how = exit_code.map_or_else(
+                || "was lost".to_owned(),
+                |code| format!("exited with {code}"),
+            );
+            let when = if pause.is_zero() {
+                "now".to_owned()
+            } else {
+                format!("in {} s", pause.as_secs_f64().ceil())
+            };
+            let log = log.display();
+            format!(
+                "job {job} pod {pod} container {container} {how}: restart {restarts} {when}; log {log}"
+            )
+        }
         Fact::PodEnded { job, pod, end, log } => match end {
             PodEnd::Succeeded => format!("job {job} pod {pod} succeeded; log {}", log.display()),
             PodEnd::Removed => format!("job {job} pod {pod} removed"),
@@ -176,7 +200,7 @@ pub fn line(fact: &Fact) -> String {
 /// What became known about an object, as one line without its end.
 pub fn news(news: &ObjectNews) -> String {
     let ObjectNews { kind, id, text } = news;
-    format!("{kind} {id}: {}", clean(text))
+    format!("{kind} {id}: {}", on_one_line(text))
 }
 
 /// Text that draws `table` over the one of `drawn` lines before it, and leaves `above` standing above it.
@@ -259,7 +283,7 @@ fn age(from: Timestamp, to: Timestamp) -> String {
 /// A header and rows, each column as wide as its widest cell; the last as it comes.
 fn columns(header: [&str; 4], rows: impl Iterator<Item = [String; 4]>) -> Vec<String> {
     let mut cells = vec![header.map(str::to_owned)];
-    cells.extend(rows.map(|row| row.map(|cell| clean(&cell))));
+    cells.extend(rows.map(|row| row.map(|cell| on_one_line(&cell))));
     let widths: [usize; 4] = std::array::from_fn(|column| {
         let widths = cells.iter().map(|row| row[column].chars().count());
         widths.max().unwrap_or(0)
@@ -271,19 +295,6 @@ fn columns(header: [&str; 4], rows: impl Iterator<Item = [String; 4]>) -> Vec<St
             format!("{first:a$}  {second:b$}  {third:c$}  {last}")
                 .trim_end()
                 .to_owned()
-        })
-        .collect()
-}
-
-/// Without anything that would move the cursor.
-pub(super) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
         })
         .collect()
 }
@@ -301,6 +312,8 @@ fn cut(line: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -405,6 +418,24 @@ default/waiting  Queued   1m15s  0/1 done
             five.ends_with("\n3 Jobs: 1 Running, 1 Failed, 1 Complete\n"),
             "{five}"
         );
+    }
+
+    #[test]
+    fn a_restart_is_told_with_its_cause_and_its_pause() {
+        let fact = |pause| Fact::ContainerRestarts {
+            job: ObjectId::new("default", "a"),
+            pod: "a-x".to_owned(),
+            container: "main".to_owned(),
+            exit_code: Some(3),
+            restarts: 2,
+            pause,
+            log: "state/log".into(),
+        };
+        assert_eq!(
+            line(&fact(Duration::from_secs(10))),
+            "job default/a pod a-x container main exited with 3: restart 2 in 10 s; log state/log"
+        );
+        assert!(line(&fact(Duration::ZERO)).contains("restart 2 now"));
     }
 
     #[test]

@@ -105,8 +105,8 @@ impl TestReport {
         };
         let id = self.event_job.as_ref();
         json!({
-            "namespace": id.map(|id| &id.namespace),
-            "name": id.map(|id| &id.name),
+            "namespace": id.map(|id| &*id.namespace),
+            "name": id.map(|id| &*id.name),
             "event": self.index,
             "result": result,
             "field": field,

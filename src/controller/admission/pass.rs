@@ -1,6 +1,7 @@
 //! One pass over the Jobs of one EventJob: turns, then keys, then what may go.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -8,10 +9,12 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::{Ports, TIDY};
+use crate::controller::passed_times::PassedTimes;
 use crate::launch::admission::{self, OwnChanges};
 use crate::launch::delivered::Gate;
 use crate::launch::ports::DeliveredJob;
-use crate::launch::{self, retention};
+use crate::launch::retention::Keep;
+use crate::launch::{self, Guard, retention};
 use crate::resource::event_job::EventJob;
 
 /// Calls about one EventJob that are under way at once.
@@ -25,7 +28,7 @@ const LEFT_OUT_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct PassNotes {
     /// Jobs without a key in the ledger, by name, since when they are known to have none.
-    late: BTreeMap<String, Instant>,
+    late: BTreeMap<Arc<str>, Instant>,
     /// When ledger and cleanup were looked after last.
     tidied: Option<Instant>,
     /// Changes of gates that the watch has not shown; `None` before the first pass.
@@ -36,7 +39,11 @@ pub(super) struct PassNotes {
 pub(super) struct Pass<'a> {
     pub(super) ports: &'a Ports,
     pub(super) event_job: &'a EventJob,
+    /// How far its schedule has come.
+    pub(super) passed: &'a PassedTimes,
     pub(super) is_leader: &'a (dyn Fn() -> bool + Send + Sync),
+    /// The same, asked right before a create goes out.
+    pub(super) may: Guard,
 }
 
 /// How a pass ended.
@@ -66,11 +73,19 @@ impl Pass<'_> {
         notes.tidied = Some(now);
         let jobs = self.ports.jobs.seen(&self.event_job.id)?;
         let remembered = self.remember(&jobs, notes).await;
+        let rerun = self.rerun(&jobs).await;
         let cleared = self.clear(&jobs).await;
-        if matches!(cleared, Ok(PassEnd::Again)) {
+        if [&rerun, &cleared]
+            .into_iter()
+            .any(|end| matches!(end, Ok(PassEnd::Again)))
+        {
             notes.tidied = None;
         }
-        admitted.and(remembered).and(cleared)
+        let end = admitted.and(remembered).and(rerun)?;
+        Ok(match cleared? {
+            PassEnd::Done => end,
+            PassEnd::Again => PassEnd::Again,
+        })
     }
 
     /// Claims Jobs, lets them run, and drops those that never will: what can be done now. The watch tells when there is more.
@@ -132,7 +147,7 @@ impl Pass<'_> {
         let mut still_late = BTreeMap::new();
         let mut left_out = Vec::new();
         for job in jobs {
-            if self.ports.ledger.remembered_for(job).is_some() {
+            if !job.needs_key() || self.ports.ledger.remembered_for(job).is_some() {
                 continue;
             }
             let since = notes.late.get(&job.id.name).copied().unwrap_or(now);
@@ -148,14 +163,33 @@ impl Pass<'_> {
         self.ports.ledger.remember(&left_out).await
     }
 
+    /// How long it has been known that nobody makes this Job again.
+    fn remembered_for(&self, job: &DeliveredJob) -> Option<Duration> {
+        let by_schedule = job
+            .made_by_schedule_at()
+            .map(|due| self.passed.known_for(due, Instant::now()));
+        let by_ledger = job
+            .needs_key()
+            .then(|| self.ports.ledger.remembered_for(job));
+        // Each that could make it again has to know it.
+        let known = [by_schedule, by_ledger].into_iter().flatten();
+        known.min().flatten()
+    }
+
     /// Removes what nobody needs any more.
     async fn clear(&self, jobs: &[DeliveredJob]) -> Result<PassEnd, launch::Error> {
-        let removable = retention::removable(
-            self.event_job.history,
-            jobs,
-            |job| self.ports.ledger.remembered_for(job),
-            self.ports.grace,
-        );
+        let keep = Keep {
+            history: self.event_job.history,
+            // It stands in the template's text, which is read for Jobs of a schedule only.
+            ttl: if jobs.iter().any(|job| job.due.is_some()) {
+                self.event_job.job_ttl()
+            } else {
+                None
+            },
+        };
+        let now = (self.ports.clock)();
+        let remembered_for = |job: &DeliveredJob| self.remembered_for(job);
+        let removable = retention::removable(keep, jobs, remembered_for, self.ports.grace, now);
         let now = removable.iter().take(REMOVED_AT_ONCE);
         let removals = now.map(|job| async move {
             if (self.is_leader)() {

@@ -9,13 +9,16 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::catalog::CatalogEntry;
+use crate::controller::lead::Switch;
+use crate::controller::scheduling;
+use crate::launch::attempt::{FailedJob, RerunRequest};
 use crate::launch::delivered::Gate;
 use crate::launch::fixtures::delivered;
 use crate::launch::ports::DeliveredJob;
 use crate::launch::{Error, JobOutcome};
 use crate::resource::HistoryLimits;
 use crate::resource::event_job::{
-    Auth, Bind, Concurrency, EventJob, Format, GatedPolicy, Split, WebhookSource,
+    Auth, Bind, Concurrency, EventJob, EventSource, Format, GatedPolicy, Split, WebhookSource,
 };
 
 /// Jobs in memory, with versions, a ledger and a grace, as the port promises them.
@@ -147,6 +150,26 @@ impl Gates for Fake {
     }
 }
 
+/// Nobody asks for reruns.
+pub(in crate::controller) struct NoReruns;
+
+impl Reruns for NoReruns {
+    fn read<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<FailedJob, Error>> {
+        let object = job.id.to_string();
+        ready(Err(Error::Gone { object }))
+    }
+
+    fn write<'a>(
+        &'a self,
+        job: &'a DeliveredJob,
+        _version: &'a str,
+        _request: &'a RerunRequest,
+    ) -> BoxFuture<'a, Result<String, Error>> {
+        let object = job.id.to_string();
+        ready(Err(Error::Gone { object }))
+    }
+}
+
 impl Remember for Fake {
     fn remember<'a>(&'a self, jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
         let mut state = self.state();
@@ -170,22 +193,25 @@ impl Remember for Fake {
     }
 }
 
-fn event_job(name: &str, concurrency: Concurrency) -> EventJob {
+pub(super) fn event_job(name: &str, concurrency: Concurrency) -> EventJob {
     EventJob {
         id: ObjectId::new("n", name),
         uid: name.to_owned(),
         generation: 1,
         created: String::new(),
-        webhook: WebhookSource {
+        source: EventSource::Webhook(WebhookSource {
             format: Format::Json,
             shared: false,
             split: Split::No,
             allowed_origins: Vec::new(),
             confirm_topic_arns: Vec::new(),
             auth: vec![Auth::None],
-        },
+        }),
         pattern: None,
+        cron_job: None,
         header_pattern: None,
+        expected_interval: None,
+        requests: Ok(Vec::new()),
         id_from: Vec::new(),
         bind: Bind::default(),
         concurrency,
@@ -218,20 +244,6 @@ fn job(event_job: &str, number: i64, gate: Option<Gate>, ended: bool) -> Deliver
     }
 }
 
-/// The lead, given and taken by a test.
-struct Switch(watch::Sender<bool>);
-
-impl Lead for Switch {
-    fn term(&self) -> Option<u64> {
-        self.0.borrow().then_some(1)
-    }
-
-    fn changed(&self, known: Option<u64>) -> BoxFuture<'_, ()> {
-        let mut held = self.0.subscribe();
-        Box::pin(async move { drop(held.wait_for(|held| held.then_some(1) != known).await) })
-    }
-}
-
 struct Bench {
     launcher: Arc<Fake>,
     leads: Arc<Switch>,
@@ -251,12 +263,15 @@ impl Bench {
             catalog.set(id, Listing::Valid(entry));
         }
         let launcher = Arc::new(Fake::default());
-        let leads = Arc::new(Switch(watch::Sender::new(leads)));
+        let leads = Arc::new(Switch(watch::Sender::new(leads.then_some(1))));
         let mut tasks = JoinSet::new();
         let ports = Ports {
             jobs: launcher.clone(),
             gates: launcher.clone(),
+            reruns: Arc::new(NoReruns),
             ledger: launcher.clone(),
+            schedules: scheduling::tests::none(),
+            clock: || Timestamp::UNIX_EPOCH,
             holder: "us".to_owned(),
             grace: Duration::from_mins(1),
         };
@@ -297,7 +312,7 @@ async fn who_does_not_lead_does_nothing_and_begins_with_all_when_it_does() {
     bench.launcher.put(job("a", 1, None, true));
     bench.pass(60 * SECOND).await;
     assert!(bench.launcher.state().keys.is_empty());
-    bench.leads.0.send_replace(true);
+    bench.leads.0.send_replace(Some(1));
     bench.pass(30 * SECOND).await;
     assert_eq!(bench.launcher.state().keys.len(), 1);
 }
@@ -382,11 +397,7 @@ async fn a_queue_goes_on_whatever_becomes_of_the_answers() {
         bench.pass(90 * SECOND).await;
         let jobs = bench.launcher.of(&ObjectId::new("n", "a"));
         let runs = |job: &&DeliveredJob| job.gate == Some(Gate::Released) && job.ended.is_none();
-        let running: Vec<&str> = jobs
-            .iter()
-            .filter(runs)
-            .map(|job| job.id.name.as_str())
-            .collect();
+        let running: Vec<&str> = jobs.iter().filter(runs).map(|job| &*job.id.name).collect();
         assert_eq!(running, [format!("a-{number}")]);
         finish(&bench, number);
     }
@@ -396,7 +407,7 @@ async fn a_queue_goes_on_whatever_becomes_of_the_answers() {
 #[tokio::test(start_paused = true)]
 async fn a_change_that_never_ends_holds_up_no_other() {
     let mut other = gated(GatedPolicy::Queue);
-    other.id.name = "b".to_owned();
+    other.id.name = "b".into();
     let bench = Bench::start([gated(GatedPolicy::Queue), other], true);
     let stuck = ObjectId::new("n", "a");
     bench.launcher.state().stuck.insert(stuck);

@@ -3,12 +3,14 @@
 //! Secrets are read by name and never watched, so they are looked at again and again: seldom while all is well, sooner
 //! while something is missing, and at once when the door could not tell who sends.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::controller::event_jobs::outcomes::EventJobSignals;
 use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
+use crate::controller::lead;
 use crate::controller::requeue::Requeue;
 use crate::controller::workers::ObjectTask;
 use crate::intake::auth::credentials::{self, CredentialsTrouble};
@@ -49,27 +51,20 @@ impl CredentialsWatch {
         &self,
         event_jobs: &EventJobs,
         task: &ObjectTask<DesiredEventJob>,
-        news: &Notify,
+        signals: &EventJobSignals,
     ) {
-        let mut object = task.object.clone();
-        let asked: Arc<Notify> = event_jobs
-            .outcomes
-            .credentials(&object.borrow().identity.id);
         let mut requeue = Requeue::default();
+        let mut told = event_jobs.lead.told();
         loop {
             let term = event_jobs.lead.term();
-            let desired = object.borrow_and_update().clone();
-            if term.is_some() {
-                Box::pin(self.look(event_jobs, &desired, news, &mut requeue)).await;
-            }
+            let (desired, version) = task.inbox.object();
+            // On the heap while it lasts, with what it looks at.
+            Box::pin(self.look(event_jobs, desired, term, &signals.news, &mut requeue)).await;
             tokio::select! {
                 () = requeue.wait() => {}
-                () = event_jobs.lead.changed(term) => requeue.forget(),
-                changed = object.changed() => match changed {
-                    Ok(()) => requeue.forget(),
-                    Err(_) => return,
-                },
-                () = asked.notified() => tokio::time::sleep(APART).await,
+                () = lead::changed(&*event_jobs.lead, &mut told, term) => requeue.forget(),
+                () = task.inbox.changed(version) => requeue.forget(),
+                () = signals.credentials.notified() => tokio::time::sleep(APART).await,
             }
         }
     }
@@ -77,14 +72,15 @@ impl CredentialsWatch {
     async fn look(
         &self,
         event_jobs: &EventJobs,
-        desired: &DesiredEventJob,
+        desired: DesiredEventJob,
+        term: Option<u64>,
         news: &Notify,
         requeue: &mut Requeue,
     ) {
-        let Ok(event_job) = &desired.event_job else {
+        let (Some(_), Ok(event_job)) = (term, desired.event_job) else {
             return;
         };
-        let (namespace, auth) = (&event_job.id.namespace, &event_job.webhook.auth);
+        let (namespace, auth) = (&event_job.id.namespace, event_job.auth());
         let found = credentials::trouble(&*event_jobs.lookup, namespace, auth).await;
         match &found {
             Ok(None) => requeue.after(WELL),

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::serve;
 use crate::catalog::{CatalogEntry, Listing};
+use crate::controller::event_jobs::outcomes::EventJobSignals;
 use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
 use crate::controller::proof::{again_after, is_proved};
 use crate::controller::requeue::Requeue;
 use crate::controller::workers::ObjectTask;
+use crate::resource::Fault;
 use crate::resource::event_job::EventJob;
-use crate::resource::{Fault, KeptJson};
 
 /// A proof that could not be had is asked for again after this; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -35,72 +35,81 @@ pub(super) const AWAITED: &str = "its template is being proved";
 pub(super) async fn run(
     event_jobs: &EventJobs,
     task: &ObjectTask<DesiredEventJob>,
-    news: &Arc<Notify>,
+    signals: &EventJobSignals,
     is_late: &AtomicBool,
 ) {
-    let mut object = task.object.clone();
-    let doubted = event_jobs.outcomes.doubted(&object.borrow().identity.id);
     loop {
-        let desired = object.borrow_and_update().clone();
-        let id = &desired.identity.id;
-        match &desired.event_job {
-            Err(faults) => {
-                warn!("EventJob {id} is not valid: {}", Fault::list(faults));
-                let uid = &desired.identity.uid;
-                let catalog = &event_jobs.catalog;
-                catalog.set_invalid(id.clone(), uid, desired.says_shared);
-                event_jobs.startup.known(id);
-                news.notify_one();
-            }
-            Ok(event_job) => {
-                let proving = Proving {
-                    event_jobs,
-                    event_job,
-                    news,
-                    is_late,
-                    doubted: &doubted,
-                };
-                let objects = task.objects.load(Ordering::Relaxed);
-                tokio::select! {
-                    () = proving.prove(&desired.identity.status, objects) => {}
-                    changed = object.changed() => match changed {
-                        Ok(()) => continue,
-                        Err(_) => return,
-                    },
-                }
-            }
+        let (desired, version) = task.inbox.object();
+        let objects = task.objects.load(Ordering::Relaxed);
+        tokio::select! {
+            // On the heap while it lasts: an EventJob that is proved keeps little.
+            () = Box::pin(look(event_jobs, desired, objects, signals, is_late)) => {}
+            () = task.inbox.changed(version) => continue,
         }
         tokio::select! {
-            changed = object.changed() => if changed.is_err() {
-                return;
-            },
+            () = task.inbox.changed(version) => {}
             // What was proved may be refused by a policy of late.
-            () = doubted.notified() => {}
+            () = signals.doubted.notified() => {}
         }
     }
+}
+
+/// Proves this version of the object, until it is proved; one that is not valid needs none.
+async fn look(
+    event_jobs: &EventJobs,
+    desired: DesiredEventJob,
+    objects: usize,
+    signals: &EventJobSignals,
+    is_late: &AtomicBool,
+) {
+    let DesiredEventJob {
+        identity,
+        event_job,
+        says_shared,
+    } = desired;
+    let event_job = match event_job {
+        Ok(event_job) => event_job,
+        Err(faults) => {
+            let id = &identity.id;
+            warn!("EventJob {id} is not valid: {}", Fault::list(&faults));
+            let catalog = &event_jobs.catalog;
+            catalog.set_invalid(id.clone(), &identity.uid, says_shared);
+            event_jobs.startup.known(id);
+            signals.news.notify_one();
+            return;
+        }
+    };
+    let was_proved = is_proved(&identity.status.value(), event_job.generation);
+    drop(identity);
+    let proving = Proving {
+        event_jobs,
+        event_job: &event_job,
+        signals,
+        is_late,
+    };
+    proving.prove(was_proved, objects).await;
 }
 
 /// The proof of one version.
 struct Proving<'a> {
     event_jobs: &'a EventJobs,
     event_job: &'a Arc<EventJob>,
-    news: &'a Notify,
+    signals: &'a EventJobSignals,
     is_late: &'a AtomicBool,
-    doubted: &'a Notify,
 }
 
 impl Proving<'_> {
     /// Asks until the template is proved. It may be refused now and taken later.
-    async fn prove(&self, status: &KeptJson, objects: usize) {
+    async fn prove(&self, was_proved: bool, objects: usize) {
         let id = &self.event_job.id;
         let mut requeue = Requeue::default();
-        if is_proved(&status.value(), self.event_job.generation) && self.served().is_none() {
+        if was_proved && self.served().is_none() {
             self.serve(None);
             self.event_jobs.startup.known(id);
             requeue.at(Instant::now() + again_after(&self.event_job.uid, objects));
             tokio::select! {
                 () = requeue.wait() => {}
-                () = self.doubted.notified() => {}
+                () = self.signals.doubted.notified() => {}
             }
         } else if self.served().is_none() {
             self.serve(Some(AWAITED.to_owned()));
@@ -143,13 +152,13 @@ impl Proving<'_> {
     async fn tell_when_late(&self) -> Infallible {
         tokio::time::sleep(LATE).await;
         self.is_late.store(true, Ordering::Relaxed);
-        self.news.notify_one();
+        self.signals.news.notify_one();
         std::future::pending().await
     }
 
     fn serve(&self, not_ready: Option<String>) {
         serve(self.event_jobs, self.event_job, not_ready);
-        self.news.notify_one();
+        self.signals.news.notify_one();
     }
 
     /// What events find now, of this object: this version or one before.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::catalog::says_shared;
 use crate::cluster::{Answer, Budget, Call, Cluster, Scope};
 use crate::intake::webhook::Look;
+use crate::launch::kubernetes::{event_job_path, event_jobs_path};
 use crate::resource::ObjectId;
 
 /// A sender waits for it.
@@ -58,8 +59,7 @@ impl Look for Looker {
             if !self.is_ours(&id.namespace) || !is_name(&id.name) {
                 return Ok(false);
             }
-            let path = format!("{}/{}", path(&id.namespace), id.name);
-            Ok(self.get(path).await?.is_some())
+            Ok(self.get(event_job_path(id)).await?.is_some())
         })
     }
 
@@ -68,7 +68,7 @@ impl Look for Looker {
             if !self.is_ours(namespace) || !is_name(namespace) {
                 return Ok(false);
             }
-            let Some(answer) = self.get(path(namespace)).await? else {
+            let Some(answer) = self.get(event_jobs_path(namespace)).await? else {
                 return Ok(false);
             };
             let list: Value = answer.json().map_err(|error| error.detail)?;
@@ -78,10 +78,6 @@ impl Look for Looker {
             }))
         })
     }
-}
-
-fn path(namespace: &str) -> String {
-    format!("/apis/slipway.dev/v1alpha1/namespaces/{namespace}/eventjobs")
 }
 
 /// Whether it can be a name at all: what strangers write goes into no other path.

@@ -1,6 +1,6 @@
 //! What became of events lately, by EventJob: for statuses and Events.
 //!
-//! Each replica tells of what it did itself. Holds one line for each EventJob, however many events come.
+//! Each replica tells of what it did itself. Holds one line for each EventJob that has events, however many come.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,9 +15,12 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::controller::announce::Note;
-use crate::cycle::delivery::{DeliveryOutcome, Error};
+use crate::controller::metrics::{Launches, OfObject};
+use crate::cycle::delivery::{DeliveryOutcome, Error, JobOfEvent};
 use crate::intake::webhook::answer::Reason;
 use crate::intake::webhook::{Record, RefusedRequest};
+use crate::launch::delivered::Owners;
+use crate::launch::schedule_record::{ALREADY_ACTIVE, MissedTime};
 use crate::launch::{self, Launched};
 use crate::resource::ObjectId;
 
@@ -37,27 +40,42 @@ const TROUBLE_QUIET: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub struct Outcomes {
     clock: fn() -> Timestamp,
-    lines: Mutex<HashMap<ObjectId, Line>>,
+    listened_to: Mutex<HashMap<ObjectId, Listened>>,
     refusals: Family<OfRefusal, Counter>,
+    launches: Launches,
+    owners: Owners,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfRefusal {
-    namespace: String,
+    namespace: Arc<str>,
     kind: &'static str,
-    name: String,
+    name: Arc<str>,
     reason: &'static str,
+}
+
+/// One EventJob that somebody looks after.
+#[derive(Debug, Default)]
+struct Listened {
+    signals: Arc<EventJobSignals>,
+    /// None before its first event: most have none for long.
+    line: Option<Box<Line>>,
+}
+
+/// What the task of an EventJob listens to.
+#[derive(Debug, Default)]
+pub(in crate::controller) struct EventJobSignals {
+    /// Told when something about the EventJob may be new.
+    pub(in crate::controller) news: Notify,
+    /// Told when the API server refused the template of one that takes events.
+    pub(in crate::controller) doubted: Notify,
+    /// Told when nobody could tell who sends to it: a Secret may be missing.
+    pub(in crate::controller) credentials: Notify,
 }
 
 /// What is known of the events of one EventJob.
 #[derive(Debug, Clone, Default)]
 struct Line {
-    /// Told when something about the EventJob may be new.
-    news: Arc<Notify>,
-    /// Told when the API server refused the template of one that takes events.
-    doubted: Arc<Notify>,
-    /// Told when nobody could tell who sends to it.
-    credentials: Arc<Notify>,
     latest: Option<Latest>,
     /// Why the last launch did not come about; none since one did.
     trouble: Option<Trouble>,
@@ -67,6 +85,8 @@ struct Line {
     /// Troubles that are to be told, by reason, how often they came.
     troubles: BTreeMap<&'static str, (u64, String)>,
     troubles_told_at: BTreeMap<&'static str, Timestamp>,
+    /// Due times of its schedule that have no Job and are to be told, by reason: how many, the newest, why.
+    missed: BTreeMap<String, MissedTime>,
     /// Requests that were refused, by reason and cause; [`MOST_CAUSES`] and one for all others.
     refusals: BTreeMap<(&'static str, String), Refused>,
     /// What was told of them last.
@@ -138,12 +158,14 @@ impl LastRefusal {
 }
 
 impl Outcomes {
-    /// An empty one.
-    pub fn new(clock: fn() -> Timestamp) -> Self {
+    /// An empty one of objects of this kind, that counts launches there.
+    pub fn new(owners: Owners, clock: fn() -> Timestamp, launches: Launches) -> Self {
         Self {
+            owners,
             clock,
-            lines: Mutex::default(),
+            listened_to: Mutex::default(),
             refusals: Family::default(),
+            launches,
         }
     }
 
@@ -151,7 +173,7 @@ impl Outcomes {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "event_refusals",
-            "Events that became no Job, by why: they were filtered or refused",
+            "Events that became no Job: Filtered, BadRequest, Unauthorized",
             self.refusals.clone(),
         );
     }
@@ -162,31 +184,17 @@ impl Outcomes {
             .inc();
     }
 
-    /// Begins to listen to the events of an EventJob. Told when something about it may be new.
-    pub(in crate::controller) fn of(&self, event_job: &ObjectId) -> Arc<Notify> {
-        let mut lines = self.lock();
-        let line = lines.entry(event_job.clone()).or_default();
-        Arc::clone(&line.news)
-    }
-
-    /// Told when the API server refuses every Job of an EventJob that was proved.
-    pub(in crate::controller) fn doubted(&self, event_job: &ObjectId) -> Arc<Notify> {
-        let mut lines = self.lock();
-        let line = lines.entry(event_job.clone()).or_default();
-        Arc::clone(&line.doubted)
-    }
-
-    /// Told when nobody could tell who sends to an EventJob: a Secret may be missing.
-    pub(in crate::controller) fn credentials(&self, event_job: &ObjectId) -> Arc<Notify> {
-        let mut lines = self.lock();
-        let line = lines.entry(event_job.clone()).or_default();
-        Arc::clone(&line.credentials)
+    /// Begins to listen to the events of an EventJob.
+    pub(in crate::controller) fn of(&self, event_job: &ObjectId) -> Arc<EventJobSignals> {
+        let mut listened_to = self.lock();
+        let listened = listened_to.entry(event_job.clone()).or_default();
+        Arc::clone(&listened.signals)
     }
 
     /// What became of an EventJob's last event here.
     pub(in crate::controller) fn latest(&self, event_job: &ObjectId) -> Option<Latest> {
-        let lines = self.lock();
-        let line = lines.get(event_job)?;
+        let listened_to = self.lock();
+        let line = listened_to.get(event_job)?.line.as_ref()?;
         let mut latest = line.latest.clone()?;
         latest.trouble.clone_from(&line.trouble);
         Some(latest)
@@ -194,11 +202,16 @@ impl Outcomes {
 
     /// Drops what is kept for an EventJob that is gone.
     pub(super) fn forget(&self, event_job: &ObjectId) {
-        let line = self.lock().remove(event_job).unwrap_or_default();
+        let listened = self.lock().remove(event_job);
+        let line = listened
+            .and_then(|listened| listened.line)
+            .unwrap_or_default();
         for (reason, _) in line.refusals.keys() {
             self.refusals.remove(&refusal(event_job, reason));
         }
         self.refusals.remove(&refusal(event_job, FILTERED));
+        self.launches
+            .forget(&OfObject::of(event_job, self.owners.kind()));
     }
 
     /// What is worth an Event now; taken as told. Asks to be looked at again while something is held back.
@@ -207,24 +220,30 @@ impl Outcomes {
         event_job: &ObjectId,
         now: Timestamp,
     ) -> Vec<Note> {
-        let mut lines = self.lock();
-        let Some(line) = lines.get_mut(event_job) else {
+        let mut listened_to = self.lock();
+        let Some(listened) = listened_to.get_mut(event_job) else {
+            return Vec::new();
+        };
+        let Some(line) = &mut listened.line else {
             return Vec::new();
         };
         let notes = line.take_news(now);
         if line.created > 0 {
-            line.news.notify_one();
+            listened.signals.news.notify_one();
         }
         notes
     }
 
     /// The requests that were told as refused since this was asked for; taken as written.
     pub(in crate::controller) fn take_refusal(&self, event_job: &ObjectId) -> Option<LastRefusal> {
-        self.lock().get_mut(event_job)?.last_refusal.take()
+        let mut listened_to = self.lock();
+        let line = listened_to.get_mut(event_job)?.line.as_mut()?;
+        line.last_refusal.take()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectId, Line>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectId, Listened>> {
+        let listened_to = self.listened_to.lock();
+        listened_to.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -269,6 +288,18 @@ impl Line {
             refused.count = 0;
             refused.told_at = Some(now);
             self.last_refusal = Some(last);
+        }
+        for missed in std::mem::take(&mut self.missed).into_values() {
+            let (kind, reason) = match missed.reason.as_str() {
+                ALREADY_ACTIVE => ("Normal", ALREADY_ACTIVE),
+                _ => ("Warning", "MissSchedule"),
+            };
+            let MissedTime { time, message, .. } = missed;
+            notes.push(Note {
+                kind,
+                reason,
+                text: format!("No job for {time:.0}: {message}"),
+            });
         }
         for (reason, (count, text)) in std::mem::take(&mut self.troubles) {
             let told_at = self.troubles_told_at.get(reason).copied();
@@ -318,16 +349,8 @@ impl Line {
                     self.created += 1;
                     self.last_created.clone_from(&job.name);
                 }
-                let reason = match job.launched {
-                    Launched::Created if job.is_gated => {
-                        "its Job was created and waits for its turn"
-                    }
-                    Launched::Created => "its Job was created",
-                    Launched::AlreadyThere { .. } => "it was delivered before and has its Job",
-                    Launched::Remembered => "it was delivered before and its Job is gone",
-                };
                 let name = job.existing_name().map(str::to_owned);
-                latest(job.result(), reason.to_owned(), name)
+                latest(job.result(), words_for(job).to_owned(), name)
             }
             Err(error) => {
                 let trouble = Trouble::of(error);
@@ -344,6 +367,16 @@ impl Line {
     }
 }
 
+/// What there is to say about an event that has, or had, its Job.
+pub(in crate::controller) fn words_for(job: &JobOfEvent) -> &'static str {
+    match job.launched {
+        Launched::Created if job.is_gated => "its Job was created and waits for its turn",
+        Launched::Created => "its Job was created",
+        Launched::AlreadyThere { .. } => "it was delivered before and has its Job",
+        Launched::Remembered => "it was delivered before and its Job is gone",
+    }
+}
+
 /// An event that its owner does not want: counted, and told nobody.
 const FILTERED: &str = "Filtered";
 
@@ -357,7 +390,8 @@ fn refusal(event_job: &ObjectId, reason: &'static str) -> OfRefusal {
 }
 
 impl Trouble {
-    fn of(error: &Error) -> Self {
+    /// Of what kept an event from having its Job.
+    pub(in crate::controller) fn of(error: &Error) -> Self {
         let (reason, text) = match error {
             Error::Refused(refusal) => ("BadRequest", refusal.to_string()),
             Error::Suspended => ("Suspended", error.to_string()),
@@ -380,95 +414,56 @@ impl Record for Outcomes {
     fn told(&self, event_job: &ObjectId, outcome: &Result<DeliveryOutcome, Error>) {
         let now = (self.clock)();
         // One that nobody looks after is gone.
-        if let Some(line) = self.lock().get_mut(event_job) {
+        if let Some(listened) = self.lock().get_mut(event_job) {
+            let line = listened.line.get_or_insert_default();
             match outcome {
                 Ok(DeliveryOutcome::Filtered { .. }) => self.count_refusal(event_job, FILTERED),
                 Err(Error::Refused(refusal)) => {
                     self.count_refusal(event_job, Reason::BadRequest.name());
                     line.refused(&RefusedRequest::no_event(refusal), now);
                 }
-                _ => {}
+                Ok(DeliveryOutcome::Job(job)) => {
+                    let object = OfObject::of(event_job, self.owners.kind());
+                    self.launches.count(&object, job.label(), 1);
+                }
+                Err(error) => {
+                    let object = OfObject::of(event_job, self.owners.kind());
+                    self.launches.count(&object, Trouble::of(error).reason, 1);
+                }
             }
             line.told(outcome, now);
-            line.news.notify_one();
+            listened.signals.news.notify_one();
             if matches!(outcome, Err(Error::TemplateRefused { .. })) {
-                line.doubted.notify_one();
+                listened.signals.doubted.notify_one();
             }
         }
     }
 
     fn refused(&self, event_job: &ObjectId, refused: &RefusedRequest<'_>) {
-        if let Some(line) = self.lock().get_mut(event_job) {
+        if let Some(listened) = self.lock().get_mut(event_job) {
             self.count_refusal(event_job, refused.reason.name());
+            let line = listened.line.get_or_insert_default();
             // Strangers cause these: they wake nobody while there is nothing to tell.
             if line.refused(refused, (self.clock)()) {
-                line.news.notify_one();
+                listened.signals.news.notify_one();
             }
         }
     }
 
+    fn missed(&self, event_job: &ObjectId, missed: &MissedTime) {
+        if let Some(listened) = self.lock().get_mut(event_job) {
+            let line = listened.line.get_or_insert_default();
+            line.missed.insert(missed.reason.clone(), missed.clone());
+            listened.signals.news.notify_one();
+        }
+    }
+
     fn cannot_tell(&self, event_job: &ObjectId) {
-        if let Some(line) = self.lock().get(event_job) {
-            line.credentials.notify_one();
+        if let Some(listened) = self.lock().get(event_job) {
+            listened.signals.credentials.notify_one();
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).expect("in range")
-    }
-
-    fn request<'a>(reason: Reason, cause: &'a str, message: &'a str) -> RefusedRequest<'a> {
-        RefusedRequest {
-            reason,
-            cause,
-            field: "x-api-key",
-            message,
-        }
-    }
-
-    #[test]
-    fn refusals_of_one_cause_are_told_once_in_ten_minutes_with_their_count() {
-        let mut line = Line::default();
-        let told = |line: &mut Line, second: i64| -> Vec<String> {
-            let notes = line.take_news(at(second)).into_iter();
-            notes.map(|note| note.text).collect()
-        };
-        let unknown = |message| request(Reason::Unauthorized, "Wrong", message);
-        assert!(line.refused(&unknown("is missing"), at(0)));
-        line.refused(&unknown("is there"), at(1));
-        assert_eq!(
-            told(&mut line, 2),
-            ["Unauthorized, 2 times since this was last told: x-api-key: is there"]
-        );
-        let last = line.last_refusal.clone().unwrap();
-        assert_eq!((last.time, last.count), (at(1), 2));
-        // A stranger's next one wakes nobody.
-        assert!(!line.refused(&unknown("a"), at(3)));
-        // Another cause is told at once.
-        assert!(line.refused(&request(Reason::Unauthorized, "Clock", "c"), at(4)));
-        assert!(line.refused(&request(Reason::BadRequest, "$.id", "d"), at(4)));
-        assert_eq!(told(&mut line, 5).len(), 2);
-        assert!(line.refused(&unknown("b"), at(603)));
-        assert_eq!(
-            told(&mut line, 603),
-            ["Unauthorized, 2 times since this was last told: x-api-key: b"]
-        );
-    }
-
-    #[test]
-    fn causes_that_senders_name_are_told_apart_up_to_a_bound() {
-        let mut line = Line::default();
-        for number in 0..1_000 {
-            let cause = format!("header x-{number}");
-            line.refused(&request(Reason::BadRequest, &cause, "m"), at(0));
-        }
-        let notes = line.take_news(at(1));
-        assert_eq!(notes.len(), MOST_CAUSES + 1);
-        assert!(notes.iter().any(|note| note.text.contains("984 times")));
-    }
-}
+mod tests;

@@ -23,6 +23,8 @@ pub struct Facts {
     pub standing: EventJobStanding,
     /// The generation whose template the API server has taken in a dry run, when that is the one that takes events.
     pub proof: Option<i64>,
+    /// Whether it has a schedule in place of senders; `None` when it is not valid, so that it cannot be told.
+    pub has_schedule: Option<bool>,
     /// `spec.suspend`.
     pub suspended: bool,
     /// Its Jobs; `None` when they have not been seen.
@@ -66,10 +68,11 @@ const KEPT: &[&str] = FIELDS.split_at(4).1;
 
 /// The status, with what `before` says where nothing is known.
 pub fn wanted(id: &ObjectId, before: &Value, facts: &Facts) -> Value {
-    let mut status = json!({
-        "observedGeneration": facts.generation,
-        "url": format!("/events/{}/{}", id.namespace, id.name),
-    });
+    let has_schedule = facts.has_schedule.unwrap_or(before["schedule"].is_object());
+    let mut status = json!({"observedGeneration": facts.generation});
+    if !has_schedule {
+        status["url"] = format!("/events/{}/{}", id.namespace, id.name).into();
+    }
     for field in KEPT {
         if let Some(value) = before.get(field) {
             status[field] = value.clone();
@@ -92,7 +95,7 @@ pub fn wanted(id: &ObjectId, before: &Value, facts: &Facts) -> Value {
             status["lastDecision"]["jobName"] = job.clone().into();
         }
     }
-    status["conditions"] = conditions(before, facts);
+    status["conditions"] = conditions(before, facts, has_schedule);
     status
 }
 
@@ -119,20 +122,38 @@ fn jobs_in(status: &mut Value, jobs: &[DeliveredJob]) {
         .max_by_key(|job| (job.received_at, &job.id.name));
     if let Some(newest) = newest {
         later(status, "lastEventTime", newest.received_at);
-        status["lastJobName"] = newest.id.name.clone().into();
+        status["lastJobName"] = (&*newest.id.name).into();
     }
-    let successes = jobs.iter().filter_map(|job| match job.ended {
-        Some((JobOutcome::Complete, at)) => Some(at),
-        _ => None,
-    });
-    if let Some(at) = successes.max() {
+    if let Some(at) = last_success(jobs) {
         later(status, "lastSuccessfulTime", at);
     }
 }
 
+/// A time of a status, if it is one.
+pub(in crate::controller) fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+/// Since when a condition of a status says so; `None` while it does not.
+pub(in crate::controller) fn since(status: &Value, kind: &str, says: &str) -> Option<Timestamp> {
+    let conditions = status["conditions"].as_array()?;
+    let mut conditions = conditions.iter();
+    let is = |condition: &&Value| condition["type"] == kind && condition["status"] == says;
+    time(&conditions.find(is)?["lastTransitionTime"])
+}
+
+/// When the last of these succeeded.
+pub fn last_success(jobs: &[DeliveredJob]) -> Option<Timestamp> {
+    let successes = jobs.iter().filter_map(|job| match job.ended {
+        Some((JobOutcome::Complete, at)) => Some(at),
+        _ => None,
+    });
+    successes.max()
+}
+
 /// A time goes forward only.
 fn later(status: &mut Value, field: &str, at: Timestamp) {
-    let before: Option<Timestamp> = status[field].as_str().and_then(|text| text.parse().ok());
+    let before = time(&status[field]);
     if before.is_none_or(|before| before < at) {
         status[field] = text(at).into();
     }
@@ -143,9 +164,39 @@ fn text(at: Timestamp) -> String {
     format!("{at:.0}")
 }
 
-fn conditions(before: &Value, facts: &Facts) -> Value {
+/// What the conditions of a sound EventJob say.
+struct Words {
+    ready: &'static str,
+    launching: &'static str,
+    not_launching: &'static str,
+    suspended: &'static str,
+    not_suspended: &'static str,
+}
+
+const OF_EVENTS: Words = Words {
+    ready: "it takes events",
+    launching: "events become Jobs",
+    not_launching: "it takes no events",
+    suspended: "events are answered 503, and come again later",
+    not_suspended: "events are taken",
+};
+
+const OF_DUE_TIMES: Words = Words {
+    ready: "its schedule is looked after",
+    launching: "due times become Jobs",
+    not_launching: "no due time becomes a Job",
+    suspended: "due times pass; source.cron.catchUp decides about them when it is resumed",
+    not_suspended: "due times are looked after",
+};
+
+fn conditions(before: &Value, facts: &Facts, has_schedule: bool) -> Value {
+    let of = if has_schedule {
+        OF_DUE_TIMES
+    } else {
+        OF_EVENTS
+    };
     let (ready, reason, message) = match &facts.standing {
-        EventJobStanding::Ready => (true, "Ready", "it takes events".to_owned()),
+        EventJobStanding::Ready => (true, "Ready", of.ready.to_owned()),
         EventJobStanding::Invalid(faults) => (false, "Invalid", Fault::list(faults)),
         EventJobStanding::NotReady(why) => (false, "NotReady", why.clone()),
         EventJobStanding::Closed(trouble) => (
@@ -163,15 +214,15 @@ fn conditions(before: &Value, facts: &Facts) -> Value {
         .as_ref()
         .and_then(|latest| latest.trouble.as_ref());
     let (launching, why, words) = match trouble {
-        _ if !ready => (false, "NotReady", "it takes no events".to_owned()),
+        _ if !ready => (false, "NotReady", of.not_launching.to_owned()),
         Some(trouble) => (false, trouble.reason, trouble.text.clone()),
         None if facts.suspended => (false, "Suspended", "spec.suspend is true".to_owned()),
-        None => (true, "Launching", "events become Jobs".to_owned()),
+        None => (true, "Launching", of.launching.to_owned()),
     };
     let (stops, says) = if facts.suspended {
-        ("Suspended", "events are answered 503, and come again later")
+        ("Suspended", of.suspended)
     } else {
-        ("NotSuspended", "events are taken")
+        ("NotSuspended", of.not_suspended)
     };
     let condition = |kind: &str, holds: bool, reason: &str, message: &str| {
         let status = if holds { "True" } else { "False" };

@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::cluster::{self, Cluster};
 use crate::controller::lead::Always;
-use crate::controller::metrics::Metrics;
+use crate::controller::metrics::{Launches, Metrics};
+use crate::controller::scheduling;
 use crate::launch::delivered::{Delivery, Gate};
 use crate::launch::ports::{DeliveredJob, DeliveredJobs, Gates, Remember};
 use crate::launch::{Error, Launched};
@@ -24,7 +25,7 @@ struct Fake {
 impl Deliver for Fake {
     fn prove<'a>(&'a self, event_job: &'a EventJob) -> BoxFuture<'a, Result<(), Error>> {
         self.proofs.fetch_add(1, Ordering::Relaxed);
-        let name = event_job.id.name.as_str();
+        let name = &*event_job.id.name;
         let object = name.to_owned();
         async move {
             match name.split('-').next() {
@@ -56,6 +57,7 @@ impl Deliver for Fake {
         &'a self,
         _delivery: &'a Delivery,
         _deadline: Duration,
+        _may: crate::launch::Guard,
     ) -> BoxFuture<'a, Result<Launched, Error>> {
         unreachable!("no event comes")
     }
@@ -120,16 +122,20 @@ impl World {
         let cluster = Cluster::new(cluster::client(config).unwrap());
         let clock = || Timestamp::UNIX_EPOCH;
         let event_jobs = EventJobs {
+            kind: Owners::EventJobs,
             launcher: fake.clone(),
             ports: Arc::new(Ports {
                 jobs: fake.clone(),
                 gates: fake.clone(),
+                reruns: Arc::new(crate::controller::admission::tests::NoReruns),
                 ledger: fake.clone(),
+                schedules: scheduling::tests::none(),
+                clock,
                 holder: "us".to_owned(),
                 grace: SECOND,
             }),
             catalog: Arc::clone(&catalog),
-            outcomes: Arc::new(Outcomes::new(clock)),
+            outcomes: Arc::new(Outcomes::new(Owners::EventJobs, clock, Launches::default())),
             writer: Arc::new(StatusWriter::event_jobs(cluster, "us")),
             series: Metrics::register(&mut Registry::default()).jobs(),
             lookup: Arc::new(crate::lookup::files::Files::default()),

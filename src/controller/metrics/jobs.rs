@@ -1,25 +1,25 @@
 //! Series of the Jobs of an object, of whichever kind: how many there are, how many ended, how long they took.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::gauges::Gauges;
+use super::success::SuccessTimes;
 use crate::launch::{END_REASONS, JobOutcome, end_reason};
 use crate::resource::{Api, ObjectId};
 
 /// The labels of an object's series.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(in crate::controller) struct OfObject {
-    pub(super) namespace: String,
+    pub(super) namespace: Arc<str>,
     pub(super) kind: &'static str,
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
 }
 
 impl OfObject {
@@ -32,12 +32,8 @@ impl OfObject {
         Self::of(id, kind)
     }
 
-    /// Of an EventJob.
-    pub(in crate::controller) fn event_job(id: &ObjectId) -> Self {
-        Self::of(id, "EventJob")
-    }
-
-    fn of(id: &ObjectId, kind: &'static str) -> Self {
+    /// Of one of this kind.
+    pub(in crate::controller) fn of(id: &ObjectId, kind: &'static str) -> Self {
         Self {
             namespace: id.namespace.clone(),
             kind,
@@ -84,13 +80,9 @@ pub(in crate::controller) struct EndedJob<'a> {
 /// The series. Clones share them.
 #[derive(Clone)]
 pub struct JobSeries {
-    running: Family<OfObject, Gauge>,
-    pending: Family<OfObject, Gauge>,
-    waiting: Family<OfObject, Gauge>,
+    gauges: Gauges,
     ended: Family<OfFinished, Counter>,
     seconds: Family<OfEnded, Histogram>,
-    /// Of each object the names of ended Jobs that are still there, each counted once.
-    known: Arc<Mutex<HashMap<OfObject, HashSet<String>>>>,
 }
 
 impl JobSeries {
@@ -100,31 +92,14 @@ impl JobSeries {
         let seconds =
             || Histogram::new([1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0]);
         let series = Self {
-            running: Family::default(),
-            pending: Family::default(),
-            waiting: Family::default(),
+            gauges: Gauges::default(),
             ended: Family::default(),
             seconds: Family::new_with_constructor(seconds),
-            known: Arc::default(),
         };
-        registry.register(
-            "jobs_running",
-            "Unfinished Jobs that may run, as last counted",
-            series.running.clone(),
-        );
-        registry.register(
-            "jobs_pending",
-            "Those of them without a running Pod, counted by strategies that look at them",
-            series.pending.clone(),
-        );
-        registry.register(
-            "jobs_waiting",
-            "Jobs of events that wait for their turn",
-            series.waiting.clone(),
-        );
+        registry.register_collector(Box::new(series.gauges.clone()));
         registry.register(
             "jobs_finished",
-            "Jobs that finished, by outcome (complete, failed) and the reason of its condition",
+            "Jobs that finished: complete or failed, and why: the condition's reason, such as BackoffLimitExceeded, or Other",
             series.ended.clone(),
         );
         registry.register_with_unit(
@@ -138,17 +113,17 @@ impl JobSeries {
 
     /// How many run, or are about to.
     pub(in crate::controller) fn running(&self, object: &OfObject, count: i64) {
-        self.running.get_or_create(object).set(count);
+        self.gauges.change(object, |of| of.running = Some(count));
     }
 
     /// How many of them have no running Pod.
     pub(in crate::controller) fn pending(&self, object: &OfObject, count: i64) {
-        self.pending.get_or_create(object).set(count);
+        self.gauges.change(object, |of| of.pending = Some(count));
     }
 
     /// How many wait for their turn.
     pub(in crate::controller) fn waiting(&self, object: &OfObject, count: i64) {
-        self.waiting.get_or_create(object).set(count);
+        self.gauges.change(object, |of| of.waiting = Some(count));
     }
 
     /// All Jobs of an object that have ended and are there. Those of the first look are not counted: another process has
@@ -158,12 +133,14 @@ impl JobSeries {
         object: &OfObject,
         jobs: impl Iterator<Item = EndedJob<'a>>,
     ) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.remove(object);
-        let mut now = HashSet::new();
+        let jobs: Vec<_> = jobs.collect();
+        let now = jobs.iter().map(|job| job.name.to_owned()).collect();
+        let mut before = None;
+        self.gauges
+            .change(object, |of| before = of.ended.replace(now));
+        let Some(before) = before else { return };
         for job in jobs {
-            let is_new = |before: &HashSet<String>| !before.contains(job.name);
-            if before.as_ref().is_some_and(is_new) {
+            if !before.contains(job.name) {
                 let labels = object.ended(job.outcome);
                 let finished = OfFinished {
                     ended: labels.clone(),
@@ -175,18 +152,28 @@ impl JobSeries {
                     self.seconds.get_or_create(&labels).observe(seconds);
                 }
             }
-            now.insert(job.name.to_owned());
         }
-        known.insert(object.clone(), now);
+    }
+
+    /// Units of work that wait, of each trigger; `None` for one that cannot be read.
+    pub(super) fn triggers(&self, object: &OfObject, triggers: Box<[(String, Option<f64>)]>) {
+        self.gauges.change(object, |of| of.triggers = triggers);
+    }
+
+    /// Whether the last decision saw work.
+    pub(super) fn active(&self, object: &OfObject, is_active: bool) {
+        let active = Some(is_active.into());
+        self.gauges.change(object, |of| of.active = active);
+    }
+
+    /// When its Jobs succeed.
+    pub(in crate::controller) fn success(&self, object: &OfObject, times: SuccessTimes) {
+        self.gauges.change(object, |of| of.success = times);
     }
 
     /// Drops the series of an object that is gone, rests, or is another process's now.
     pub(in crate::controller) fn forget(&self, object: &OfObject) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.remove(object);
-        for family in [&self.running, &self.pending, &self.waiting] {
-            family.remove(object);
-        }
+        self.gauges.forget(object);
         for outcome in [JobOutcome::Complete, JobOutcome::Failed] {
             let ended = object.ended(outcome);
             for reason in END_REASONS {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use tokio_util::sync::CancellationToken;
 
+use crate::controller::Desired;
 use crate::controller::lead::Lead;
+use crate::controller::workers::Inbox;
 use crate::launch::{Error, Guard, JobState, Launch, Launched, Launcher};
+use crate::resource::requests::RequestAnswer;
 use crate::resource::{ObjectId, Propagation, Round, ScaledJob};
 
 /// The launcher, for as long as the object is wanted and this process leads in the term in which its turn began: one
@@ -14,7 +16,7 @@ use crate::resource::{ObjectId, Propagation, Round, ScaledJob};
 /// than its Lease and wakes up. If it leads again by then, another may have launched since it counted.
 pub(super) struct WhileWanted {
     launcher: Arc<dyn Launcher>,
-    removed: CancellationToken,
+    inbox: Arc<Inbox<Desired>>,
     lead: Arc<dyn Lead>,
     /// The term of the lead in which the turn under way, or the last one, began.
     term: Option<u64>,
@@ -23,12 +25,12 @@ pub(super) struct WhileWanted {
 impl WhileWanted {
     pub(super) fn new(
         launcher: Arc<dyn Launcher>,
-        removed: CancellationToken,
+        inbox: Arc<Inbox<Desired>>,
         lead: Arc<dyn Lead>,
     ) -> Self {
         Self {
             launcher,
-            removed,
+            inbox,
             lead,
             term: None,
         }
@@ -46,7 +48,7 @@ impl WhileWanted {
     }
 
     pub(super) fn is_wanted(&self) -> bool {
-        !self.removed.is_cancelled()
+        !self.inbox.is_removed()
     }
 
     fn check_lead(&self, object: &ObjectId) -> Result<(), Error> {
@@ -69,8 +71,8 @@ impl WhileWanted {
 
     /// The same, for who asks right before bytes go out.
     fn guard(&self) -> Guard {
-        let (removed, lead, term) = (self.removed.clone(), Arc::clone(&self.lead), self.term);
-        Guard::new(move || !removed.is_cancelled() && term.is_some() && lead.term() == term)
+        let (inbox, lead, term) = (Arc::clone(&self.inbox), Arc::clone(&self.lead), self.term);
+        Guard::new(move || !inbox.is_removed() && term.is_some() && lead.term() == term)
     }
 }
 
@@ -86,14 +88,28 @@ impl Launcher for WhileWanted {
         self.launcher.jobs(scaled_job)
     }
 
-    fn open_round<'a>(
+    fn open_round_for<'a>(
         &'a self,
         scaled_job: &'a ScaledJob,
         round: Round,
+        answer: Option<&'a RequestAnswer>,
     ) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async move {
             self.check(&scaled_job.id)?;
-            self.launcher.open_round(scaled_job, round).await
+            self.launcher
+                .open_round_for(scaled_job, round, answer)
+                .await
+        })
+    }
+
+    fn answer<'a>(
+        &'a self,
+        scaled_job: &'a ScaledJob,
+        answer: &'a RequestAnswer,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            self.check(&scaled_job.id)?;
+            self.launcher.answer(scaled_job, answer).await
         })
     }
 

@@ -91,6 +91,11 @@ impl Announcer {
         self.standing = standing;
         due
     }
+
+    /// Whether nothing that was said is remembered.
+    pub(in crate::controller) fn is_silent(&self) -> bool {
+        self.standing.is_empty() && self.said.is_empty()
+    }
 }
 
 #[cfg(test)]

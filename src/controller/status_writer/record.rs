@@ -2,7 +2,8 @@
 //!
 //! Pure. The status to write over is the one the watch has shown: what we wrote is
 //! remembered only until the watch shows it too. So a status that somebody else
-//! wrote, an earlier leader for instance, is corrected at the next report.
+//! wrote, an earlier leader for instance, is corrected at the next report. Of an
+//! object that says what it should nothing is remembered: there are thousands.
 
 use std::time::{Duration, Instant};
 
@@ -21,8 +22,9 @@ const LONGEST_LAG: Duration = Duration::from_mins(1);
 /// What is remembered of one object.
 #[derive(Debug, Default)]
 pub(super) struct StatusRecord {
-    /// The status as it should be. Ahead of the object's while only times or numbers move, and while writes fail.
-    pub(super) wanted: KeptJson,
+    /// What the object's status should say and does not, as a merge patch: while only times or numbers move, while
+    /// writes fail, and until the watch shows what was written.
+    ahead: Option<KeptJson>,
     /// What the server made of our last write; none once the watch has shown it.
     answered: Option<KeptJson>,
     /// What the server did not keep of it, because its CRD does not know it, as a merge patch.
@@ -43,12 +45,28 @@ pub(super) enum NextWrite {
 }
 
 impl StatusRecord {
-    /// `found`: our fields of the object's status, as the watch has shown it.
-    pub(super) fn new(found: Value) -> Self {
-        Self {
-            wanted: found.into(),
-            ..Self::default()
+    /// The status as it should be. `seen`: our fields of it, as the watch has shown it last.
+    pub(super) fn wanted(&self, seen: &Value) -> Value {
+        let mut wanted = seen.clone();
+        if let Some(ahead) = &self.ahead {
+            apply(&mut wanted, &ahead.value());
         }
+        wanted
+    }
+
+    /// The status should be this.
+    pub(super) fn want(&mut self, wanted: &Value, seen: &Value) {
+        self.ahead = difference(seen, wanted).map(KeptJson::from);
+    }
+
+    /// Whether it says nothing that the object does not say.
+    pub(super) fn is_at_rest(&self, now: Instant) -> bool {
+        let is_recent = |at: Instant| now.duration_since(at) < PACE;
+        self.ahead.is_none()
+            && self.answered.is_none()
+            && self.not_kept.is_none()
+            && self.failures == 0
+            && !self.written_at.is_some_and(is_recent)
     }
 
     /// What is to be written over the status that the watch has shown last.
@@ -63,7 +81,8 @@ impl StatusRecord {
         if let Some(not_kept) = &self.not_kept {
             apply(&mut has, &not_kept.value());
         }
-        let wanted = self.wanted.value();
+        let wanted = self.wanted(seen);
+        self.want(&wanted, seen);
         match (wait(&has, &wanted, since), &self.answered) {
             (Some(Duration::ZERO), _) => {
                 difference(&has, &wanted).map_or(NextWrite::Nothing, NextWrite::Now)
@@ -74,9 +93,9 @@ impl StatusRecord {
         }
     }
 
-    /// The server took the write. When to look again: whether the watch shows it.
-    pub(super) fn written(&mut self, answered: &Value, now: Instant) -> Duration {
-        self.not_kept = difference(answered, &self.wanted.value()).map(KeptJson::from);
+    /// The server took the write of what is `wanted`. When to look again: whether the watch shows it.
+    pub(super) fn written(&mut self, answered: &Value, wanted: &Value, now: Instant) -> Duration {
+        self.not_kept = difference(answered, wanted).map(KeptJson::from);
         self.answered = Some(answered.into());
         self.written_at = Some(now);
         self.failures = 0;

@@ -10,7 +10,11 @@ use tracing::{info, warn};
 
 use super::troubles::WatchTroubles;
 use crate::controller::Change;
+use crate::resource::scaled_job::MANAGED_ANNOTATION;
 use crate::resource::{Api, ObjectId};
+
+/// Kubernetes' own kind, of which some are handed over.
+pub(super) const CRON_JOB: &str = "CronJob";
 
 /// Together, these annotations hand an object of KEDA's over to us.
 const IN_PLACE: [&str; 2] = ["autoscaling.keda.sh/paused", "slipway.dev/managed"];
@@ -32,13 +36,18 @@ pub(super) struct Feed {
 impl Feed {
     fn group(&self) -> &'static str {
         match self.api {
+            Api::Slipway if self.kind == CRON_JOB => "batch",
             Api::Slipway => "slipway.dev",
             Api::Keda => "keda.sh",
         }
     }
 
     pub(super) fn resource(&self) -> ApiResource {
-        let kind = GroupVersionKind::gvk(self.group(), "v1alpha1", self.kind);
+        let version = match self.kind {
+            CRON_JOB => "v1",
+            _ => "v1alpha1",
+        };
+        let kind = GroupVersionKind::gvk(self.group(), version, self.kind);
         ApiResource::from_gvk_with_plural(&kind, self.plural)
     }
 
@@ -58,7 +67,7 @@ impl Feed {
             watcher::Event::InitDone => {
                 let gone = ours.extract_if(|id| !listed.contains(id));
                 changes.extend(gone.map(|id| self.removed(id)));
-                listed.clear();
+                *listed = HashSet::new();
             }
             watcher::Event::Apply(object) => self.applied(object, ours, changes),
             watcher::Event::Delete(object) => {
@@ -77,10 +86,10 @@ impl Feed {
         changes: &mut Vec<Change>,
     ) {
         let id = id_of(&object.metadata);
-        if object.metadata.deletion_timestamp.is_some() && self.is_ours(&object.metadata) {
+        if object.metadata.deletion_timestamp.is_some() && self.is_ours(&object) {
             ours.insert(id.clone());
             changes.push(Change::Deleting { id, api: self.api });
-        } else if self.is_ours(&object.metadata) {
+        } else if self.is_ours(&object) {
             // What only kubectl reads, the whole object once more, is not kept.
             object.metadata.managed_fields = None;
             if let Some(annotations) = &mut object.metadata.annotations {
@@ -100,14 +109,20 @@ impl Feed {
         }
     }
 
-    fn is_ours(&self, metadata: &ObjectMeta) -> bool {
+    fn is_ours(&self, object: &DynamicObject) -> bool {
         let says_true = |annotation: &str| {
-            let annotations = metadata.annotations.as_ref();
+            let annotations = object.metadata.annotations.as_ref();
             annotations
                 .and_then(|map| map.get(annotation))
                 .is_some_and(|value| value == "true")
         };
-        self.api == Api::Slipway || IN_PLACE.into_iter().all(says_true)
+        match self.api {
+            Api::Slipway if self.kind == CRON_JOB => {
+                says_true(MANAGED_ANNOTATION) && object.data["spec"]["suspend"] == true
+            }
+            Api::Slipway => true,
+            Api::Keda => IN_PLACE.into_iter().all(says_true),
+        }
     }
 
     pub(super) fn removed(&self, id: ObjectId) -> Change {

@@ -65,7 +65,7 @@ fn seen(object: &PartialObjectMeta<DynamicObject>) -> (ObjectId, Version) {
 }
 
 fn namespace(id: &ObjectId) -> Option<String> {
-    (!id.namespace.is_empty()).then(|| id.namespace.clone())
+    (!id.namespace.is_empty()).then(|| id.namespace.to_string())
 }
 
 #[cfg(test)]

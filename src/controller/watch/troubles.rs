@@ -40,7 +40,7 @@ impl WatchTroubles {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "watch_failing",
-            "1 while a kind cannot be listed or watched in a namespace (empty: in all), or the namespace does not exist",
+            "1 while a kind cannot be listed or watched there, or the namespace does not exist; no namespace is all of them",
             self.0.failing.clone(),
         );
     }

@@ -35,7 +35,7 @@ fn ids(of: &EventJob, headers: &[(&str, &str)], body: &str) -> Result<Vec<String
             .map(|identity| identity.id)
             .map_err(|refusal| refusal.field)
     };
-    match open_for(&of.webhook, &attributes(headers), body.as_bytes()) {
+    match open_for(of.webhook().unwrap(), &attributes(headers), body.as_bytes()) {
         Ok(Opened::One(event)) => id(&event).map(|id| vec![id]),
         Ok(Opened::Many(events)) => events
             .iter()
@@ -121,6 +121,8 @@ fn a_form_is_the_json_in_it_or_its_fields() {
     for (body, field) in [
         ("a=1&a=2", "a field of the form"),
         ("payload=x", "form field payload"),
+        ("no json", "body"),
+        ("", "body"),
         (&many.join("&"), "body"),
     ] {
         assert_eq!(refusal(Format::Json, &[form], body.as_bytes()).field, field);

@@ -67,9 +67,9 @@ impl SharedAuths {
     pub fn new(auths: &[Arc<EventJob>]) -> Self {
         let is_key = |auth: &Auth| matches!(auth, Auth::ApiKey { .. } | Auth::Basic { .. });
         let has_others =
-            |(_, event_job): &(usize, &Arc<EventJob>)| !event_job.webhook.auth.iter().all(is_key);
+            |(_, event_job): &(usize, &Arc<EventJob>)| !event_job.auth().iter().all(is_key);
         let others = auths.iter().enumerate().filter(has_others);
-        let all = auths.iter().flat_map(|event_job| &event_job.webhook.auth);
+        let all = auths.iter().flat_map(|event_job| event_job.auth());
         let keys = all.filter(|auth| is_key(auth)).flat_map(Auth::secret_keys);
         Self {
             others: others.map(|(index, _)| index).collect(),
@@ -100,7 +100,7 @@ impl SharedAuths {
         let read = ReadSecrets { secrets, read };
         let mut index = HeaderKeyIndex::default();
         for (list, event_job) in self.auths.iter().enumerate() {
-            for auth in &event_job.webhook.auth {
+            for auth in event_job.auth() {
                 index.add(list, auth, &read, comparer);
             }
         }
@@ -257,7 +257,7 @@ impl Authenticator {
             now: (self.clock)(),
         };
         for list in &shared.others {
-            for scheme in &shared.auths[*list].webhook.auth {
+            for scheme in shared.auths[*list].auth() {
                 let is_asked = match scheme {
                     Auth::ApiKey { .. } | Auth::Basic { .. } => false,
                     Auth::Jwt {

@@ -199,6 +199,19 @@ impl EventReport {
         }
     }
 
+    /// The HTTP status for what a delivery came to.
+    pub fn status_of(result: &Result<DeliveryOutcome, Error>) -> u16 {
+        match result {
+            Ok(_) => 200,
+            Err(error) => Self::of_error(error).status,
+        }
+    }
+
+    /// HTTP status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
     fn of_error(error: &Error) -> Self {
         let reason = match error {
             Error::Refused(refusal) => return Self::refused(refusal),
@@ -228,9 +241,9 @@ impl EventReport {
     /// Whose report it is.
     #[must_use]
     pub fn of(mut self, event_job: &ObjectId) -> Self {
-        let namespace = event_job.namespace.clone().into();
+        let namespace = (&*event_job.namespace).into();
         self.body.insert("namespace".to_owned(), namespace);
-        let name = event_job.name.clone().into();
+        let name = (&*event_job.name).into();
         self.body.insert("eventJob".to_owned(), name);
         self
     }

@@ -13,14 +13,17 @@ const LEAST: Duration = Duration::from_millis(1_500);
 /// The time that is left for one request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
+    started: Instant,
     deadline: Instant,
 }
 
 impl Clock {
     /// A request's head has come.
     pub(super) fn start() -> Self {
+        let started = Instant::now();
         Self {
-            deadline: Instant::now() + BUDGET,
+            started,
+            deadline: started + BUDGET,
         }
     }
 
@@ -29,6 +32,11 @@ impl Clock {
         let latest = Instant::now() + BUDGET;
         let least = Instant::now() + LEAST;
         self.deadline = (self.deadline + waited).clamp(least, latest);
+    }
+
+    /// How long ago the head came.
+    pub(super) fn taken(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// When the answer must be there.

@@ -2,15 +2,15 @@
 
 use tracing::{debug, info, warn};
 
-use super::Webhook;
 use super::answer::{EventReport, Reason};
 use super::clock::Clock;
+use super::{AnswerOutcome, AnsweredEvent, Webhook};
 use crate::catalog::CatalogEntry;
 use crate::cycle::delivery::{DeliveryOutcome, Error};
 use crate::event::Event;
 use crate::launch::{self, Launched};
 use crate::resource::ObjectId;
-use crate::resource::event_job::EventJob;
+use crate::resource::event_job::{EventJob, IdPart};
 
 impl Webhook {
     /// Delivers an event; `matches` when it is known to match the pattern.
@@ -24,11 +24,13 @@ impl Webhook {
         let event_job: &EventJob = &entry.event_job;
         let id = &event_job.id;
         if let Some(why) = &entry.not_ready {
-            return EventReport::error(
+            let report = EventReport::error(
                 Reason::NotReady,
                 format!("EventJob {id} is not ready: {why}"),
-            )
-            .of(id);
+            );
+            let outcome = AnswerOutcome::NotReady(why);
+            self.answered(event_job, event, clock, report.status(), outcome);
+            return report.of(id);
         }
         let timer = self.metrics.delivery();
         let result = if matches {
@@ -48,7 +50,37 @@ impl Webhook {
             }
         }
         self.log(id, &result);
+        let status = EventReport::status_of(&result);
+        let outcome = AnswerOutcome::Delivered(&result);
+        self.answered(event_job, event, clock, status, outcome);
         EventReport::of_delivery(result).of(id)
+    }
+
+    fn answered(
+        &self,
+        event_job: &EventJob,
+        event: &Event,
+        clock: &Clock,
+        status: u16,
+        outcome: AnswerOutcome<'_>,
+    ) {
+        let id = match outcome {
+            AnswerOutcome::Delivered(Ok(DeliveryOutcome::Job(job))) => Some(job.event_id.clone()),
+            // A hash of the body is worth its work only for a Job.
+            _ if event_job.id_from.contains(&IdPart::BodyHash) => None,
+            _ => event
+                .identity(&event_job.id_from)
+                .ok()
+                .map(|event| event.id),
+        };
+        let answered = AnsweredEvent {
+            event_id: id.as_deref(),
+            moment: None,
+            took: clock.taken(),
+            status,
+            outcome,
+        };
+        self.record.answered(&event_job.id, &answered);
     }
 
     /// Nothing of the event but its Job's name. A trouble is told when it is new, and once a minute.

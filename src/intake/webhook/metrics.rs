@@ -52,7 +52,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "answers",
-            "Requests to the door for events, by the status they were answered with",
+            "Requests with events, by the status they were answered with",
             self.answers.clone(),
         );
         registry.register(
@@ -62,18 +62,18 @@ impl Metrics {
         );
         registry.register_with_unit(
             "event_to_job",
-            "From the moment an event could be read to the moment its new Job was known to exist",
+            "From the moment an event could be read until its new Job was known to exist",
             Unit::Seconds,
             self.event_to_job.clone(),
         );
         registry.register(
             "events",
-            "Events that have a Job, by result: created, waiting or duplicate",
+            "Events that have a Job: created, waiting, duplicate",
             self.events.clone(),
         );
         registry.register(
             "payload_differs",
-            "Events that came again with another payload",
+            "Events that came again with another payload; the first one counts",
             self.payload_differs.clone(),
         );
     }
@@ -125,11 +125,7 @@ pub(super) struct DeliveryTimer<'a> {
 
 impl DeliveryTimer<'_> {
     pub(super) fn has_job(self, job: &JobOfEvent) {
-        let result = match job.launched {
-            Launched::Created if job.is_gated => "waiting",
-            Launched::Created => "created",
-            Launched::AlreadyThere { .. } | Launched::Remembered => "duplicate",
-        };
+        let result = job.label();
         self.metrics.events.get_or_create(&Result { result }).inc();
         if job.launched == Launched::Created {
             let seconds = self.started.elapsed().as_secs_f64();

@@ -79,7 +79,7 @@ impl<'a> Senders<'a> {
     /// What is known of the sender: who is let in where anyone may send has proved nothing.
     pub(super) fn kind(&self) -> SenderKind {
         let is_proved = |(verdict, event_job): (&SenderVerdict, &Arc<EventJob>)| {
-            *verdict == SenderVerdict::Passed && event_job.webhook.auth != [Auth::None]
+            *verdict == SenderVerdict::Passed && event_job.auth() != [Auth::None]
         };
         sender_kind(self.verdicts.iter().zip(&self.shared.auths).any(is_proved))
     }
@@ -142,7 +142,7 @@ impl<'a> Senders<'a> {
             let fault = match verdict {
                 SenderVerdict::Refused(fault) if fault.cause > FaultCause::Missing => fault.clone(),
                 _ => {
-                    let mut expected = event_job.webhook.auth.iter().filter_map(Auth::header);
+                    let mut expected = event_job.auth().iter().filter_map(Auth::header);
                     let field = expected.find(|header| headers.contains_key(*header))?;
                     SenderFault::new(field, FaultCause::Wrong)
                 }

@@ -59,7 +59,7 @@ impl Webhook {
         };
         for (event_job, verdict) in shared.auths.iter().zip(&mut senders.verdicts) {
             if *verdict == SenderVerdict::NeedsBody {
-                let auth = &event_job.webhook.auth;
+                let auth = event_job.auth();
                 let asked = self
                     .authenticator
                     .with_body(namespace, auth, request.headers, &bytes);
@@ -80,7 +80,9 @@ impl Webhook {
         let mut reports = Vec::new();
         let mut read: Vec<&WebhookSource> = Vec::new();
         for of in shared.entries.values() {
-            let webhook = &of.entry.event_job.webhook;
+            let Some(webhook) = of.entry.event_job.webhook() else {
+                continue;
+            };
             // A body is opened once for all that take it alike.
             if read.iter().any(|other| is_alike(webhook, other)) {
                 continue;
@@ -103,7 +105,8 @@ impl Webhook {
         clock: &Clock,
     ) -> Vec<EventReport> {
         let hearing = |of: &SharedEntry| {
-            let is_spoken = is_alike(&of.entry.event_job.webhook, webhook);
+            let own = of.entry.event_job.webhook();
+            let is_spoken = own.is_some_and(|own| is_alike(own, webhook));
             is_spoken.then(|| senders.hearing(of)).flatten()
         };
         let heard = |of: &SharedEntry| hearing(of).is_some();

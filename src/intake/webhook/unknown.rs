@@ -128,7 +128,7 @@ impl Webhook {
     }
 }
 
-fn nowhere() -> DoorAnswer {
+pub(super) fn nowhere() -> DoorAnswer {
     DoorAnswer::error(
         Reason::NotFound,
         "there is no EventJob at this path: POST /events/{namespace}/{name}, or /events/{namespace} for shared ones",

@@ -37,12 +37,17 @@ pub(super) fn secret(
     }
     let mut data = Map::new();
     data.insert(name_of(binding).to_owned(), STANDARD.encode(text).into());
-    Ok(json!({
+    Ok(of(launch, &Value::Object(data), payload))
+}
+
+/// The Secret of this Job with this `data`.
+pub(in crate::launch) fn of(launch: &Launch, data: &Value, payload: &str) -> Value {
+    json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": launch.id.name,
-            "namespace": launch.id.namespace,
+            "name": *launch.id.name,
+            "namespace": *launch.id.namespace,
             "labels": labels(launch),
             "annotations": {
                 OCCURRENCE_ANNOTATION: launch.occurrence,
@@ -53,7 +58,7 @@ pub(super) fn secret(
         "immutable": true,
         "type": "Opaque",
         "data": data,
-    }))
+    })
 }
 
 /// The labels that find the Job find its Secret.

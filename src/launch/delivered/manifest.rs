@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::values::{Values, Variable};
 use super::{
-    CONCURRENCY_KEY_ANNOTATION, DEDUPLICATE_FOR_ANNOTATION, EVENT_JOB_LABEL, GATE_ANNOTATION, Gate,
-    PAYLOAD_ANNOTATION, RECEIVED_ANNOTATION, file, is_gated,
+    CONCURRENCY_KEY_ANNOTATION, DEDUPLICATE_FOR_ANNOTATION, GATE_ANNOTATION, Gate, Owners,
+    PAYLOAD_ANNOTATION, RECEIVED_ANNOTATION, file, is_gated, owner,
 };
 use crate::launch::job::name;
-use crate::launch::job::spec::{MANAGED_BY_LABEL, object, object_in, owner_reference, pod_labels};
+use crate::launch::job::spec::{MANAGED_BY_LABEL, object, object_in, pod_labels};
 use crate::launch::{GENERATION_ANNOTATION, Launch, OCCURRENCE_ANNOTATION};
 use crate::resource::ObjectId;
 use crate::resource::event_job::EventJob;
@@ -37,7 +37,7 @@ pub(super) fn launch(
     let mut labels = entries(&template["metadata"]["labels"]);
     set(&mut labels, &values.labels);
     labels.insert(
-        EVENT_JOB_LABEL.to_owned(),
+        Owners::of(event_job).label().to_owned(),
         name::label_value(&id.name).into(),
     );
     labels.insert(MANAGED_BY_LABEL.to_owned(), "slipway".into());
@@ -66,10 +66,10 @@ pub(super) fn launch(
         "metadata": {
             "name": reserved.name,
             "generateName": prefix,
-            "namespace": id.namespace,
+            "namespace": *id.namespace,
             "labels": labels,
             "annotations": annotations,
-            "ownerReferences": [owner_reference("slipway.dev/v1alpha1", "EventJob", &id.name, &event_job.uid)],
+            "ownerReferences": [owner(event_job)],
         },
         "spec": job_spec(event_job, template["spec"].take(), values, least_ttl, &reserved.name),
     });
@@ -103,7 +103,7 @@ fn job_spec(
     let labels = pod_labels(fields);
     set(labels, &values.labels);
     let label = name::label_value(&event_job.id.name);
-    labels.insert(EVENT_JOB_LABEL.to_owned(), label.into());
+    labels.insert(Owners::of(event_job).label().to_owned(), label.into());
     let template = object_in(fields, "template");
     if !values.annotations.is_empty() {
         let metadata = object_in(template, "metadata");

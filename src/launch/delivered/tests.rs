@@ -7,8 +7,8 @@ use crate::event::{self, Attributes, Opened};
 use crate::launch::OCCURRENCE_ANNOTATION;
 use crate::resource::HistoryLimits;
 use crate::resource::event_job::{
-    Auth, Bind, BindSource, CountBinding, EnvBinding, FileBinding, Format, GatedPolicy,
-    MetadataBinding, Split, WebhookSource,
+    Auth, Bind, BindSource, CountBinding, EnvBinding, EventSource, FileBinding, Format,
+    GatedPolicy, MetadataBinding, Split, WebhookSource,
 };
 use crate::resource::query::Query;
 
@@ -20,16 +20,19 @@ fn event_job() -> EventJob {
         uid: "uid".to_owned(),
         generation: 3,
         created: String::new(),
-        webhook: WebhookSource {
+        source: EventSource::Webhook(WebhookSource {
             format: Format::EventBridge,
             shared: false,
             split: Split::No,
             allowed_origins: Vec::new(),
             confirm_topic_arns: Vec::new(),
             auth: vec![Auth::None],
-        },
+        }),
         pattern: None,
+        cron_job: None,
         header_pattern: None,
+        expected_interval: None,
+        requests: Ok(Vec::new()),
         id_from: Vec::new(),
         bind: Bind::default(),
         concurrency: Concurrency::Allow,
@@ -165,7 +168,7 @@ fn an_event_is_the_same_job_each_time() {
     assert!(!delivery.is_gated);
     assert_eq!(delivery.remember_for, Duration::from_hours(25));
     // Another release must give an event the same name, or it launches it twice.
-    assert_eq!(delivery.launch.id.name, "invoice-generator-4jk4pjbtbg");
+    assert_eq!(&*delivery.launch.id.name, "invoice-generator-4jk4pjbtbg");
     let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap();
     insta::assert_snapshot!("job", pretty(&delivery.launch.manifest));
     insta::assert_snapshot!("secret", pretty(&delivery.file.unwrap()));
@@ -193,7 +196,7 @@ fn what_is_another_event_has_another_name() {
         assert_eq!(name(&object, &same), of_base, "{field}");
     }
     let mut other = event_job();
-    other.id.namespace = "staging".to_owned();
+    other.id.namespace = "staging".into();
     assert_ne!(name(&other, &base), of_base);
     // An object that was deleted and made again is the same to the sender.
     let mut again = event_job();
@@ -391,7 +394,7 @@ fn a_mount_leaves_the_templates_volumes_as_they_are() {
     });
     let launch = deliver(&object, &json!({})).unwrap().launch;
     let pod = &launch.manifest["spec"]["template"]["spec"];
-    let volume = json!({"name": "slipway-event-x", "secret": {"secretName": launch.id.name}});
+    let volume = json!({"name": "slipway-event-x", "secret": {"secretName": *launch.id.name}});
     assert_eq!(
         pod["volumes"],
         json!([{"name": "slipway-event", "emptyDir": {}}, volume])

@@ -147,7 +147,7 @@ impl Values {
         }
     }
 
-    fn set(&mut self, name: &str, value: &str) {
+    pub(super) fn set(&mut self, name: &str, value: &str) {
         self.env.push(Variable {
             name: name.to_owned(),
             value: value.to_owned(),

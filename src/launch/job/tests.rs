@@ -33,7 +33,7 @@ fn a_job_says_whose_it_is_and_is_the_same_each_time() {
     );
     assert_eq!(launches.len(), 2);
     for launch in &launches {
-        assert_eq!(launch.manifest["metadata"]["name"], launch.id.name.as_str());
+        assert_eq!(launch.manifest["metadata"]["name"], &*launch.id.name);
         assert_eq!(
             launch.manifest["metadata"]["annotations"][OCCURRENCE_ANNOTATION],
             launch.occurrence.as_str()

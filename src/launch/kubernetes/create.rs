@@ -236,7 +236,7 @@ impl Attempts<'_> {
         };
         Ok(match answer.status {
             200 => match answer.json::<Named>() {
-                Ok(named) => self.whose(&named.metadata.annotations),
+                Ok(named) => self.whose(&named.metadata),
                 Err(error) => {
                     self.detail = error.detail;
                     Saw::Unreadable
@@ -250,7 +250,16 @@ impl Attempts<'_> {
         })
     }
 
-    fn whose(&self, annotations: &BTreeMap<String, String>) -> Saw {
+    fn whose(&self, metadata: &Metadata) -> Saw {
+        let annotations = &metadata.annotations;
+        // CronJob's own controller made the Job of this due time: it looked after the CronJob before, or does again.
+        let owner = &self.launch.manifest["metadata"]["ownerReferences"][0];
+        let is_controlled = |theirs: &Owner| theirs.controller && owner["uid"] == *theirs.uid;
+        if owner["kind"] == "CronJob" && metadata.owner_references.iter().any(is_controlled) {
+            return Saw::Ours {
+                payload_differs: false,
+            };
+        }
         if annotations.get(OCCURRENCE_ANNOTATION) != Some(&self.launch.occurrence) {
             return Saw::Foreign;
         }
@@ -309,7 +318,17 @@ struct Named {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Metadata {
     #[serde(default)]
     annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    owner_references: Vec<Owner>,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    uid: String,
+    #[serde(default)]
+    controller: bool,
 }

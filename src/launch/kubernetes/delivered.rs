@@ -22,10 +22,14 @@ use self::watch::JobsOfEvents;
 use super::create::{self, CreateBackoff};
 use super::delete;
 use crate::cluster::{Budget, Cluster, Scope, boot};
-use crate::launch::delivered::Delivery;
+use crate::launch::attempt::{FailedJob, RerunRequest};
+use crate::launch::delivered::{Delivery, Owners};
 use crate::launch::ledger::Key;
-use crate::launch::ports::{Deliver, DeliveredJob, DeliveredJobs, Gates, Remember};
-use crate::launch::{self, Error, Launched};
+use crate::launch::ports::{
+    Deliver, DeliveredJob, DeliveredJobs, Gates, Remember, Reruns, Schedules,
+};
+use crate::launch::schedule_record::ScheduleRecord;
+use crate::launch::{self, Error, Guard, Launched};
 use crate::resource::event_job::EventJob;
 use crate::resource::{ObjectId, Propagation};
 
@@ -33,6 +37,9 @@ mod file;
 mod gates;
 mod ledgers;
 mod leftovers;
+pub mod metrics;
+mod reruns;
+mod schedules;
 mod shards;
 mod watch;
 mod wire;
@@ -44,6 +51,7 @@ const READ: Duration = Duration::from_secs(5);
 pub struct Delivered {
     cluster: Cluster,
     scope: Scope,
+    owners: Owners,
     /// Tells this process's claims and ledger shards from another's.
     holder: String,
     backoff: CreateBackoff,
@@ -59,16 +67,17 @@ impl Delivered {
     /// A launcher for some namespaces.
     ///
     /// `grace`: how long a key must have been in the ledger before its Job may go, `--ledger-grace`.
-    pub fn new(cluster: Cluster, scope: Scope, grace: Duration) -> Self {
+    pub fn new(cluster: Cluster, scope: Scope, owners: Owners, grace: Duration) -> Self {
         let holder = super::round::new_holder();
         Self {
             ledgers: Ledgers::new(cluster.clone().with(Budget::Ledger), &holder, grace),
             cluster: cluster.with(Budget::Events),
             scope,
+            owners,
             holder,
             backoff: CreateBackoff::default(),
             grace,
-            jobs: Mutex::default(),
+            jobs: Mutex::new(JobsOfEvents::new(owners)),
             leftovers: Leftovers::default(),
             changed: Mutex::default(),
             changed_more: Notify::new(),
@@ -85,6 +94,16 @@ impl Delivered {
             self.leftovers.run(&self.cluster, stop),
         )
         .await;
+    }
+
+    /// Shows each Job of an EventJob as the watch has it. False before the watch has shown any.
+    pub fn each_seen(&self, event_job: &ObjectId, see: &mut dyn FnMut(&DeliveredJob)) -> bool {
+        let jobs = self.jobs();
+        let is_seen = jobs.check_synced(event_job).is_ok();
+        if is_seen {
+            jobs.of(event_job).for_each(see);
+        }
+        is_seen
     }
 
     /// What tells this process's claims from another's.
@@ -119,12 +138,18 @@ impl Delivered {
         &self,
         delivery: &Delivery,
         deadline: Duration,
+        may: Guard,
     ) -> Result<Launched, Error> {
+        if delivery.due.is_some() {
+            let (cluster, launch) = (&self.cluster, &delivery.launch);
+            return create::create(cluster, &self.backoff, launch, deadline, None, &may, || {})
+                .await;
+        }
         let started = tokio::time::Instant::now();
         let left = || deadline.saturating_sub(started.elapsed());
         let memory = self.ledgers.memory(delivery)?;
         let Some(mut file) = self.file(delivery) else {
-            return match self.create(delivery, &memory, left()).await? {
+            return match self.create(delivery, &memory, &may, left()).await? {
                 Launched::Remembered => self.remembered(delivery, left()).await,
                 launched => Ok(launched),
             };
@@ -133,7 +158,7 @@ impl Delivered {
             return file.settle(Launched::Remembered, left()).await;
         }
         file.make(left()).await?;
-        match self.create(delivery, &memory, left()).await {
+        match self.create(delivery, &memory, &may, left()).await {
             Ok(launched) => file.settle(launched, left()).await,
             Err(error) => {
                 if !matches!(error, Error::Unknown { .. }) {
@@ -156,15 +181,17 @@ impl Delivered {
         &self,
         delivery: &Delivery,
         memory: &Remembered<'_>,
+        may: &Guard,
         within: Duration,
     ) -> Result<Launched, Error> {
+        let may = may.clone();
         let launched = create::create(
             &self.cluster,
             &self.backoff,
             &delivery.launch,
             within,
             Some(memory),
-            &memory.guard(),
+            &memory.guard().and(move || may.may_send()),
             || {},
         )
         .await?;
@@ -232,7 +259,11 @@ impl Delivered {
     /// A server-side dry run with strict fields.
     async fn prove_once(&self, event_job: &EventJob) -> Result<(), Error> {
         let sample = || Delivery::sample(event_job, self.grace).manifest;
-        super::prove(&self.cluster, &event_job.id, sample, "Strict").await
+        super::prove(&self.cluster, &event_job.id, sample, "Strict").await?;
+        if event_job.bind.file.is_some() {
+            file::prove(&self.cluster, &event_job.id).await?;
+        }
+        Ok(())
     }
 }
 
@@ -253,8 +284,9 @@ impl Deliver for Delivered {
         &'a self,
         delivery: &'a Delivery,
         deadline: Duration,
+        may: Guard,
     ) -> BoxFuture<'a, Result<Launched, Error>> {
-        self.launch_once(delivery, deadline).boxed()
+        self.launch_once(delivery, deadline, may).boxed()
     }
 }
 
@@ -297,6 +329,39 @@ impl Gates for Delivered {
         gate: launch::delivered::Gate,
     ) -> BoxFuture<'a, Result<(), Error>> {
         gates::change(&self.cluster, job, gate, &self.holder).boxed()
+    }
+}
+
+impl Schedules for Delivered {
+    fn busy<'a>(&'a self, event_job: &'a EventJob) -> BoxFuture<'a, Result<Option<String>, Error>> {
+        schedules::busy(&self.cluster, event_job).boxed()
+    }
+
+    fn read<'a>(&'a self, event_job: &'a EventJob) -> BoxFuture<'a, Result<ScheduleRecord, Error>> {
+        schedules::read(&self.cluster, event_job).boxed()
+    }
+
+    fn write<'a>(
+        &'a self,
+        event_job: &'a EventJob,
+        record: &'a ScheduleRecord,
+    ) -> BoxFuture<'a, Result<String, Error>> {
+        schedules::write(&self.cluster, event_job, record).boxed()
+    }
+}
+
+impl Reruns for Delivered {
+    fn read<'a>(&'a self, job: &'a DeliveredJob) -> BoxFuture<'a, Result<FailedJob, Error>> {
+        reruns::read(&self.cluster, job).boxed()
+    }
+
+    fn write<'a>(
+        &'a self,
+        job: &'a DeliveredJob,
+        version: &'a str,
+        request: &'a RerunRequest,
+    ) -> BoxFuture<'a, Result<String, Error>> {
+        reruns::write(&self.cluster, job, version, request).boxed()
     }
 }
 

@@ -4,6 +4,7 @@
 //! cache knows nothing of the network: `follow` feeds it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use kube::runtime::watcher;
 
@@ -37,7 +38,7 @@ pub(super) fn version_number(version: Option<&str>) -> u64 {
 #[derive(Debug)]
 pub(super) struct Informer<T> {
     /// By owner, then by name.
-    objects: HashMap<ObjectId, HashMap<String, T>>,
+    objects: HashMap<ObjectId, HashMap<Arc<str>, T>>,
     /// The owner under which an object is kept.
     owners: HashMap<ObjectId, ObjectId>,
     /// Lists under way, by scope: what they have shown so far.
@@ -185,7 +186,7 @@ impl<T: Kept> Informer<T> {
         listed: Vec<T>,
         mut tell: impl FnMut(BeforeAndNow<'_, T>),
     ) {
-        let in_scope = |id: &&ObjectId| scope.is_none_or(|namespace| namespace == id.namespace);
+        let in_scope = |id: &&ObjectId| scope.is_none_or(|namespace| *namespace == *id.namespace);
         let mut gone: HashSet<ObjectId> = self.owners.keys().filter(in_scope).cloned().collect();
         for kept in listed {
             gone.remove(kept.id());

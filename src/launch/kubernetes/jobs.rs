@@ -116,6 +116,23 @@ impl Kubernetes {
         self.tell(ended);
     }
 
+    /// Shows each Job of a ScaledJob as the watch has it. False before the watch has shown any. For people: who counts
+    /// Jobs asks [`Launcher::jobs`](crate::launch::Launcher::jobs).
+    pub fn each_seen(
+        &self,
+        api: Api,
+        scaled_job: &ObjectId,
+        see: &mut dyn FnMut(&JobState),
+    ) -> bool {
+        let known = self.known();
+        let jobs = &known.of(api).jobs;
+        let is_seen = jobs.is_synced(&scaled_job.namespace);
+        if is_seen {
+            jobs.of(scaled_job).for_each(|job| see(&job.state));
+        }
+        is_seen
+    }
+
     /// Every Job of the object, and every reserved name that may have one.
     pub(super) async fn count(&self, scaled_job: &ScaledJob) -> Result<Vec<JobState>, Error> {
         let object = format!("jobs of {}", scaled_job.id);

@@ -41,24 +41,40 @@ pub(super) async fn pages<T: DeserializeOwned>(
     let mut items = Vec::new();
     let mut next = None;
     loop {
-        let mut call = call.clone().query("limit", PAGE);
-        if let Some(token) = next {
-            call = call.query("continue", token);
-        }
-        let answer = cluster
-            .send(call)
-            .await
-            .map_err(|error| unavailable(object, &error))?;
-        if !answer.is_success() {
-            return Err(unreadable(object, &answer));
-        }
-        let page: Page<T> = answer.json().map_err(|error| unavailable(object, &error))?;
-        items.extend(page.items.into_iter().flatten());
-        next = page.metadata.next.filter(|token| !token.is_empty());
+        let (page, more) = page(cluster, call.clone(), object, next).await?;
+        items.extend(page);
+        next = more;
         if next.is_none() {
             return Ok(items);
         }
     }
+}
+
+/// One page of a list, and where the next one begins. `from`: where this one does; `None` for the first.
+///
+/// # Errors
+///
+/// [`Error::Unavailable`] or [`Error::Forbidden`], about `object`.
+pub async fn page<T: DeserializeOwned>(
+    cluster: &Cluster,
+    call: Call,
+    object: &str,
+    from: Option<String>,
+) -> Result<(Vec<T>, Option<String>), Error> {
+    let mut call = call.query("limit", PAGE);
+    if let Some(token) = from {
+        call = call.query("continue", token);
+    }
+    let answer = cluster
+        .send(call)
+        .await
+        .map_err(|error| unavailable(object, &error))?;
+    if !answer.is_success() {
+        return Err(unreadable(object, &answer));
+    }
+    let page: Page<T> = answer.json().map_err(|error| unavailable(object, &error))?;
+    let next = page.metadata.next.filter(|token| !token.is_empty());
+    Ok((page.items.unwrap_or_default(), next))
 }
 
 #[derive(Deserialize)]

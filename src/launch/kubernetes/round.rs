@@ -14,6 +14,9 @@ use super::{refusal, unavailable, unknown, unreadable};
 use crate::cluster::{Call, Cluster};
 use crate::launch::round::{RoundOpening, opening};
 use crate::launch::{Error, ROUND_ANNOTATION};
+use crate::resource::requests::{
+    ANSWERS_ANNOTATION, RequestAnswer, add_answer, answers_of, answers_to_json,
+};
 use crate::resource::{Api, RoundRecord, ScaledJob};
 
 /// Tries against others who change the object in between (a status, an edit).
@@ -27,17 +30,18 @@ pub fn new_holder() -> String {
 }
 
 /// Writes the round down, if nobody has written one since `counted`: the newest
-/// round that the decision behind this one counted with.
+/// round that the decision behind this one counted with. With it, the answer to whoever asked for its one Job.
 ///
 /// # Errors
 ///
-/// [`Error::Conflict`] when another round was written since, or what stands there cannot be read;
+/// [`Error::Conflict`] when another round was written since, what stands there cannot be read, or the request was answered;
 /// [`Error::Gone`] when the object is gone or another one has its name; [`Error::Unknown`] when it may have been written.
 pub(super) async fn open(
     cluster: &Cluster,
     scaled_job: &ScaledJob,
     counted: u64,
     wanted: &RoundRecord,
+    answer: Option<&RequestAnswer>,
 ) -> Result<(), Error> {
     let object = format!("scaledjob {}", scaled_job.id);
     let mut unclear = None;
@@ -53,7 +57,15 @@ pub(super) async fn open(
             RoundOpening::Conflict => return Err(Error::Conflict { object }),
             RoundOpening::Write => {}
         }
-        let call = patch(scaled_job, wanted, &current["metadata"]["resourceVersion"]);
+        let mut answers = answers_of(&current);
+        if let Some(answer) = answer {
+            if answers.iter().any(|before| before.id == answer.id) {
+                return Err(Error::Conflict { object });
+            }
+            add_answer(&mut answers, answer.clone());
+        }
+        let answers = answer.map(|_| &*answers);
+        let call = patch(scaled_job, &current, Some(wanted), answers);
         match cluster.send(call.within(DEADLINE)).await {
             Err(error) => unclear = Some(unknown(&object, &error)),
             Ok(answer) if answer.is_success() => return Ok(()),
@@ -66,6 +78,37 @@ pub(super) async fn open(
         }
     }
     Err(unclear.unwrap_or(Error::Conflict { object }))
+}
+
+/// Writes down what became of a request. What was answered for good stays as it is.
+///
+/// # Errors
+///
+/// [`Error::Gone`] when the object is gone; any other when the answer may not stand there.
+pub(super) async fn answer(
+    cluster: &Cluster,
+    scaled_job: &ScaledJob,
+    answer: &RequestAnswer,
+) -> Result<(), Error> {
+    let object = format!("scaledjob {}", scaled_job.id);
+    for _ in 0..TRIES {
+        let current = read(cluster, &object, scaled_job).await?;
+        let mut answers = answers_of(&current);
+        let is_same = |before: &RequestAnswer| before.id == answer.id && before.is_final();
+        if !answer.id.is_empty() && answers.iter().any(is_same) {
+            return Ok(());
+        }
+        add_answer(&mut answers, answer.clone());
+        let call = patch(scaled_job, &current, None, Some(&answers));
+        let answer = cluster.send(call.within(DEADLINE)).await;
+        let answer = answer.map_err(|error| unknown(&object, &error))?;
+        match answer.status {
+            200..300 => return Ok(()),
+            409 => {}
+            _ => return Err(refusal(&object, &answer)),
+        }
+    }
+    Err(Error::Conflict { object })
 }
 
 /// Says a round closed, if its record is still the one that stands there.
@@ -131,18 +174,28 @@ async fn read(cluster: &Cluster, object: &str, scaled_job: &ScaledJob) -> Result
     Ok(current)
 }
 
-fn patch(scaled_job: &ScaledJob, record: &RoundRecord, resource_version: &Value) -> Call {
-    let record = record.to_value();
-    let body = match scaled_job.api {
-        Api::Slipway => json!({
-            "metadata": {"resourceVersion": resource_version},
-            "status": {"round": record},
-        }),
-        Api::Keda => json!({"metadata": {
-            "resourceVersion": resource_version,
-            "annotations": {ROUND_ANNOTATION: record.to_string()},
-        }}),
-    };
+/// A write over the object as it was read.
+fn patch(
+    scaled_job: &ScaledJob,
+    current: &Value,
+    record: Option<&RoundRecord>,
+    answers: Option<&[RequestAnswer]>,
+) -> Call {
+    let record = record.map(RoundRecord::to_value);
+    let answers = answers.map(answers_to_json);
+    let mut body = json!({
+        "metadata": {"resourceVersion": current["metadata"]["resourceVersion"]},
+    });
+    for (value, field, annotation) in [
+        (record, "round", ROUND_ANNOTATION),
+        (answers, "requests", ANSWERS_ANNOTATION),
+    ] {
+        let Some(value) = value else { continue };
+        match scaled_job.api {
+            Api::Slipway => body["status"][field] = value,
+            Api::Keda => body["metadata"]["annotations"][annotation] = value.to_string().into(),
+        }
+    }
     Call::merge_patch(record_path(scaled_job), body)
 }
 

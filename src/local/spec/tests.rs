@@ -32,18 +32,17 @@ fn what_cannot_be_done_here_is_refused_by_the_name_of_its_field() {
     let env = |entry: Value| containers(json!({"name": "a", "command": ["x"], "env": [entry]}));
     let cases = [
         (
-            json!({"podFailurePolicy": {"rules": []}}),
-            "spec.podFailurePolicy",
+            json!({"completionMode": "Indexed", "parallelism": 1}),
+            "spec.completions",
         ),
         (
-            json!({"successPolicy": {"rules": []}}),
-            "spec.successPolicy",
+            containers(json!({"name": "a", "command": ["x"], "restartPolicy": "Always"})),
+            "spec.template.spec.containers[0].restartPolicy",
         ),
         (
-            json!({"backoffLimitPerIndex": 1}),
-            "spec.backoffLimitPerIndex",
+            containers(json!({"name": "a", "command": ["x"], "restartPolicyRules": [{}]})),
+            "spec.template.spec.containers[0].restartPolicyRules",
         ),
-        (json!({"completionMode": "Indexed"}), "spec.completions"),
         (json!({"completions": -1}), "spec.completions"),
         (
             containers(json!({"name": "a", "image": "x"})),
@@ -97,8 +96,30 @@ fn an_empty_restart_policy_and_on_failure_are_taken() {
     for policy in [json!(""), json!("OnFailure"), json!(null)] {
         let mut job = job(&json!({}));
         job["spec"]["template"]["spec"]["restartPolicy"] = policy;
-        JobSpec::parse(&job).unwrap();
+        let spec = JobSpec::parse(&job).unwrap();
+        assert_eq!(spec.pod.containers[0].restarts, RestartRule::OnFailure);
     }
+}
+
+#[test]
+fn a_containers_own_restart_policy_goes_before_its_pods() {
+    let mut job = job(&json!({}));
+    let pod = &mut job["spec"]["template"]["spec"];
+    pod["containers"][0]["restartPolicy"] = json!("OnFailure");
+    pod["initContainers"] = json!([
+        {"name": "proxy", "command": ["x"], "restartPolicy": "Always"},
+        {"name": "load", "command": ["x"]},
+    ]);
+    let pod = JobSpec::parse(&job).unwrap().pod;
+    let rules: Vec<_> = pod.all().map(|(one, _)| one.restarts).collect();
+    assert_eq!(
+        rules,
+        [
+            RestartRule::Always,
+            RestartRule::Never,
+            RestartRule::OnFailure
+        ]
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! `batch/v1` as it is written: the fields that local Jobs look at. What they do
-//! not look at passes through unread.
+//! `batch/v1` as it is written: the fields of a Pod's template that local Jobs look
+//! at. What they do not look at passes through unread; the Job's own are
+//! [`JobRules`](crate::job_rules::JobRules).
 
 use std::collections::BTreeMap;
 
@@ -23,27 +24,8 @@ pub(super) struct Metadata {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub(super) struct WrittenJobSpec {
-    pub(super) completions: Option<u32>,
-    pub(super) parallelism: Option<u32>,
-    pub(super) completion_mode: Option<CompletionMode>,
-    pub(super) backoff_limit: Option<u32>,
-    pub(super) active_deadline_seconds: Option<u64>,
-    #[serde(default, deserialize_with = "nullable")]
-    pub(super) suspend: Option<bool>,
-    pub(super) ttl_seconds_after_finished: Option<u64>,
-    pub(super) pod_failure_policy: Option<Value>,
-    pub(super) success_policy: Option<Value>,
-    pub(super) backoff_limit_per_index: Option<Value>,
-    pub(super) max_failed_indexes: Option<Value>,
     pub(super) template: WrittenTemplate,
-}
-
-#[derive(Deserialize, PartialEq, Eq)]
-pub(super) enum CompletionMode {
-    NonIndexed,
-    Indexed,
 }
 
 #[derive(Deserialize)]
@@ -59,16 +41,13 @@ pub(super) struct WrittenPodSpec {
     #[serde(default, deserialize_with = "nullable")]
     pub(super) init_containers: Vec<WrittenContainer>,
     pub(super) containers: Vec<WrittenContainer>,
-    #[serde(rename = "restartPolicy")]
-    _restart_policy: Option<RestartPolicy>,
+    pub(super) restart_policy: Option<RestartPolicy>,
     pub(super) termination_grace_period_seconds: Option<u64>,
     pub(super) active_deadline_seconds: Option<u64>,
     pub(super) service_account_name: Option<String>,
 }
 
-/// `OnFailure` is taken as `Never`: a failed container is a failed Pod, started
-/// again after the same pause and counted against the same `backoffLimit`, in a
-/// new Pod folder instead of the old one. An empty policy is KEDA's `OnFailure`.
+/// An empty policy is KEDA's `OnFailure`.
 #[derive(Deserialize, PartialEq, Eq)]
 pub(super) enum RestartPolicy {
     Never,
@@ -91,6 +70,8 @@ pub(super) struct WrittenContainer {
     #[serde(default, deserialize_with = "nullable")]
     pub(super) env_from: Vec<EnvFromSource>,
     pub(super) restart_policy: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(super) restart_policy_rules: Vec<Value>,
 }
 
 /// A field that is written and empty (`env:`) is one that is not written, as the API server has it.

@@ -112,6 +112,8 @@ fn scaled_job(pod_spec: &Value) -> ScaledJob {
         triggers: Arc::default(),
         paused: false,
         round: None,
+        requests: Ok(Vec::new()),
+        answers: Vec::new(),
     }
 }
 

@@ -184,7 +184,7 @@ fn directives_comments_and_markers_with_content_are_no_documents_of_their_own() 
 #[test]
 fn a_job_may_have_its_name_generated() {
     let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: load-}\n";
-    assert_eq!(only(job).id.name, "load-");
+    assert_eq!(&*only(job).id.name, "load-");
     let (documents, _) = read(&job.replace("Job", "ConfigMap"));
     assert!(documents.is_empty());
 }

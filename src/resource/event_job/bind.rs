@@ -16,8 +16,12 @@ const LONGEST_PATH: usize = 4095;
 const INDEXED_PARALLELISM: u32 = 100_000;
 
 /// Variables that others set.
-const RESERVED_VARIABLES: [(&str, &str); 2] = [
+const RESERVED_VARIABLES: [(&str, &str); 3] = [
     ("SLIPWAY_EVENT_ID", "holds the event's id already"),
+    (
+        "SLIPWAY_SCHEDULED_TIME",
+        "holds the due time of a schedule already",
+    ),
     ("JOB_COMPLETION_INDEX", "is set by the Job controller"),
 ];
 /// Domains whose labels and annotations mean something to Kubernetes, to Slipway or to KEDA; their subdomains too.

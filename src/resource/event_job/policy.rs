@@ -19,7 +19,15 @@ const SHORTEST_MEMORY: Duration = Duration::from_secs(1);
 /// One year: a key is 16 bytes, and there is room for a million of them in a namespace.
 const LONGEST_MEMORY: Duration = Duration::from_hours(8760);
 /// Finished Jobs kept of each kind when neither a limit nor a TTL is written.
-const HISTORY_LIMIT: u32 = 100;
+const HISTORY: HistoryLimits = HistoryLimits {
+    successful: 100,
+    failed: 100,
+};
+/// The same of a schedule. Source: CronJob, `batch/v1`.
+const SCHEDULE_HISTORY: HistoryLimits = HistoryLimits {
+    successful: 3,
+    failed: 1,
+};
 
 /// `concurrencyPolicy` with `concurrency`; `None` when they are wrong.
 pub(super) fn concurrency(spec: &Fields<'_>, origins: &Origins) -> Option<Concurrency> {
@@ -101,14 +109,15 @@ pub(super) fn deduplicate_for(spec: &Fields<'_>) -> Duration {
 }
 
 /// How many finished Jobs stay; `None` when a TTL is written and no limit is.
-pub(super) fn history(spec: &Fields<'_>, has_ttl: bool) -> Option<HistoryLimits> {
+pub(super) fn history(spec: &Fields<'_>, has_ttl: bool, is_cron: bool) -> Option<HistoryLimits> {
     let successful = spec.count("successfulJobsHistoryLimit", 0);
     let failed = spec.count("failedJobsHistoryLimit", 0);
     if has_ttl && successful.is_none() && failed.is_none() {
         return None;
     }
+    let default = if is_cron { SCHEDULE_HISTORY } else { HISTORY };
     Some(HistoryLimits {
-        successful: successful.unwrap_or(HISTORY_LIMIT),
-        failed: failed.unwrap_or(HISTORY_LIMIT),
+        successful: successful.unwrap_or(default.successful),
+        failed: failed.unwrap_or(default.failed),
     })
 }

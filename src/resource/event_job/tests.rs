@@ -1,3 +1,4 @@
+mod cron;
 mod mistakes;
 
 use std::num::NonZeroU32;
@@ -128,8 +129,8 @@ fn everything_that_is_written_is_read() {
     assert_eq!(event_job.id, ObjectId::new("production", "invoice"));
     assert_eq!((event_job.uid.as_str(), event_job.generation), ("u-1", 3));
     assert_eq!(
-        event_job.webhook,
-        WebhookSource {
+        event_job.webhook().unwrap(),
+        &WebhookSource {
             format: Format::Sns,
             shared: true,
             split: Split::No,
@@ -221,11 +222,12 @@ fn everything_that_is_written_is_read() {
 #[test]
 fn what_is_not_written_has_its_default() {
     let event_job = parse(&least()).unwrap();
-    assert_eq!(event_job.id.namespace, "default");
+    assert_eq!(&*event_job.id.namespace, "default");
     assert_eq!(event_job.uid, "default/invoice");
-    assert_eq!(event_job.webhook.format, Format::EventBridge);
-    assert_eq!(event_job.webhook.auth, [Auth::None]);
-    assert!(!event_job.webhook.shared);
+    let webhook = event_job.webhook().unwrap();
+    assert_eq!(webhook.format, Format::EventBridge);
+    assert_eq!(webhook.auth, [Auth::None]);
+    assert!(!event_job.is_shared());
     assert_eq!(event_job.pattern, None);
     assert_eq!(event_job.bind, Bind::default());
     assert_eq!(event_job.concurrency, Concurrency::Allow);
@@ -260,7 +262,7 @@ fn what_is_not_written_has_its_default() {
     let auth = json!([{"apiKey": {"secretKeyRefs": [{"name": "a", "key": "b"}]}}]);
     let object = with(least(), "/spec/source/webhook/auth", auth);
     assert!(matches!(
-        &parse(&object).unwrap().webhook.auth[0],
+        &parse(&object).unwrap().auth()[0],
         Auth::ApiKey { header, .. } if header == "x-api-key"
     ));
 }
@@ -306,7 +308,7 @@ fn many_mistakes_are_told_together() {
     assert_eq!(
         texts(&object),
         [
-            "spec.source.webhook: is required",
+            "spec.source: must have exactly one of webhook and cron",
             "spec.jobTemplate.spec.template: is required",
             "spec.bind.env[0].path: at character 1: must begin with $, the whole event, as in $.detail.id",
             "spec.deduplicateFor: must be a duration such as 25h or 90m, from 1s to 8760h",

@@ -1,4 +1,4 @@
-//! `source`, of which only `webhook` is served by this version.
+//! `source.webhook`: events over HTTP.
 
 use serde_json::Value;
 
@@ -6,29 +6,13 @@ use super::origin::path;
 use super::{Auth, Format, Split, WebhookSource, auth};
 use crate::resource::fields::Fields;
 
-/// Sources that are known words and not served yet.
-const PLANNED: [&str; 3] = ["sqs", "kafka", "cron"];
 /// Ways in which one EventJob may be proved to.
 const MOST_AUTH: usize = 8;
 /// Origins that one EventJob lists.
 const MOST_ORIGINS: usize = 16;
 
-pub(super) fn read(source: &Fields<'_>) -> Option<WebhookSource> {
-    let planned: Vec<_> = PLANNED
-        .into_iter()
-        .filter(|name| source.has(name))
-        .collect();
-    for name in &planned {
-        source.fault(
-            name,
-            "is not supported by this version: the one source is webhook",
-        );
-    }
-    if planned.is_empty() {
-        source.required("webhook");
-        source.refuse_others();
-    }
-    let fields = source.fields("webhook")?;
+/// `source.webhook`; `None` when it is wrong.
+pub(super) fn read(fields: &Fields<'_>) -> Option<WebhookSource> {
     let words = ["EventBridge", "SNS", "CloudEvents", "JSON"];
     let format = match fields.choice("format", &words) {
         Some("SNS") => Some(Format::Sns),
@@ -38,10 +22,10 @@ pub(super) fn read(source: &Fields<'_>) -> Option<WebhookSource> {
         _ => Some(Format::EventBridge),
     };
     let shared = fields.switch("shared");
-    let split = split(&fields, format);
-    let allowed_origins = origins(&fields, format);
-    let confirm_topic_arns = topics(&fields, format);
-    let auth = ways(&fields, format);
+    let split = split(fields, format);
+    let allowed_origins = origins(fields, format);
+    let confirm_topic_arns = topics(fields, format);
+    let auth = ways(fields, format);
     fields.refuse_others();
     Some(WebhookSource {
         format: format?,

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::NAME_PREFIX;
 use crate::resource::Fault;
+use crate::resource::event_job::cron::{Cron, field_of_schedule};
 use crate::resource::event_job::signature::HmacScheme;
-use crate::resource::event_job::{Auth, EventJob, Format, IdPart};
+use crate::resource::event_job::{Auth, EventJob, EventSource, Format, IdPart, WebhookSource};
 use crate::resource::fields::{join, suggest};
 
 /// How long EventBridge tries by default. Source: EventBridge User Guide, "Retrying event delivery".
@@ -32,12 +34,17 @@ const ENVELOPE: [&str; 10] = [
 pub fn of_event_job(event_job: &EventJob, written: &Value) -> Vec<Fault> {
     let spec = &written["spec"];
     let mut found = Vec::new();
-    senders(event_job, &mut found);
-    identity(event_job, &mut found);
-    // With an identity of their own, bodies may be anything.
-    if event_job.webhook.format == Format::EventBridge && event_job.id_from.is_empty() {
-        fields_of_patterns(&spec["pattern"], "spec.pattern", &mut found);
-        fields_of_paths(spec, &mut found);
+    match &event_job.source {
+        EventSource::Webhook(webhook) => {
+            senders(event_job, webhook, &mut found);
+            identity(event_job, webhook, &mut found);
+            // With an identity of their own, bodies may be anything.
+            if webhook.format == Format::EventBridge && event_job.id_from.is_empty() {
+                fields_of_patterns(&spec["pattern"], "spec.pattern", &mut found);
+                fields_of_paths(spec, &mut found);
+            }
+        }
+        EventSource::Cron(cron) => schedule(cron, written, &mut found),
     }
     variables(event_job, &mut found);
     jobs(event_job, &mut found);
@@ -46,7 +53,7 @@ pub fn of_event_job(event_job: &EventJob, written: &Value) -> Vec<Fault> {
 
 /// What is worth knowing and no mistake: headers that a sender's signature does not cover.
 pub fn notes_of_event_job(event_job: &EventJob) -> Vec<Fault> {
-    let schemes = event_job.webhook.auth.iter().filter_map(|auth| match auth {
+    let schemes = event_job.auth().iter().filter_map(|auth| match auth {
         Auth::Hmac { scheme, .. } => Some(scheme),
         _ => None,
     });
@@ -68,8 +75,40 @@ pub fn notes_of_event_job(event_job: &EventJob) -> Vec<Fault> {
         .collect()
 }
 
-fn senders(event_job: &EventJob, found: &mut Vec<Fault>) {
-    let webhook = &event_job.webhook;
+/// What is surprising about a schedule.
+fn schedule(cron: &Cron, written: &Value, found: &mut Vec<Fault>) {
+    let schedule = &cron.schedule;
+    for (index, expression) in schedule.expressions.iter().enumerate() {
+        let field = field_of_schedule(index, written);
+        let traps = expression.traps().into_iter();
+        found.extend(traps.map(|trap| Fault::at(&field, trap)));
+    }
+    let own = |index: usize| format!("spec.source.cron.exclude.schedules[{index}]");
+    for (index, expression) in schedule.exclude.expressions.iter().enumerate() {
+        let traps = expression.traps().into_iter();
+        found.extend(traps.map(|trap| Fault::at(own(index), trap)));
+        if expression.names_one_minute() {
+            found.push(Fault::at(
+                own(index),
+                format!(
+                    "leaves out single minutes, as a schedule names them; for whole hours or days write * in front, as in * 2 * * * (it has {expression})"
+                ),
+            ));
+        }
+    }
+    let is_ever_due = schedule
+        .expressions
+        .iter()
+        .any(|expression| !expression.is_never_due());
+    if is_ever_due && schedule.first_after(Timestamp::UNIX_EPOCH).is_none() {
+        found.push(Fault::at(
+            "spec.source.cron",
+            "is never due: startAt, endAt and exclude leave nothing",
+        ));
+    }
+}
+
+fn senders(event_job: &EventJob, webhook: &WebhookSource, found: &mut Vec<Fault>) {
     let is_github =
         |auth: &Auth| matches!(auth, Auth::Hmac { scheme, .. } if scheme.name == "GitHub");
     if webhook.auth.contains(&Auth::None) {
@@ -120,13 +159,13 @@ fn known_sender(scheme: &HmacScheme, index: usize, found: &mut Vec<Fault>) {
     }
 }
 
-fn identity(event_job: &EventJob, found: &mut Vec<Fault>) {
-    let format = event_job.webhook.format;
+fn identity(event_job: &EventJob, webhook: &WebhookSource, found: &mut Vec<Fault>) {
+    let format = webhook.format;
     let has_id =
         |auth: &Auth| matches!(auth, Auth::Hmac { scheme, .. } if scheme.signs("webhook-id"));
     if format == Format::Json
         && event_job.id_from.is_empty()
-        && !event_job.webhook.auth.iter().all(has_id)
+        && !event_job.auth().iter().all(has_id)
     {
         found.push(Fault::at(
             "spec.idFrom",
@@ -246,7 +285,7 @@ fn jobs(event_job: &EventJob, found: &mut Vec<Fault>) {
     let generate_name = template["metadata"]["generateName"].as_str();
     let (field, name) = match generate_name.filter(|name| !name.is_empty()) {
         Some(name) => ("spec.jobTemplate.metadata.generateName", name),
-        None => ("metadata.name", event_job.id.name.as_str()),
+        None => ("metadata.name", &*event_job.id.name),
     };
     if name.len() > NAME_PREFIX {
         found.push(Fault::at(

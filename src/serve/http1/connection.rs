@@ -27,6 +27,7 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 use tracing::debug;
 
 use super::progress::{ConnectionStage, Progress};
+use super::socket::Socket;
 use super::wire::Wire;
 use super::{HeadFault, Port, Respond};
 
@@ -80,7 +81,10 @@ async fn converse<R: Respond>(stream: TcpStream, port: Arc<Port<R>>, progress: A
     if let Err(error) = stream.set_nodelay(true) {
         debug!("a connection cannot be made to send at once: {error}");
     }
-    let (ended, wire) = exchange(stream, &port, &progress).await;
+    let Some(socket) = open(stream, &port, &progress).await else {
+        return;
+    };
+    let (ended, wire) = exchange(socket, &port, &progress).await;
     let Wire {
         mut stream,
         kept_back,
@@ -105,6 +109,36 @@ async fn converse<R: Respond>(stream: TcpStream, port: Arc<Port<R>>, progress: A
     tokio::select! {
         () = linger(&mut stream, port.limits.linger) => {}
         () = progress.turned_out() => {}
+    }
+}
+
+/// The socket, after TLS's handshake where there is TLS: it has the time of a head.
+async fn open<R: Respond>(
+    stream: TcpStream,
+    port: &Port<R>,
+    progress: &Progress,
+) -> Option<Socket> {
+    let Some(tls) = &port.tls else {
+        return Some(Socket::Plain(stream));
+    };
+    let (_, deadline) = progress.now();
+    let accepted = tokio::select! {
+        accepted = timeout_at(deadline, tls.accept(stream)) => accepted,
+        () = progress.turned_out() => return None,
+    };
+    match accepted {
+        Ok(Ok(stream)) => Some(Socket::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "a TLS handshake failed"
+            );
+            None
+        }
+        Err(_) => {
+            debug!("a TLS handshake took too long");
+            None
+        }
     }
 }
 
@@ -139,12 +173,12 @@ async fn last_words(answer: Response<Full<Bytes>>) -> Vec<u8> {
 }
 
 async fn exchange<R: Respond>(
-    stream: TcpStream,
+    stream: Socket,
     port: &Arc<Port<R>>,
     progress: &Arc<Progress>,
 ) -> (ConnectionEnd, Wire) {
     let service = service_fn(
-        |request: Request<Incoming>| -> BoxFuture<'static, Result<Response<Full<Bytes>>, Infallible>> {
+        |request: Request<Incoming>| -> BoxFuture<'static, Result<Response<R::Body>, Infallible>> {
             let (port, progress) = (Arc::clone(port), Arc::clone(progress));
             Box::pin(async move {
                 let response = port.respond.respond(request, &progress).await;
@@ -194,9 +228,10 @@ async fn exchange<R: Respond>(
 }
 
 /// Ends our side and throws away what the peer still sends, until it ends its own or the time is up.
-async fn linger(stream: &mut TcpStream, linger: Duration) {
+async fn linger(stream: &mut Socket, linger: Duration) {
     let end = async {
         stream.shutdown().await?;
+        let stream = stream.tcp();
         loop {
             stream.readable().await?;
             // Not held while waiting: a connection costs no buffer here.

@@ -46,6 +46,8 @@ struct ProgressState {
     stage: ConnectionStage,
     /// Whether some request had a good answer.
     is_good: bool,
+    /// The answer goes on: each piece that the peer takes shows that it is there.
+    is_streaming: bool,
     head_began: Instant,
     deadline: Instant,
 }
@@ -56,6 +58,7 @@ impl ProgressState {
         Self {
             stage: ConnectionStage::Head,
             is_good,
+            is_streaming: false,
             head_began: now,
             deadline: now + limits.head,
         }
@@ -91,6 +94,7 @@ impl Progress {
             state.head_began = Instant::now();
         }
         let body = state.head_began + self.limits.whole;
+        state.is_streaming = false;
         state.stage = ConnectionStage::Request;
         // Who answers has a clock of its own (4 s after the body); this one is for the day it fails.
         state.deadline = body + self.limits.write;
@@ -109,6 +113,11 @@ impl Progress {
         self.lock().stage = ConnectionStage::Request;
     }
 
+    /// The answer will go on, with a piece at least as often as a connection may rest.
+    pub(in crate::serve) fn streams(&self) {
+        self.lock().is_streaming = true;
+    }
+
     /// The answer is known.
     pub(super) fn answered(&self, is_good: bool) {
         {
@@ -123,6 +132,9 @@ impl Progress {
     /// The peer, or the kernel for it, has taken all that was written.
     pub(super) fn written(&self) {
         let mut state = self.lock();
+        if state.is_streaming && state.stage == ConnectionStage::Idle {
+            state.deadline = Instant::now() + self.limits.idle;
+        }
         if state.stage == ConnectionStage::Answer {
             state.stage = ConnectionStage::Idle;
             state.deadline = Instant::now() + self.limits.idle;

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::progress::Progress;
+use super::socket::Socket;
 
 /// The socket of one connection.
 #[derive(Debug)]
 pub(super) struct Wire {
     /// The socket.
-    pub(super) stream: TcpStream,
+    pub(super) stream: Socket,
     /// The status of a bare answer that was kept back.
     pub(super) kept_back: Option<u16>,
     progress: Arc<Progress>,
@@ -26,7 +26,7 @@ pub(super) struct Wire {
 
 impl Wire {
     /// A socket that reports to `progress`.
-    pub(super) fn new(stream: TcpStream, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(stream: Socket, progress: Arc<Progress>) -> Self {
         Self {
             stream,
             kept_back: None,

@@ -29,7 +29,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "calls",
-            "Calls by method and gRPC code; a stream is counted when it opens",
+            "KEDA's calls, by gRPC code; a stream is counted when it opens",
             self.calls.clone(),
         );
         registry.register(
@@ -44,7 +44,7 @@ impl Metrics {
         );
         registry.register(
             "connections",
-            "Connections to the port",
+            "Connections to --grpc",
             self.connections.clone(),
         );
     }

@@ -19,13 +19,13 @@ use self::requests::RequestBudget;
 use super::Keda;
 use super::caller::Peer;
 use crate::serve::accept::{self, Accepting};
+use crate::serve::tls::ServerTls;
 use crate::serve::waiting::WaitingQueue;
 
 mod calls;
 mod connection;
 mod peer;
 mod requests;
-pub mod tls;
 
 /// What it is called in the log.
 const NAME: &str = "the port for KEDA";
@@ -100,7 +100,7 @@ pub const STREAMS: usize = 25_000;
 struct ServerState {
     keda: Arc<Keda>,
     limits: RpcLimits,
-    tls: Option<Arc<tls::ServerTls>>,
+    tls: Option<Arc<ServerTls>>,
     /// Places among the calls.
     calls: Semaphore,
     services: Services,
@@ -122,7 +122,7 @@ struct ServerState {
 pub async fn serve(
     listener: TcpListener,
     keda: Arc<Keda>,
-    tls: Option<Arc<tls::ServerTls>>,
+    tls: Option<Arc<ServerTls>>,
     limits: RpcLimits,
     stop: CancellationToken,
 ) -> io::Result<()> {

@@ -136,14 +136,14 @@ impl Lookup for FakeObjects {
     ) -> BoxFuture<'a, Result<Option<Authentication>, lookup::Error>> {
         let reference =
             |parameter| serde_json::json!({"parameter": parameter, "name": "keys", "key": "key"});
-        let spec = match id.name.as_str() {
+        let spec = match &*id.name {
             "keys" => Some(serde_json::json!({
                 "secretTargetRef": [reference("awsAccessKeyID"), reference("awsSecretAccessKey")]
             })),
             "of-the-workload" => Some(serde_json::json!({"podIdentity": {"provider": "aws-eks"}})),
             _ => None,
         };
-        let namespace = id.namespace.clone();
+        let namespace = id.namespace.to_string();
         async move { Ok(spec.map(|spec| Authentication { spec, namespace })) }.boxed()
     }
 

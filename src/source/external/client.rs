@@ -24,6 +24,7 @@ use crate::bounded::ANSWER_BYTES;
 use crate::externalscaler::external_scaler_client::ExternalScalerClient;
 use crate::externalscaler::{self, GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
 use crate::resource::external::{Scaler, ScalerEndpoint};
+use crate::shown::on_one_line;
 use crate::source::Error;
 
 /// One call takes no longer than this, the connection included.
@@ -292,8 +293,8 @@ fn reference(scaler: &Scaler) -> ScaledObjectRef {
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
     ScaledObjectRef {
-        name: scaler.object.name.clone(),
-        namespace: scaler.object.namespace.clone(),
+        name: scaler.object.name.to_string(),
+        namespace: scaler.object.namespace.to_string(),
         scaler_metadata: metadata,
     }
 }
@@ -345,11 +346,8 @@ fn words(scaler: &Scaler, status: &Status) -> String {
 
 /// A stranger's text on one line, without control characters, and short.
 fn shown(text: &str) -> String {
-    let plain: String = text
-        .chars()
-        .take(4 * LONGEST_TEXT)
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
+    let begin: String = text.chars().take(4 * LONGEST_TEXT).collect();
+    let plain = on_one_line(&begin);
     let words: Vec<&str> = plain.split_whitespace().collect();
     let line = words.join(" ");
     let mut cut: String = line.chars().take(LONGEST_TEXT).collect();

@@ -80,7 +80,7 @@ fuzz_target!(|input: &[u8]| {
         ("x-id".to_owned(), "id".to_owned()),
         ("x-text".to_owned(), "$(HOME)".to_owned()),
     ]);
-    match event::open(event_job.webhook.format, &attributes, body) {
+    match event::open(event_job.webhook().unwrap().format, &attributes, body) {
         Ok(Opened::One(event)) => look(event_job, pattern.as_ref(), &event),
         Ok(Opened::Many(events)) => {
             for event in events.iter().flatten() {

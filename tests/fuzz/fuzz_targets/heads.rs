@@ -63,6 +63,7 @@ static BENCH: LazyLock<Bench> = LazyLock::new(|| {
     let served = events::serve(
         listener,
         Arc::new(Closed),
+        None,
         DoorLimits::default(),
         Arc::new(|| Ok(())),
         Stops::default(),

@@ -379,3 +379,73 @@ async fn with_a_thousand_descriptors_a_flood_leaves_enough_for_everything_else()
     drop(event_jobs(&cluster).get("eb").await.unwrap());
     cluster.remove().await;
 }
+
+/// Connections that send so much of a large body at once, and then a little again and again; each is made anew when it is cut.
+fn half_bodies(
+    address: &str,
+    path: &str,
+    count: usize,
+    sent: usize,
+    stop: &CancellationToken,
+) -> JoinSet<usize> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2000000\r\n\r\n"
+    );
+    let begin = format!("{head}{}", " ".repeat(sent));
+    let mut senders = JoinSet::new();
+    for _ in 0..count {
+        let (address, begin, stop) = (address.to_owned(), begin.clone(), stop.clone());
+        senders.spawn(async move {
+            let mut connections = 0;
+            while !stop.is_cancelled() {
+                let Ok(mut stream) = TcpStream::connect(&address).await else {
+                    continue;
+                };
+                connections += 1;
+                let mut piece = begin.as_bytes();
+                while !stop.is_cancelled() && stream.write_all(piece).await.is_ok() {
+                    piece = &[b' '; 5_000];
+                    tokio::time::sleep(Duration::from_millis(900)).await;
+                }
+            }
+            connections
+        });
+    }
+    senders
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_of_strangers_that_never_end_take_no_room_from_those_who_proved_themselves() {
+    let cluster = cluster("halves").await;
+    cluster.create(event_job("eb", &json!({}))).await;
+    let mut open = event_job("none", &json!({}));
+    open["spec"]["source"]["webhook"]["auth"] = json!([{"none": {}}]);
+    cluster.create(open).await;
+    let slipway = Slipway::run(&servers::kubeconfig(), &cluster.namespace, &[], &[]).await;
+    deliver(&slipway, &cluster, "eb", &renewed("warm", "sub")).await;
+    let path = format!("/events/{}/none", cluster.namespace);
+    let stop = CancellationToken::new();
+    let few = half_bodies(slipway.http(), &path, 31, 1_050_000, &stop);
+    let many = half_bodies(slipway.http(), &path, 320, 7_000, &stop);
+    // They have the room that strangers may have.
+    await_until("strangers are turned away", SOON, async || {
+        let heard = send(&slipway, &cluster, "none", &renewed("stranger", "sub")).await?;
+        (heard.status == 503).then_some(())
+    })
+    .await;
+    let large = "x".repeat(100_000);
+    for number in 0..150 {
+        let mut event = renewed(&format!("e-{number}"), "sub");
+        event["detail"]["note"] = json!(large);
+        let heard = send(&slipway, &cluster, "eb", &event).await;
+        assert_eq!(
+            heard.as_ref().map(|heard| heard.status),
+            Some(200),
+            "{number}: {heard:?}"
+        );
+    }
+    stop.cancel();
+    let connections: Vec<usize> = [few.join_all().await, many.join_all().await].concat();
+    assert!(connections.iter().all(|made| *made > 0), "all of them came");
+    cluster.remove().await;
+}

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use slipway::event::{self, Attributes, Event, Opened};
 use slipway::resource::ObjectId;
 use slipway::resource::event_job::{
-    Auth, Bind, BindSource, Concurrency, CountBinding, EnvBinding, EventJob, FileBinding, Format,
-    MetadataBinding, Split, WebhookSource,
+    Auth, Bind, BindSource, Concurrency, CountBinding, EnvBinding, EventJob, EventSource,
+    FileBinding, Format, MetadataBinding, Split, WebhookSource,
 };
 use slipway::resource::query::Query;
 
@@ -209,16 +209,19 @@ pub(super) fn event_job(dice: &mut Dice) -> EventJob {
         uid: "uid".to_owned(),
         generation: 1,
         created: String::new(),
-        webhook: WebhookSource {
+        source: EventSource::Webhook(WebhookSource {
             format: Format::EventBridge,
             shared: false,
             split: Split::No,
             allowed_origins: Vec::new(),
             confirm_topic_arns: Vec::new(),
             auth: vec![Auth::None],
-        },
+        }),
         pattern: None,
+        cron_job: None,
         header_pattern: None,
+        expected_interval: None,
+        requests: Ok(Vec::new()),
         id_from: Vec::new(),
         bind: bind(dice),
         concurrency: Concurrency::Allow,

@@ -10,6 +10,7 @@ use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
@@ -68,8 +69,8 @@ impl Release {
         let chart = chart();
         let mut values = json!({
             "namespaces": [self.orders.namespace, self.billing.namespace],
-            // All tests share the server, and its definitions.
-            "crds": {"install": false},
+            // The definitions are there, of all tests: a release leaves them as they are.
+            "crds": {"install": true},
             "allowAddress": ["127.0.0.1", "localhost"],
             "allowIdentity": ["127.0.0.1", "localhost"],
             "ledgerGrace": "0s",
@@ -106,6 +107,22 @@ impl Release {
         kubeconfig["users"] = json!([{"name": user, "user": {"token": token}}]);
         kubeconfig["contexts"][0]["context"]["namespace"] = json!(self.home.namespace);
         std::fs::write(&self.kubeconfig, kubeconfig.to_string()).unwrap();
+    }
+
+    /// What helm says of the release.
+    fn helm(&self, arguments: &[&str]) -> String {
+        let kubeconfig = servers::kubeconfig();
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--namespace", &self.home.namespace]);
+        arguments.extend(["--kubeconfig", &kubeconfig]);
+        let output = helm(&arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What a Role or a binding of the release's is called in a namespace that it manages.
+    fn role(&self, what: &str) -> String {
+        format!("{}-slipway{what}", self.home.namespace)
     }
 
     async fn deployment(&self) -> Value {
@@ -157,7 +174,7 @@ async fn await_ready(slipway: &Slipway) {
 
 #[tokio::test]
 async fn what_the_deployment_says_runs_with_the_rights_that_the_chart_gives() {
-    let release = Release::install("chart", &json!({})).await;
+    let release = Release::install("chart", &json!({"rbac": {"eventFiles": true}})).await;
     let (orders, billing) = (&release.orders, &release.billing);
     let queue = Queue::new("chart").await;
     queue.send(30).await;
@@ -221,7 +238,7 @@ async fn what_the_deployment_says_runs_with_the_rights_that_the_chart_gives() {
 /// What is taken from the rights.
 #[derive(Debug)]
 enum Less {
-    /// The value that grants Secrets of `bind.file`.
+    /// The value that grants Secrets of `bind.file`, which is off unless it is asked for.
     EventFiles,
     /// A rule of the Role of the second namespace.
     Rule(&'static str),
@@ -231,8 +248,8 @@ enum Less {
 
 async fn check_less(less: Less, words: &str) {
     let changes = match less {
-        Less::EventFiles => json!({"rbac": {"eventFiles": false}}),
-        _ => json!({}),
+        Less::EventFiles => json!({}),
+        _ => json!({"rbac": {"eventFiles": true}}),
     };
     let release = Release::install("less", &changes).await;
     let (client, billing) = (release.home.client.clone(), &release.billing);
@@ -240,18 +257,19 @@ async fn check_less(less: Less, words: &str) {
         Less::EventFiles => {}
         Less::Rule(resource) => {
             let roles: Api<Role> = Api::namespaced(client, &billing.namespace);
-            let mut role = roles.get("slipway").await.unwrap();
+            let name = release.role("");
+            let mut role = roles.get(&name).await.unwrap();
             let granted = role.rules.as_mut().unwrap();
             let before = granted.len();
             granted.retain(|rule| !rule.resources.iter().flatten().any(|name| name == resource));
             assert_eq!(granted.len(), before - 1);
             let params = PostParams::default();
-            roles.replace("slipway", &params, &role).await.unwrap();
+            roles.replace(&name, &params, &role).await.unwrap();
         }
         Less::Lease => {
             let bindings: Api<RoleBinding> = Api::namespaced(client, &release.orders.namespace);
             bindings
-                .delete("slipway-lease", &DeleteParams::default())
+                .delete(&release.role("-lease"), &DeleteParams::default())
                 .await
                 .unwrap();
         }
@@ -282,11 +300,42 @@ async fn check_less(less: Less, words: &str) {
 async fn a_role_that_is_too_small_is_told_with_what_it_lacks() {
     for (less, words) in [
         (Less::EventFiles, "cannot create resource \"secrets\""),
+        (Less::EventFiles, "rbac.eventFiles=true"),
         (Less::Rule("jobs"), "cannot list resource \"jobs\""),
         (Less::Lease, "cannot get resource \"leases\""),
     ] {
         check_less(less, words).await;
     }
+}
+
+/// Rights in the namespaces that both manage; each goes with its release.
+#[tokio::test]
+async fn two_releases_of_one_name_may_manage_the_same_namespaces() {
+    let first = Release::install("twice", &json!({})).await;
+    let same = |cluster: &Cluster| Cluster {
+        client: cluster.client.clone(),
+        namespace: cluster.namespace.clone(),
+    };
+    let second = Release {
+        home: Cluster::new("twice-second").await,
+        orders: same(&first.orders),
+        billing: same(&first.billing),
+        kubeconfig: std::env::temp_dir().join(format!("slipway-kubeconfig-{}", unique())),
+    };
+    second.upgrade(&json!({}));
+    second.sign_in().await;
+    for release in [&first, &second] {
+        let mut slipway = release.start().await;
+        await_ready(&slipway).await;
+        assert_eq!(slipway.terminate().await, Some(0));
+    }
+    second.helm(&["uninstall", "slipway"]);
+    let roles: Api<Role> = Api::namespaced(first.home.client.clone(), &first.orders.namespace);
+    let role = async |of: &Release| roles.get_opt(&of.role("")).await.unwrap();
+    assert!(role(&first).await.is_some() && role(&second).await.is_none());
+    second.home.remove().await;
+    std::fs::remove_file(&second.kubeconfig).unwrap();
+    first.remove().await;
 }
 
 #[tokio::test]
@@ -304,6 +353,7 @@ async fn a_namespace_that_enforces_restricted_takes_its_pods_without_a_warning()
         // Made by an administrator, not by this test.
         let spec = pod["spec"].as_object_mut().unwrap();
         spec.shift_remove("priorityClassName");
+        spec.shift_remove("runtimeClassName");
         dry_run(home, &pods, &pod).await.is_taken(name);
         deployment["metadata"]["namespace"] = json!(home.namespace);
         deployment["metadata"]["name"] = json!("another");
@@ -335,4 +385,51 @@ async fn the_api_server_takes_the_rendered_definitions() {
         }
     }
     cluster.remove().await;
+}
+
+/// Each order of `helm` and `slipway crd | kubectl apply` works, and nobody's definitions are taken from them.
+#[tokio::test]
+async fn definitions_of_another_are_left_and_those_of_the_release_are_renewed() {
+    let release = Release::install("crds", &json!({})).await;
+    let name = slipway::resource::definitions::ALL[0].name;
+    let definitions: Api<CustomResourceDefinition> = Api::all(release.home.client.clone());
+    // They were applied by somebody, and helm has installed the release.
+    let metadata = definitions.get(name).await.unwrap().metadata;
+    let owner = "meta.helm.sh/release-name";
+    assert!(!metadata.annotations.unwrap_or_default().contains_key(owner));
+    let said = release.helm(&["status", "slipway"]);
+    assert!(said.contains(&format!("{name} was there")), "{said}");
+    let manifest = release.helm(&["get", "manifest", "slipway"]);
+    assert!(!manifest.contains("CustomResourceDefinition"));
+
+    // Those that another release has made are left too; its own are rendered again.
+    let chart = chart();
+    let dry_run = [
+        "upgrade",
+        "slipway",
+        chart.to_str().unwrap(),
+        "--dry-run=server",
+    ];
+    for (namespace, is_rendered) in [("elsewhere", false), (&*release.home.namespace, true)] {
+        let labelled = json!({"metadata": {
+            "labels": {"app.kubernetes.io/managed-by": "Helm"},
+            "annotations": {owner: "slipway", "meta.helm.sh/release-namespace": namespace},
+        }});
+        let params = PatchParams::default();
+        let patch = Patch::Merge(labelled);
+        definitions.patch(name, &params, &patch).await.unwrap();
+        let said = release.helm(&dry_run);
+        let definition = format!("name: {name}");
+        assert_eq!(said.contains(&definition), is_rendered, "{namespace}");
+    }
+    let nobody = json!({"metadata": {
+        "labels": {"app.kubernetes.io/managed-by": null},
+        "annotations": {owner: null, "meta.helm.sh/release-namespace": null},
+    }});
+    let patch = Patch::Merge(nobody);
+    definitions
+        .patch(name, &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    release.remove().await;
 }

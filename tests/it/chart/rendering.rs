@@ -7,7 +7,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 use slipway::resource::{definitions, document};
 
-use super::{arguments, chart, flag, helm, kinds, only, render, schemas, template, value_sets};
+use super::{
+    arguments, chart, flag, helm, kinds, only, render, schemas, template, value_set, value_sets,
+};
 use crate::support::cluster::unique;
 use crate::support::servers;
 
@@ -107,7 +109,7 @@ fn the_definitions_are_those_of_the_binary() {
     for document in document::read(&printed).0 {
         let object = only(&rendered, "CustomResourceDefinition", &document.id.name);
         assert_eq!(object["spec"], document.value["spec"]);
-        // Who takes the release away keeps the objects.
+        // Who takes the release away keeps the objects, unless it is said.
         let policy = &object["metadata"]["annotations"]["helm.sh/resource-policy"];
         assert_eq!(policy, "keep");
     }
@@ -132,19 +134,23 @@ fn pods_drain_for_as_long_as_the_program_takes_and_have_no_rights_on_their_node(
         assert_eq!(grace, delay + drain + 10, "{name}");
         let container = &pod["containers"][0];
         assert!(container["lifecycle"].is_null(), "the program waits itself");
-        assert_eq!(spec["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
+        if spec["strategy"]["type"] != "Recreate" {
+            assert_eq!(spec["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
+        }
 
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
         assert_eq!(
             pod["securityContext"]["seccompProfile"]["type"],
             "RuntimeDefault"
         );
-        for field in ["hostNetwork", "hostPID", "hostIPC", "initContainers"] {
+        for field in ["hostNetwork", "hostPID", "hostIPC"] {
             assert_eq!(pod[field], Value::Null, "{name}: {field}");
         }
         let container = &pod["containers"][0];
+        let mut security = container["securityContext"].clone();
+        security.as_object_mut().unwrap().shift_remove("privileged");
         assert_eq!(
-            container["securityContext"],
+            security,
             json!({
                 "allowPrivilegeEscalation": false,
                 "readOnlyRootFilesystem": true,
@@ -195,7 +201,7 @@ fn every_flag_that_is_rendered_is_one_of_the_program() {
 
 #[test]
 fn what_is_switched_off_is_not_there() {
-    let (_, little) = value_sets().pop().unwrap();
+    let little = value_set("little");
     let objects = render(&little);
     assert_eq!(Vec::from_iter(kinds(&objects)), ["Deployment", "Service"]);
     let deployment = only(&objects, "Deployment", "launcher");
@@ -225,7 +231,7 @@ fn keda_has_a_service_without_an_address_of_its_own() {
 
 #[test]
 fn certificates_and_connections_are_mounted_as_folders_where_the_flags_look() {
-    let (_, everything) = value_sets().swap_remove(1);
+    let everything = value_set("everything");
     let objects = render(&everything);
     let deployment = only(&objects, "Deployment", "slipway-launcher");
     let said = arguments(deployment);
@@ -247,10 +253,21 @@ fn certificates_and_connections_are_mounted_as_folders_where_the_flags_look() {
             "keda-tls",
         ),
         (
+            "--http-tls-cert",
+            "/etc/slipway/http-tls/tls.crt",
+            "events-tls",
+        ),
+        (
+            "--http-tls-key",
+            "/etc/slipway/http-tls/tls.key",
+            "events-tls",
+        ),
+        (
             "--connections",
             "/etc/slipway/connections/all.yaml",
             "connections",
         ),
+        ("--admin-token-file", "/etc/slipway/admin/key", "page-token"),
     ] {
         assert!(said.contains(&format!("{flag}={file}")), "{flag}: {said:?}");
         let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap();
@@ -267,4 +284,128 @@ fn certificates_and_connections_are_mounted_as_folders_where_the_flags_look() {
             .find(|volume| volume["name"] == mount["name"]);
         assert_eq!(volume.unwrap()["secret"]["secretName"], secret);
     }
+}
+
+#[test]
+fn openshift_chooses_user_and_group_where_it_is() {
+    let chosen = |objects: &[Value]| {
+        let pod = &only(objects, "Deployment", "slipway")["spec"]["template"]["spec"];
+        let fields = ["runAsUser", "runAsGroup", "fsGroup"];
+        let context = &pod["securityContext"];
+        assert_eq!(context["runAsNonRoot"], true);
+        fields.iter().all(|field| context[field].is_null())
+    };
+    assert!(!chosen(&render(&json!({}))));
+    assert!(chosen(&render(&json!({"openshift": "Always"}))));
+    let there = ["--api-versions", "security.openshift.io/v1"];
+    assert!(chosen(&super::render_with(&json!({}), &there)));
+    let never = json!({"openshift": "Never"});
+    assert!(!chosen(&super::render_with(&never, &there)));
+    // One field by itself.
+    let own = json!({"podSecurityContext": {"runAsUser": 1000}});
+    let objects = render(&own);
+    let pod = &only(&objects, "Deployment", "slipway")["spec"]["template"]["spec"];
+    assert_eq!(pod["securityContext"]["runAsUser"], 1000);
+    assert_eq!(pod["securityContext"]["runAsGroup"], 65532);
+}
+
+#[test]
+fn what_is_common_is_on_everything_and_never_in_a_selector() {
+    let objects = render(&value_set("everything"));
+    let own = |object: &&Value| {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        !name.starts_with("slipway-extra") && !name.ends_with("-text")
+    };
+    for object in objects.iter().filter(own) {
+        let (kind, metadata) = (&object["kind"], &object["metadata"]);
+        assert_eq!(metadata["labels"]["team"], "platform", "{kind}");
+        let annotations = &metadata["annotations"];
+        assert_eq!(annotations["example.com/owner"], "platform", "{kind}");
+    }
+    let deployment = only(&objects, "Deployment", "slipway-launcher");
+    let template = &deployment["spec"]["template"]["metadata"];
+    assert_eq!(template["labels"]["team"], "platform");
+    assert_eq!(template["labels"]["squad"], "billing");
+    assert_eq!(template["annotations"]["example.com/owner"], "platform");
+    let selector = &deployment["spec"]["selector"]["matchLabels"];
+    assert_eq!(selector["team"], Value::Null);
+}
+
+#[test]
+fn objects_of_ones_own_are_rendered_with_the_releases_names() {
+    let objects = render(&value_set("everything"));
+    only(&objects, "ConfigMap", "slipway-extra");
+    only(&objects, "ConfigMap", "slipway-launcher-text");
+}
+
+#[test]
+fn what_scrapes_finds_the_health_port_and_keeps_the_labels_of_the_objects() {
+    let objects = render(&value_set("everything"));
+    let monitor = only(&objects, "ServiceMonitor", "slipway-launcher");
+    assert_eq!(monitor["metadata"]["namespace"], "monitoring");
+    let endpoint = &monitor["spec"]["endpoints"][0];
+    assert_eq!(endpoint["honorLabels"], true);
+    let service = only(&objects, "Service", "slipway-launcher-metrics");
+    assert_eq!(endpoint["port"], service["spec"]["ports"][0]["name"]);
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], "health");
+    let wanted = monitor["spec"]["selector"]["matchLabels"].as_object();
+    for (label, value) in wanted.unwrap() {
+        assert_eq!(service["metadata"]["labels"][label], *value);
+    }
+    let others = objects.iter().filter(|object| object["kind"] == "Service");
+    let is_chosen = |labels: &Value| {
+        let mut wanted = wanted.unwrap().iter();
+        wanted.all(|(label, value)| labels[label] == *value)
+    };
+    assert_eq!(
+        others
+            .filter(|other| is_chosen(&other["metadata"]["labels"]))
+            .count(),
+        1
+    );
+
+    let objects = render(&value_set("operators"));
+    let monitor = only(&objects, "PodMonitor", "slipway");
+    let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
+    assert_eq!(endpoint["honorLabels"], true);
+    let deployment = only(&objects, "Deployment", "slipway");
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let health = &container["ports"][1];
+    assert_eq!(endpoint["port"], health["name"]);
+    assert_eq!(health["containerPort"], 9091);
+    let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+    let selector = monitor["spec"]["selector"]["matchLabels"].as_object();
+    let is_there = |(label, value): (&String, &Value)| labels[label] == *value;
+    assert!(selector.unwrap().iter().all(is_there));
+}
+
+#[test]
+fn cert_manager_makes_the_secrets_that_are_mounted() {
+    let objects = render(&value_set("operators"));
+    let pod = &only(&objects, "Deployment", "slipway")["spec"]["template"]["spec"];
+    let volumes = pod["volumes"].as_array().unwrap();
+    for (port, volume, name) in [
+        ("events", "http-tls", "slipway.slipway.svc"),
+        ("keda", "grpc-tls", "slipway-keda.slipway.svc"),
+    ] {
+        let certificate = only(&objects, "Certificate", &format!("slipway-{port}"));
+        let secret = &certificate["spec"]["secretName"];
+        let mounted = volumes.iter().find(|found| found["name"] == volume);
+        assert_eq!(mounted.unwrap()["secret"]["secretName"], *secret);
+        assert_eq!(certificate["spec"]["dnsNames"][0], name);
+    }
+    let service = only(&objects, "Service", "slipway");
+    assert_eq!(service["spec"]["ports"][0]["appProtocol"], "https");
+}
+
+#[test]
+fn a_route_of_a_gateway_leads_to_the_service_of_events() {
+    let objects = render(&value_set("operators"));
+    let route = only(&objects, "HTTPRoute", "slipway");
+    let service = only(&objects, "Service", "slipway");
+    let backend = &route["spec"]["rules"][0]["backendRefs"][0];
+    assert_eq!(backend["name"], service["metadata"]["name"]);
+    assert_eq!(backend["port"], service["spec"]["ports"][0]["port"]);
+    let path = &route["spec"]["rules"][0]["matches"][0]["path"];
+    assert_eq!(path, &json!({"type": "PathPrefix", "value": "/events"}));
 }

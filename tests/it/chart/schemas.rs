@@ -1,4 +1,5 @@
-//! JSON schemas for kubeconform, made of what the API server says of its own kinds: no network is needed, and they fit its version.
+//! JSON schemas for kubeconform, made of what the API server says of its own kinds and of others' CustomResourceDefinitions:
+//! no network is needed, and they fit their versions.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,6 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::support::cluster::{client, install_crds};
+use crate::support::servers;
 
 /// How kubeconform is told to find them.
 pub(super) const LOCATION: &str = "{{ .Group }}-{{ .ResourceKind }}-{{ .ResourceAPIVersion }}.json";
@@ -33,16 +35,44 @@ pub(super) async fn write(folder: &Path) -> usize {
                 group if group.is_empty() => text("version"),
                 group => group,
             };
-            let file = LOCATION
-                .replace("{{ .Group }}", &group)
-                .replace("{{ .ResourceKind }}", &text("kind"))
-                .replace("{{ .ResourceAPIVersion }}", &text("version"));
+            let file = file(&group, &text("kind"), &text("version"));
             let schema = json!({"$ref": format!("{PREFIX}{name}"), "definitions": reachable(name, &definitions)});
             std::fs::write(folder.join(file), schema.to_string()).unwrap();
             written += 1;
         }
     }
+    written + write_foreign(folder)
+}
+
+/// Writes one file for each version of each of the others' kinds.
+fn write_foreign(folder: &Path) -> usize {
+    let mut written = 0;
+    for entry in std::fs::read_dir(servers::named("TEST_FOREIGN_CRDS")).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let definition: Value = serde_saphyr::from_str(&text).unwrap();
+        let spec = &definition["spec"];
+        let text = |value: &Value| value.as_str().unwrap().to_lowercase();
+        for version in spec["versions"].as_array().unwrap() {
+            let mut schema = version["schema"]["openAPIV3Schema"].clone();
+            // Kubernetes has them in every object.
+            schema["properties"]["metadata"] = json!({"type": "object"});
+            close(&mut schema);
+            let (group, kind) = (text(&spec["group"]), text(&spec["names"]["kind"]));
+            let file = file(&group, &kind, &text(&version["name"]));
+            std::fs::write(folder.join(file), schema.to_string()).unwrap();
+            written += 1;
+        }
+    }
+    assert!(written >= 5, "{written}");
     written
+}
+
+/// How a kind's file is called.
+fn file(group: &str, kind: &str, version: &str) -> String {
+    LOCATION
+        .replace("{{ .Group }}", group)
+        .replace("{{ .ResourceKind }}", kind)
+        .replace("{{ .ResourceAPIVersion }}", version)
 }
 
 /// Closes every object whose fields are known, and lets quantities and ports be numbers, as the API server does.

@@ -1,6 +1,6 @@
-//! `check` and `run` say the same of the same object: objects with one mistake each, given to both.
+//! `check`, `local` and `run` say the same of the same object: objects with one mistake each, given to all three.
 //!
-//! `run` gets them as `kubectl apply` sends them, so what the CustomResourceDefinitions refuse is part of its verdict.
+//! `local` gets them as one file. `run` gets them as `kubectl apply` sends them, so what the CustomResourceDefinitions refuse is part of its verdict.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::cluster::resource;
 use crate::support::await_until;
 use crate::support::chance::Chance;
 use crate::support::cluster::Cluster;
+use crate::support::local::SlipwayLocal;
 use crate::support::process::Slipway;
 use crate::support::servers;
 
@@ -24,7 +25,7 @@ const MISTAKES: u64 = 300;
 fn job() -> Value {
     json!({
         "backoffLimit": 0, "ttlSecondsAfterFinished": 600,
-        "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a"}]}},
+        "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a", "command": ["true"]}]}},
     })
 }
 
@@ -212,17 +213,9 @@ async fn check_and_run_say_the_same_of_objects_with_one_mistake() {
     let cluster = Cluster::new("alike").await;
     cluster.secret("hook", &[("a", "key")]).await;
     let slipway = Slipway::run(&servers::kubeconfig(), &cluster.namespace, &[], &[]).await;
-    let mut dice = Chance::new(20_261_130);
-    let mut objects = Vec::new();
-    for number in 0..MISTAKES {
-        let base = if number % 2 == 0 {
-            scaled_job()
-        } else {
-            event_job()
-        };
-        let (mut object, change) = with_mistake(base, &mut dice);
-        object["metadata"] = json!({"name": format!("o-{number}"), "namespace": cluster.namespace});
-        objects.push((object, change));
+    let mut objects = mistakes();
+    for (object, _) in &mut objects {
+        object["metadata"]["namespace"] = json!(cluster.namespace);
     }
     let (mut wrong, mut differences) = (0, Vec::new());
     for some in objects.chunks(30) {
@@ -243,4 +236,68 @@ async fn check_and_run_say_the_same_of_objects_with_one_mistake() {
     assert!((MISTAKES / 3..MISTAKES).contains(&wrong), "{wrong}");
     drop(slipway);
     cluster.remove().await;
+}
+
+/// Objects with one mistake each, of the files' own namespace.
+fn mistakes() -> Vec<(Value, String)> {
+    let mut dice = Chance::new(20_261_130);
+    let numbered = (0..MISTAKES).map(|number| {
+        let base = if number % 2 == 0 {
+            scaled_job()
+        } else {
+            event_job()
+        };
+        let (mut object, change) = with_mistake(base, &mut dice);
+        object["metadata"] = json!({"name": format!("o-{number}-x")});
+        (object, change)
+    });
+    numbered.collect()
+}
+
+#[tokio::test]
+async fn check_and_local_say_the_same_of_objects_with_one_mistake() {
+    let objects = mistakes();
+    let folder = std::env::temp_dir().join(format!("slipway-alike-files-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("objects.yaml");
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: hook}\nstringData: {a: key}\n";
+    let mut text = format!("{secret}---\n");
+    for (object, _) in &objects {
+        text += &object.to_string();
+        text += "\n---\n";
+    }
+    std::fs::write(&file, text).unwrap();
+    let local = SlipwayLocal::start("alike", std::slice::from_ref(&file));
+    let lines_about = |object: &Value| -> Vec<String> {
+        // Of files it says `ScaledJob`, of what it runs `scaledjob`.
+        let head = format!("default/{}: ", object["metadata"]["name"].as_str().unwrap());
+        let output = local.output();
+        let lines = output.lines().filter(|line| line.contains(&head));
+        lines.map(str::to_owned).collect()
+    };
+    // The first turn of a ScaledJob says what is wrong with its triggers.
+    let mut right = Vec::new();
+    for (object, change) in &objects {
+        let checked = checked(object).await;
+        for fault in &checked {
+            let what = format!("local says of {change}: {fault}");
+            await_until(&what, Duration::from_mins(1), async || {
+                let lines = lines_about(object);
+                let is_said = lines.iter().any(|line| line.contains(&fault.message));
+                is_said.then_some(())
+            })
+            .await;
+        }
+        if checked.is_empty() {
+            right.push((object, change));
+        }
+    }
+    for (object, change) in right {
+        let mut lines = lines_about(object);
+        // Nobody answers at the addresses of the ScaledJobs, and doors take events.
+        lines.retain(|line| !line.contains("did not answer") && !line.contains("takes events at"));
+        assert!(lines.is_empty(), "{change}: check does not say: {lines:?}");
+    }
+    drop(local);
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -114,7 +114,7 @@ async fn the_api_server_takes_the_definitions_and_the_examples() {
         }
         applied += 1;
     }
-    assert_eq!(applied, 14);
+    assert_eq!(applied, 15);
 }
 
 #[tokio::test]

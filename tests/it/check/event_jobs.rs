@@ -1,5 +1,6 @@
 //! EventJobs: the parser beside the definition, the API server's opinion of both, and what `check` says.
 
+use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use slipway::cli::check;
@@ -48,6 +49,43 @@ spec:
     spec: {template: {spec: {restartPolicy: Never, containers: [{name: main, image: x}]}}}
 ";
 
+/// A valid EventJob with everything that a schedule may have.
+const SCHEDULE: &str = "\
+apiVersion: slipway.dev/v1alpha1
+kind: EventJob
+metadata: {name: report, namespace: default}
+spec:
+  source:
+    cron:
+      schedules: [0 2 * * *, '@hourly', '@every 90m']
+      timeZone: Asia/Kolkata
+      startingDeadlineSeconds: 300
+      catchUp: All
+      gap: Next
+      fold: First
+      splay: 30s
+      exclude: {dates: [2026-12-25], schedules: ['* 3 * * *']}
+      startAt: 2026-01-01T00:00:00Z
+      endAt: 2046-01-01T00:00:00+05:30
+  bind:
+    env: [{name: DUE, path: $.scheduledTime}, {name: TABLE, template: 'daily_{$.scheduledDate}'}]
+    labels: [{name: due, path: $.scheduledDate}]
+    annotations: [{name: example.com/due, path: $.scheduledTimeUTC}]
+  concurrencyPolicy: Forbid
+  concurrency: {limit: 2, maxWaiting: 5}
+  suspend: false
+  successfulJobsHistoryLimit: 3
+  failedJobsHistoryLimit: 1
+  jobTemplate:
+    spec: {template: {spec: {restartPolicy: Never, containers: [{name: main, image: x}]}}}
+";
+
+fn schedule_in_full() -> Value {
+    let (documents, misread) = document::read(SCHEDULE);
+    assert_eq!(misread, []);
+    documents[0].value.clone()
+}
+
 fn everything() -> Value {
     let (documents, misread) = document::read(EVERYTHING);
     assert_eq!(misread, []);
@@ -70,6 +108,8 @@ fn the_parser_and_the_definition_know_the_same_fields_words_and_ranges() {
             object["spec"]["source"]["webhook"]["auth"][0][name] = value.clone();
         }
     }
+    object["spec"]["source"]["cron"] = schedule_in_full()["spec"]["source"]["cron"].clone();
+    object["spec"]["source"]["cron"]["schedule"] = json!("0 2 * * *");
     let kind = Kind {
         object,
         faults: texts,
@@ -80,9 +120,45 @@ fn the_parser_and_the_definition_know_the_same_fields_words_and_ranges() {
 }
 
 /// What the API server says to changes of the whole object: pointer, value, and words of a refusal or nothing.
+const CHANGES_OF_SCHEDULES: &str = r#"
+/spec/source/webhook | {"auth": [{"none": {}}]} | must have exactly one of webhook and cron
+/spec/source | {} | must have exactly one of webhook and cron
+/spec/source/cron/schedule | "0 2 * * *" | must have exactly one of schedule and schedules
+/spec/source/cron/schedules | null | must have exactly one of schedule and schedules
+/spec/source/cron/schedules | [] | should have at least 1 items
+/spec/source/cron/schedules | ["0 2 * * *"] |
+/spec/source/cron/timeZone | "" | should be at least 1 chars long
+/spec/source/cron/startingDeadlineSeconds | 0 | greater than or equal to 1
+/spec/source/cron/startingDeadlineSeconds | 1 |
+/spec/source/cron/catchUp | "Newest" | Unsupported value
+/spec/source/cron/catchUp | "None" |
+/spec/source/cron/gap | "Skip" |
+/spec/source/cron/gap | "skip" | Unsupported value
+/spec/source/cron/fold | "both" | Unsupported value
+/spec/source/cron/splay | "25h" | must be from 1s to 24h
+/spec/source/cron/splay | "1d" | splay
+/spec/source/cron/exclude | {} | should have at least 1 properties
+/spec/source/cron/exclude/dates | ["25 Dec"] | dates
+/spec/source/cron/exclude/days | [] | days
+/spec/source/cron/startAt | "tomorrow" | startAt
+/spec/source/cron/startAt | "2026-01-01 00:00:00Z" | startAt
+/spec/source/cron/endAt | "2046-01-01T00:00:00" | endAt
+/spec/pattern | {"source": ["x"]} | have no meaning with source.cron
+/spec/match | {"headers": {"x-a": ["b"]}} | have no meaning with source.cron
+/spec/idFrom | [{"path": "$.scheduledTime"}] | have no meaning with source.cron
+/spec/rateLimit | {"requests": 1, "unit": "Hour"} | have no meaning with source.cron
+/spec/deduplicateFor | "25h" | have no meaning with source.cron
+/spec/concurrency/keyFrom | {"path": "$.scheduledDate"} | keyFrom has no meaning with source.cron
+/spec/bind/completions | {"path": "$.scheduledDate", "max": 1} | have no meaning with source.cron
+/spec/bind/file | {"path": "/e/event.json"} | have no meaning with source.cron
+/spec/bind/env/0/name | "SLIPWAY_SCHEDULED_TIME" | this variable is set already
+/spec/bind/env | [{"name": "A", "path": "$.scheduledTimeUTC"}] |
+"#;
+
+/// The same of an EventJob with a door.
 const CHANGES: &str = r#"
 /spec/sauce | 1 | sauce
-/spec/source | {} | webhook: Required value
+/spec/source | {} | must have exactly one of webhook and cron
 /spec/source | {"sqs": {}, "webhook": {"auth": [{"none": {}}]}} | sqs
 /spec/source/webhook/auth | null | auth: Required value
 /spec/source/webhook/auth | [] | should have at least 1 items
@@ -170,26 +246,23 @@ const CHANGES: &str = r#"
 /spec/jobTemplate/spec/newField | {"a": 1} |
 "#;
 
-#[tokio::test]
-async fn the_api_server_and_the_parser_refuse_the_same() {
-    let client = cluster().await;
-    let answer = apply(&client, &everything()).await.unwrap();
-    assert_eq!(answer.data["spec"], everything()["spec"]);
+/// Makes each change to an object, and asks both sides; says how often they refuse and how often they take it.
+async fn held_against_each_other(client: &Client, whole: &Value, changes: &str) -> [usize; 2] {
     let (mut sides, mut missed) = ([0, 0], Vec::new());
-    for row in CHANGES.lines().filter(|row| !row.is_empty()) {
+    for row in changes.lines().filter(|row| !row.is_empty()) {
         let [pointer, value, words] = row.splitn(3, '|').map(str::trim).collect::<Vec<_>>()[..]
         else {
             unreachable!("{row}");
         };
         let value = serde_json::from_str(value).unwrap();
-        let mut object = put(everything(), pointer, value);
+        let mut object = put(whole.clone(), pointer, value);
         // To server-side apply, null is a value, and a wrong one.
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         if object.pointer(pointer).is_some_and(Value::is_null) {
             let parent = object.pointer_mut(parent).and_then(Value::as_object_mut);
             parent.unwrap().remove(key);
         }
-        let (answer, said) = (apply(&client, &object).await, texts(&object));
+        let (answer, said) = (apply(client, &object).await, texts(&object));
         let refused = answer.err().unwrap_or_default();
         let agree = if words.is_empty() {
             refused.is_empty() && said.is_empty()
@@ -202,6 +275,24 @@ async fn the_api_server_and_the_parser_refuse_the_same() {
         sides[usize::from(words.is_empty())] += 1;
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
+    sides
+}
+
+#[tokio::test]
+async fn the_api_server_and_the_parser_refuse_the_same_of_schedules() {
+    let client = cluster().await;
+    let answer = apply(&client, &schedule_in_full()).await.unwrap();
+    assert_eq!(answer.data["spec"], schedule_in_full()["spec"]);
+    let sides = held_against_each_other(&client, &schedule_in_full(), CHANGES_OF_SCHEDULES).await;
+    assert!(sides[0] > 20 && sides[1] > 3, "{sides:?}");
+}
+
+#[tokio::test]
+async fn the_api_server_and_the_parser_refuse_the_same() {
+    let client = cluster().await;
+    let answer = apply(&client, &everything()).await.unwrap();
+    assert_eq!(answer.data["spec"], everything()["spec"]);
+    let sides = held_against_each_other(&client, &everything(), CHANGES).await;
     assert!(sides[0] > 60 && sides[1] > 10, "{sides:?}");
     // Who else releases Jobs goes with Allow.
     let mut allowed = everything();

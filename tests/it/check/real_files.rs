@@ -73,7 +73,14 @@ async fn what_connecting_refuses_from_the_files_alone_is_told() {
                 &format!("{QUEUE}, {operator}, awsEndpoint: \"http://localstack.ls.svc:4566\""),
                 "",
             ),
-            "warning: ScaledJob default/s: spec.triggers[0].metadata.awsEndpoint: awsEndpoint: Slipway's own AWS identity is shown only",
+            "fault: ScaledJob default/s: spec.triggers[0].metadata.awsEndpoint: awsEndpoint: Slipway's own AWS identity is shown to localstack.ls.svc only over TLS",
+        ),
+        (
+            sqs(
+                &format!("{QUEUE}, {operator}, awsEndpoint: \"https://localstack.ls.svc:4566\""),
+                "",
+            ),
+            "warning: ScaledJob default/s: spec.triggers[0].metadata.awsEndpoint: awsEndpoint: Slipway's own AWS identity is shown only to the AWS service itself; for localstack.ls.svc use keys in a TriggerAuthentication, or `--allow-identity localstack.ls.svc`",
         ),
         (
             kafka("bootstrapServers: kafka"),

@@ -44,6 +44,24 @@ pub(crate) const KEDA_RIGHTS: [(&str, &str, &str); 3] = [
     ("keda.sh", "triggerauthentications", "get list watch"),
 ];
 
+/// What it says of CronJobs that are handed over.
+pub(crate) const CRON_JOB_RIGHTS: [(&str, &str, &str); 2] = [
+    ("batch", "cronjobs", "get list watch"),
+    ("batch", "cronjobs/status", "patch"),
+];
+
+/// Grants all of a list to the user without rights.
+pub(crate) async fn grant_rights<'a>(
+    cluster: &Cluster,
+    rights: impl IntoIterator<Item = &'a (&'a str, &'a str, &'a str)>,
+) {
+    let granted = rights.into_iter().map(|(group, resource, verbs)| {
+        let verbs: Vec<&str> = verbs.split(' ').collect();
+        json!({"apiGroups": [group], "resources": [resource], "verbs": verbs})
+    });
+    grant_rules(cluster, granted.collect()).await;
+}
+
 /// Grants the list, less one right, to the user without rights.
 async fn grant(cluster: &Cluster, without: Option<(&str, &str)>) {
     let granted: Vec<Value> = RIGHTS
@@ -57,6 +75,10 @@ async fn grant(cluster: &Cluster, without: Option<(&str, &str)>) {
         })
         .filter(|rule| rule["verbs"] != json!([]))
         .collect();
+    grant_rules(cluster, granted).await;
+}
+
+async fn grant_rules(cluster: &Cluster, granted: Vec<Value>) {
     let role: Role =
         serde_json::from_value(json!({"metadata": {"name": "slipway"}, "rules": granted})).unwrap();
     let binding: RoleBinding = serde_json::from_value(json!({

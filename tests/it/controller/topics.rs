@@ -106,6 +106,9 @@ async fn a_group_without_commits_follows_its_policy_and_a_missing_topic_is_an_er
     let topic = Topic::new("commitless", 3).await;
     topic.send(25);
     let group = unique();
+    // On another topic: a broker that has never looked into the group's commits does not answer the first poll.
+    let known = Topic::new("committed", 1).await;
+    known.commit(&group, 0);
     // KEDA: one for each partition, so that the first consumer comes and commits.
     let latest = metadata(&json!({"offsetResetPolicy": "latest"}), &topic.name, &group);
     let earliest = metadata(

@@ -161,7 +161,7 @@ fn quotas(cluster: &Cluster) -> kube::Api<ResourceQuota> {
 }
 
 /// The namespace takes no more Jobs.
-pub(super) async fn use_up_quota(cluster: &Cluster) {
+pub(crate) async fn use_up_quota(cluster: &Cluster) {
     let quota = json!({
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "jobs"},
         "spec": {"hard": {"count/jobs.batch": "1"}},

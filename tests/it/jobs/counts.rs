@@ -12,7 +12,7 @@ pub(super) async fn launches_of(launcher: &Kubernetes, scaled_job: &ScaledJob) -
             let mut launch = launch(&scaled_job.id.namespace, &job.name, occurrence, 1);
             launch.manifest["metadata"]["ownerReferences"] = json!([{
                 "apiVersion": "slipway.dev/v1alpha1", "kind": "ScaledJob", "controller": true,
-                "name": scaled_job.id.name, "uid": scaled_job.uid,
+                "name": *scaled_job.id.name, "uid": scaled_job.uid,
             }]);
             launch
         })
@@ -139,7 +139,7 @@ async fn a_job_that_lands_late_was_counted_all_the_while() {
             (unfinished(&jobs) == 1).then_some(())
         })
         .await;
-        assert_eq!(world.jobs().await, [reserved[0].id.name.clone()]);
+        assert_eq!(world.jobs().await, [reserved[0].id.name.to_string()]);
     })
     .await;
 }

@@ -179,7 +179,7 @@ async fn kedas_own_trigger_and_ours_launch_the_same_jobs() {
     for name in ["theirs", "ours"] {
         await_jobs(&cluster, name, 4).await;
     }
-    operator.remove(&cluster).await;
+    operator.remove(&cluster.namespace).await;
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn a_topics_lag_becomes_kedas_jobs() {
     );
     cluster.create(scaled_job("lag", &trigger)).await;
     await_jobs(&cluster, "lag", 5).await;
-    operator.remove(&cluster).await;
+    operator.remove(&cluster.namespace).await;
 }
 
 #[tokio::test]
@@ -267,7 +267,7 @@ async fn with_client_certificates_and_through_a_restart_of_either_side() {
     operator = Operator::start(&[&cluster.namespace]).await;
     await_jobs(&cluster, "orders", 6).await;
     drop(slipway);
-    operator.remove(&cluster).await;
+    operator.remove(&cluster.namespace).await;
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn a_source_that_fails_makes_no_jobs_and_kedas_condition_says_so() {
     })
     .await;
     assert_eq!(jobs_of(&cluster, "orders").await.len(), 2);
-    operator.remove(&cluster).await;
+    operator.remove(&cluster.namespace).await;
 }
 
 #[tokio::test]
@@ -355,5 +355,5 @@ async fn an_event_activates_a_scaled_object_by_a_push() {
         (replicas().await? > 0).then_some(())
     })
     .await;
-    operator.remove(&cluster).await;
+    operator.remove(&cluster.namespace).await;
 }

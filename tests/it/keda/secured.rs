@@ -9,7 +9,7 @@ use rcgen::{
 use slipway::externalscaler::IsActiveResponse;
 use slipway::lookup::files::Files as Objects;
 use slipway::resource::document;
-use slipway::serve::keda::server::tls::TlsFiles;
+use slipway::serve::tls::{TlsFiles, TlsProtocol};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::*;
@@ -139,7 +139,7 @@ async fn code(
 async fn a_certificate_proves_a_namespace_and_nothing_else_does() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let folder = Folder::new(&ours.server(), &ours);
-    let tls = Arc::new(ServerTls::read(folder.files()).unwrap());
+    let tls = Arc::new(ServerTls::read(folder.files(), TlsProtocol::Grpc).unwrap());
     let (documents, misread) = document::read(
         "{apiVersion: keda.sh/v1alpha1, kind: TriggerAuthentication, metadata: {name: role, namespace: orders}, \
           spec: {podIdentity: {provider: aws, roleArn: 'arn:aws:iam::1:role/orders'}}}",
@@ -234,7 +234,7 @@ async fn a_certificate_proves_a_namespace_and_nothing_else_does() {
 async fn new_certificates_come_into_force_under_an_open_stream() {
     let (old, new) = (Authority::new("old"), Authority::new("new"));
     let folder = Folder::new(&old.server(), &old);
-    let tls = Arc::new(ServerTls::read(folder.files()).unwrap());
+    let tls = Arc::new(ServerTls::read(folder.files(), TlsProtocol::Grpc).unwrap());
     let choice = Choice {
         tls: Some(tls.clone()),
         ages: Ages {
@@ -286,7 +286,9 @@ async fn a_peer_that_says_nothing_of_tls_is_let_go() {
     let ours = Authority::new("ours");
     let folder = Folder::new(&ours.server(), &ours);
     let choice = Choice {
-        tls: Some(Arc::new(ServerTls::read(folder.files()).unwrap())),
+        tls: Some(Arc::new(
+            ServerTls::read(folder.files(), TlsProtocol::Grpc).unwrap(),
+        )),
         limits: RpcLimits {
             handshake: Duration::from_millis(200),
             ..RpcLimits::default()

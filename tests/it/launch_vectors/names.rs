@@ -51,7 +51,7 @@ proptest! {
                 prop_assert!(job.len() <= 57, "{job}");
                 prop_assert!(is_subdomain(job), "{job}");
                 let metadata = &launch.manifest["metadata"];
-                prop_assert_eq!(text(&metadata["name"]), job.as_str());
+                prop_assert_eq!(text(&metadata["name"]), &**job);
                 let prefix = text(&metadata["generateName"]);
                 prop_assert!(job.starts_with(prefix) && prefix.len() + 10 == job.len());
                 // The API server checks a prefix as a name, with a dash at its end masked.

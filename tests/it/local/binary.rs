@@ -95,8 +95,13 @@ pub(super) fn outcome(command: &mut Command) -> (String, Option<i32>) {
 
 #[tokio::test]
 async fn the_example_jobs_succeed_on_this_machine() {
-    for (name, pods) in [("migration", 1), ("image-resize", 20), ("s3-chunks", 10)] {
-        let bench = Bench::new(name);
+    for (name, pods) in [
+        ("migration", 1),
+        ("image-resize", 20),
+        ("s3-chunks", 10),
+        ("etl", 1),
+    ] {
+        let bench = Bench::new(&format!("example-{name}"));
         let file = format!("{}/examples/jobs/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
         let (text, code) = outcome(&mut bench.command(&file));
         assert_eq!(code, Some(0), "{text}");
@@ -113,12 +118,33 @@ async fn the_example_jobs_succeed_on_this_machine() {
 }
 
 #[tokio::test]
+async fn the_example_of_an_etl_job_fails_at_once_where_no_retry_can_help() {
+    let bench = Bench::new("etl-wrong");
+    let example = format!("{}/examples/jobs/etl.yaml", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(example).unwrap();
+    let wrong = text.replace("value: \"0\"", "value: \"3\"");
+    assert_ne!(wrong, text);
+    let file = bench.path("etl.yaml");
+    std::fs::write(&file, wrong).unwrap();
+    let (text, code) = outcome(&mut bench.command(&display(&file)));
+    assert_eq!(code, Some(1));
+    assert!(text.contains("PodFailurePolicy"), "{text}");
+    let failed = text
+        .lines()
+        .filter(|line| line.contains(" failed: exit code 42"));
+    assert_eq!(failed.count(), 1, "{text}");
+}
+
+#[tokio::test]
 async fn a_job_is_told_as_launched_before_its_pods_and_a_failure_with_its_log() {
     let bench = Bench::new("told");
     let file = bench.file(&[job("bad", "exit 3", &json!({"backoffLimit": 0}))]);
     let (text, code) = outcome(&mut bench.command(&file));
     assert_eq!(code, Some(1));
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with("The status page is at "))
+        .collect();
     assert_eq!(lines[0], "job default/bad launched");
     assert!(lines[1].ends_with(" started"), "{text}");
     assert!(lines[2].contains(" failed: exit code 3, Error: "), "{text}");

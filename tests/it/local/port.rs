@@ -67,7 +67,7 @@ async fn names_are_those_that_a_cluster_takes() {
         let object = scaled_job(&"b".repeat(length));
         let opened = local.open_round(&object, round).await;
         assert_eq!(opened.is_ok(), is_taken, "{length}");
-        let known = local.round(&object.id).unwrap_or_default();
+        let known = local.scaled_job(&object.id).unwrap_or_default().round;
         assert_eq!(known, is_taken.then_some(round), "{length}");
     }
 }
@@ -80,7 +80,7 @@ async fn a_job_without_a_name_keeps_the_one_that_an_earlier_release_gave_it() {
     let submit = async |job: &Value| bench.open().submit(job.clone()).await.unwrap();
     assert_eq!(submit(&nameless).await, Submitted::Created);
     let jobs = bench.state().join("default");
-    let made = bench.open().views().remove(0).id.name;
+    let made = bench.open().views().remove(0).id.name.to_string();
     // Its letters were others: the rule that made them was another.
     std::fs::rename(jobs.join(&made), jobs.join("load-2456789bcd")).unwrap();
     let stored = jobs.join("load-2456789bcd/job.json");
@@ -135,7 +135,7 @@ async fn a_round_is_written_down_and_no_number_is_opened_twice() {
     let bench = Bench::new("rounds");
     let local = bench.open();
     let orders = scaled_job("orders");
-    assert_eq!(local.round(&orders.id).unwrap(), None);
+    assert_eq!(local.scaled_job(&orders.id).unwrap().round, None);
     for number in 1..=2 {
         let round = Round { number, jobs: 3 };
         local.open_round(&orders, round).await.unwrap();
@@ -143,7 +143,7 @@ async fn a_round_is_written_down_and_no_number_is_opened_twice() {
     drop(local);
     let again = bench.open();
     let last = Round { number: 2, jobs: 3 };
-    assert_eq!(again.round(&orders.id).unwrap(), Some(last));
+    assert_eq!(again.scaled_job(&orders.id).unwrap().round, Some(last));
     let refused = again.open_round(&orders, last).await.unwrap_err();
     assert!(matches!(refused, Error::Conflict { .. }), "{refused}");
     assert!(again.views().is_empty(), "a round is not a Job");

@@ -41,27 +41,14 @@ async fn a_pod_that_vanished_with_its_controller_counts_as_failed_and_is_tried_a
     let bench = Bench::new("lost");
     let out = display(&bench.path("out"));
     let script = format!("echo $$ >>{out}; test $(wc -l <{out}) -gt 1 || sleep 60");
-    let running = Running::start(bench.open());
-    running
-        .local
-        .submit(job("lost", &script, &json!({})))
-        .await
-        .unwrap();
-    await_until("it has started", SOON, async || {
-        (bench.lines("out").len() == 1).then_some(())
-    })
-    .await;
+    let running = bench.wrote(job("lost", &script, &json!({})), 1).await;
     running.kill().await;
     // The shell around the command leads the group: its id is in the record.
     let pods = bench.state().join("default/lost/pods");
     let pod = std::fs::read_dir(pods).unwrap().next().unwrap().unwrap();
     let record = std::fs::read_to_string(pod.path().join("main.process")).unwrap();
     let group = record.split_whitespace().next().unwrap();
-    let killed = std::process::Command::new("kill")
-        .args(["-9", "--", &format!("-{group}")])
-        .status()
-        .unwrap();
-    assert!(killed.success());
+    kill_group(group);
     let again = Running::start(bench.open());
     again.until("lost", JobPhase::Complete).await;
     assert_eq!(bench.lines("out").len(), 2);

@@ -96,9 +96,16 @@ async fn what_a_job_wrote_is_shown_and_programs_get_objects() {
         .collect();
     assert_eq!(
         names,
-        ["accepted", "podStarted", "podEnded", "finished", "ended"]
+        [
+            "page",
+            "accepted",
+            "podStarted",
+            "podEnded",
+            "finished",
+            "ended"
+        ]
     );
-    assert_eq!(facts[4]["succeeded"], 1);
+    assert_eq!(facts[5]["succeeded"], 1);
 }
 
 #[tokio::test]
@@ -118,22 +125,4 @@ async fn init_containers_are_left_out_or_have_a_line_of_their_own() {
     let (text, code) = outcome(&mut bench.command(&file));
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(bench.lines("out"), ["input", "main"]);
-}
-
-#[tokio::test]
-async fn what_is_not_read_is_said() {
-    let bench = Bench::new("unread");
-    let cron_job =
-        json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly"}});
-    let file = bench.file(&[cron_job]);
-    let output = bench
-        .command(&file)
-        .stderr(std::process::Stdio::piped())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        told.contains("CronJob default/nightly: batch/v1 CronJob is not read"),
-        "{told}"
-    );
 }

@@ -9,7 +9,7 @@ use slipway::launch::JobOutcome;
 use slipway::launch::ledger::{Entry, Key, Ledger};
 use slipway::launch::once::{Once, Saw, Step};
 use slipway::launch::ports::DeliveredJob;
-use slipway::launch::retention::removable;
+use slipway::launch::retention::{Keep, removable};
 use slipway::resource::HistoryLimits;
 
 use crate::support::fixtures::delivered;
@@ -166,7 +166,11 @@ fn is_removable(rules: &Rules, key: Option<u8>) -> bool {
     };
     let remembered_for = |_: &DeliveredJob| (rules.remembered_for)(key);
     let grace = TICK * u32::from(rules.grace);
-    !removable(Some(history), &jobs, remembered_for, grace).is_empty()
+    let keep = Keep {
+        history: Some(history),
+        ttl: None,
+    };
+    !removable(keep, &jobs, remembered_for, grace, Timestamp::UNIX_EPOCH).is_empty()
 }
 
 const SERVER_SECONDS: u32 = 1_800_000_000;

@@ -1,7 +1,7 @@
 //! Chances that are the same in every run.
 
 /// A series of chances: equal seeds make equal series.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Chance(u64);
 
 impl Chance {

@@ -9,13 +9,13 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionCondition,
 };
+use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::await_until;
+pub(crate) use super::basic::{client, unique};
 
 /// A namespace on the real API server; deleted in the background when dropped from the server's side by [`Cluster::remove`].
 pub(crate) struct Cluster {
@@ -284,21 +284,6 @@ impl Cluster {
     }
 }
 
-/// The admin's client.
-pub(crate) async fn client() -> Client {
-    let file = super::servers::kubeconfig();
-    let kubeconfig = Kubeconfig::read_from(file).unwrap();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .unwrap();
-    config.default_retry = false;
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another test of this process may have been faster: either way there is one now.
-        drop(rustls::crypto::ring::default_provider().install_default());
-    }
-    Client::try_from(config).unwrap()
-}
-
 /// Whether a Job has ended.
 pub(crate) fn is_finished(job: &Job) -> bool {
     let conditions = job
@@ -309,14 +294,6 @@ pub(crate) fn is_finished(job: &Job) -> bool {
     conditions.iter().any(|condition| {
         (condition.type_ == "Complete" || condition.type_ == "Failed") && condition.status == "True"
     })
-}
-
-/// A word that no other run has: the process and a counter.
-pub(crate) fn unique() -> String {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static COUNTER: AtomicU32 = AtomicU32::new(0);
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    format!("{:x}{count:x}", std::process::id())
 }
 
 fn resource(kind: &str, plural: &str) -> ApiResource {

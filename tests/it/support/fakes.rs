@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use slipway::launch::{
     Error, Guard, JobOutcome, JobState, Launch, Launched, Launcher, ROUND_ANNOTATION,
 };
+use slipway::resource::requests::{RequestAnswer, add_answer};
 use slipway::resource::{ObjectId, Propagation, Round, ScaledJob};
 use slipway::scaling::Reading;
 use slipway::source::{self, Source, Taken};
@@ -127,6 +128,7 @@ struct State {
     /// Names whose create had no answer, with the Job they would be.
     under_way: BTreeMap<String, JobState>,
     rounds: BTreeMap<String, Round>,
+    answers: Vec<RequestAnswer>,
     orders: Vec<String>,
     fates: VecDeque<Fate>,
     count_fails: bool,
@@ -164,6 +166,11 @@ impl RecordingLauncher {
     /// The round that is written down for an object.
     pub(crate) fn round(&self, uid: &str) -> Option<Round> {
         self.state().rounds.get(uid).copied()
+    }
+
+    /// What became of requests.
+    pub(crate) fn answers(&self) -> Vec<RequestAnswer> {
+        self.state().answers.clone()
     }
 
     /// Somebody else writes a round, or takes the record away.
@@ -221,7 +228,7 @@ impl State {
     }
 
     fn launch(&mut self, launch: &Launch) -> Result<Launched, Error> {
-        let name = launch.id.name.clone();
+        let name = launch.id.name.to_string();
         let object = format!("job {}", launch.id);
         self.orders.push(name.clone());
         if self.jobs.contains_key(&name) {
@@ -286,20 +293,42 @@ impl Launcher for RecordingLauncher {
         .boxed()
     }
 
-    fn open_round<'a>(
+    fn open_round_for<'a>(
         &'a self,
         scaled_job: &'a ScaledJob,
         round: Round,
+        answer: Option<&'a RequestAnswer>,
     ) -> BoxFuture<'a, Result<(), Error>> {
         async move {
             let _permit = self.door.acquire().await.expect("never closed");
             let mut state = self.state();
             let written = state.rounds.get(&scaled_job.uid);
-            if written.is_some_and(|written| written.number >= round.number) {
+            let is_answered = |answer: &RequestAnswer| {
+                let mut answers = state.answers.iter();
+                answers.any(|before| before.id == answer.id)
+            };
+            if written.is_some_and(|written| written.number >= round.number)
+                || answer.is_some_and(is_answered)
+            {
                 let object = format!("scaledjob {}", scaled_job.id);
                 return Err(Error::Conflict { object });
             }
             state.rounds.insert(scaled_job.uid.clone(), round);
+            if let Some(answer) = answer {
+                add_answer(&mut state.answers, answer.clone());
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn answer<'a>(
+        &'a self,
+        _scaled_job: &'a ScaledJob,
+        answer: &'a RequestAnswer,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        async move {
+            add_answer(&mut self.state().answers, answer.clone());
             Ok(())
         }
         .boxed()
@@ -330,7 +359,7 @@ impl Launcher for RecordingLauncher {
         _propagation: Propagation,
     ) -> BoxFuture<'a, Result<(), Error>> {
         async move {
-            self.state().jobs.remove(&job.name);
+            self.state().jobs.remove(&*job.name);
             Ok(())
         }
         .boxed()

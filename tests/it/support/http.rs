@@ -69,3 +69,85 @@ async fn exchange(
         body: serde_json::from_str(body).unwrap_or_default(),
     })
 }
+
+/// An answer as text.
+#[derive(Debug, Clone)]
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    /// The head of the answer, as it came.
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Page {
+    /// A header of the answer, by its name in lower case; empty when there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut values = lines.filter(|(named, _)| named.eq_ignore_ascii_case(name));
+        values.next().map_or("", |(_, value)| value)
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
+
+/// Sends a request with these headers, `Host` too if it is among them; `None` when there was no answer in time.
+pub(crate) async fn request(
+    address: &str,
+    line: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Option<Page> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        let length = body.len().to_string();
+        let mut all = vec![("connection", "close")];
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            all.push(("host", address));
+        }
+        if !body.is_empty() {
+            all.push(("content-length", &length));
+        }
+        all.extend(headers);
+        let mut request = format!("{line} HTTP/1.1\r\n");
+        for (name, value) in all {
+            request.extend([name, ": ", value, "\r\n"]);
+        }
+        request.push_str("\r\n");
+        request.push_str(body);
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let answer = whole(&mut stream).await?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some(Page {
+            status: head.split(' ').nth(1)?.parse().ok()?,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        })
+    };
+    tokio::time::timeout(4 * PATIENCE, exchange).await.ok()?
+}
+
+/// An answer, to the end that its length says; without one, to the end of the connection. Some servers keep it open
+/// whatever they are asked.
+async fn whole(stream: &mut TcpStream) -> Option<String> {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some((head, _)) = text.split_once("\r\n\r\n") {
+            let fields = head.lines().filter_map(|line| line.split_once(':'));
+            let mut lengths =
+                fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+            let length = lengths
+                .next()
+                .and_then(|(_, length)| length.trim().parse::<usize>().ok());
+            if length.is_some_and(|length| bytes.len() >= head.len() + 4 + length) {
+                return String::from_utf8(bytes).ok();
+            }
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return String::from_utf8(bytes).ok();
+        }
+    }
+}

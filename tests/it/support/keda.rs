@@ -1,4 +1,4 @@
-//! KEDA's own operator as a process, on namespaces of a test's own.
+//! KEDA's own operator as a process, on namespaces of a test's or a bench's own. Benches include this file.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -8,13 +8,12 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::await_until;
-use super::cluster::{Cluster, client, unique};
-use super::process::{free_port, get};
-use super::servers;
+use super::basic::{await_until, client, free_port, get, named, unique};
 
 /// For an operator that starts on a busy machine.
 const SOON: Duration = Duration::from_mins(1);
+/// It takes five hundred finalizers off, twenty calls a second.
+const GONE: Duration = Duration::from_mins(5);
 
 /// Where the operator itself would live.
 const HOME: &str = "keda";
@@ -24,7 +23,8 @@ const KINDS: [&str; 3] = ["scaledjobs", "scaledobjects", "triggerauthentications
 
 /// KEDA's operator; killed when dropped.
 pub(crate) struct Keda {
-    child: Child,
+    client: Client,
+    pub(crate) child: Child,
     folder: PathBuf,
 }
 
@@ -43,17 +43,20 @@ impl Keda {
         write_certificates(&folder);
         let [metrics, probes, service] = [(); 3].map(|()| format!("127.0.0.1:{}", free_port()));
         let log = std::fs::File::create(folder.join("log")).unwrap();
-        let child = Command::new(servers::named("TEST_KEDA"))
+        let child = Command::new(named("TEST_KEDA"))
             .arg(format!("--cert-dir={}", folder.display()))
             .arg(format!("--metrics-bind-address={metrics}"))
             .arg(format!("--health-probe-bind-address={probes}"))
             .arg(format!("--metrics-service-bind-address={service}"))
             .args(["--zap-log-level=info", "--zap-encoder=console"])
-            .env("KUBECONFIG", servers::kubeconfig())
+            .env("KUBECONFIG", named("KUBECONFIG"))
             .env("POD_NAMESPACE", HOME)
             .env("KEDA_CLUSTER_OBJECT_NAMESPACE", HOME)
             .env("WATCH_NAMESPACE", namespaces.join(","))
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            // Its own identity, as ElasticMQ takes any.
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
             // What it reaches is on this machine.
             .env("NO_PROXY", "*")
             .stdin(Stdio::null())
@@ -61,7 +64,11 @@ impl Keda {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut keda = Self { child, folder };
+        let mut keda = Self {
+            client,
+            child,
+            folder,
+        };
         await_until("KEDA's operator is ready", SOON, async || {
             let ended = keda.child.try_wait().unwrap();
             assert!(ended.is_none(), "it ended by itself");
@@ -80,25 +87,23 @@ impl Keda {
     }
 
     /// Deletes its objects in a namespace while there is somebody to take their finalizers off, and the namespace.
-    pub(crate) async fn remove(&self, cluster: &Cluster) {
-        let send = async |verb: &str, plural: &str| -> Value {
-            let namespace = &cluster.namespace;
-            let path = format!("/apis/keda.sh/v1alpha1/namespaces/{namespace}/{plural}");
-            let request = http::Request::builder().method(verb).uri(path);
-            let request = request.body(Vec::new()).unwrap();
-            cluster.client.request(request).await.unwrap()
+    pub(crate) async fn remove(&self, namespace: &str) {
+        let send = async |verb: &str, path: &str| -> Value {
+            request(&self.client, verb, path, &json!({})).await.unwrap()
         };
-        for plural in KINDS {
-            send("DELETE", plural).await;
+        let paths =
+            KINDS.map(|kind| format!("/apis/keda.sh/v1alpha1/namespaces/{namespace}/{kind}"));
+        for path in &paths {
+            send("DELETE", path).await;
         }
-        for plural in KINDS {
-            await_until(&format!("no {plural} are left"), SOON, async || {
-                let left = send("GET", plural).await;
+        for path in &paths {
+            await_until(&format!("nothing is left at {path}"), GONE, async || {
+                let left = send("GET", path).await;
                 left["items"].as_array().unwrap().is_empty().then_some(())
             })
             .await;
         }
-        cluster.remove().await;
+        send("DELETE", &format!("/api/v1/namespaces/{namespace}")).await;
     }
 }
 
@@ -138,7 +143,7 @@ pub(crate) async fn install_definitions(client: &Client) {
 
 async fn apply_definitions(client: &Client) {
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    for entry in std::fs::read_dir(servers::named("TEST_KEDA_CRDS")).unwrap() {
+    for entry in std::fs::read_dir(named("TEST_KEDA_CRDS")).unwrap() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         let mut definition: Value = serde_saphyr::from_str(&text).unwrap();
         let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
@@ -177,10 +182,9 @@ async fn request(
     path: &str,
     body: &Value,
 ) -> Result<Value, kube::Error> {
-    let body = if verb == "GET" {
-        Vec::new()
-    } else {
-        body.to_string().into_bytes()
+    let body = match verb {
+        "GET" => Vec::new(),
+        _ => body.to_string().into_bytes(),
     };
     let request = http::Request::builder()
         .method(verb)

@@ -16,6 +16,11 @@ pub(crate) struct SlipwayLocal {
 impl SlipwayLocal {
     /// Starts it on files; it is not there yet when this returns.
     pub(crate) fn start(name: &str, files: &[PathBuf]) -> Self {
+        Self::start_with(name, files, &[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn start_with(name: &str, files: &[PathBuf], arguments: &[&str]) -> Self {
         let folder = std::env::temp_dir().join(format!("slipway-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let http = format!("127.0.0.1:{}", free_port());
@@ -25,6 +30,7 @@ impl SlipwayLocal {
             .args(files)
             .args(["--http", &http, "--state"])
             .arg(folder.join("state"))
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -40,6 +46,21 @@ impl SlipwayLocal {
     /// Where it takes events.
     pub(crate) fn http(&self) -> &str {
         &self.http
+    }
+
+    /// Where its status page is, once it has said so: host and port, and the token of writes if it has one.
+    pub(crate) fn page(&self) -> Option<(String, String)> {
+        let output = self.output();
+        let (_, rest) = output.split_once("The status page is at http://")?;
+        let (address, _) = rest.split_once('\n')?;
+        let (host, token) = address.split_once('/')?;
+        let token = token.strip_prefix("#token=").unwrap_or_default();
+        Some((host.to_owned(), token.to_owned()))
+    }
+
+    /// Its state folder.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.join("state")
     }
 
     /// What it has printed so far.

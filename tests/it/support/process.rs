@@ -1,13 +1,34 @@
 //! The built binary as a process.
 
-use std::net::TcpListener;
+use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::await_until;
+pub(crate) use super::basic::{free_port, get};
 
 /// A variable with the limit of file descriptors of the process.
 const DESCRIPTORS: &str = "TEST_DESCRIPTORS";
+
+/// Runs a verb with nothing from the environment and `input` on standard input: its exit code, and what it wrote to
+/// standard output.
+pub(crate) fn answer(arguments: &[&str], input: &str) -> (Option<i32>, String) {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_slipway"))
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Wrong usage ends before it is read.
+    drop(process.stdin.take().unwrap().write_all(input.as_bytes()));
+    let output = process.wait_with_output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
+}
 
 /// `slipway run` as a process; killed when dropped.
 pub(crate) struct Slipway {
@@ -178,6 +199,14 @@ impl Slipway {
         (field("VmRSS:"), field("VmHWM:"))
     }
 
+    /// Where its status page is, once it has said so: host and port.
+    pub(crate) fn page(&self) -> Option<String> {
+        let log = self.log();
+        let (_, rest) = log.split_once("the status page is at http://")?;
+        let (address, _) = rest.split_once('/')?;
+        Some(address.to_owned())
+    }
+
     /// Everything it has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -205,26 +234,4 @@ impl Drop for Slipway {
             drop(std::fs::remove_file(&self.log));
         }
     }
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
-/// `GET` without a client library: the body, if there is an answer.
-pub(crate) async fn get(address: &str, path: &str) -> Option<String> {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    answer
-        .split_once("\r\n\r\n")
-        .map(|(_, body)| body.to_owned())
 }

@@ -1,45 +1,40 @@
 //! Turns that are another process's to take.
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use slipway::controller::lead::Lead;
 use tokio::sync::watch;
 
 use super::*;
 
-/// The lead, given and taken by a test: how often that was done. It is held when that is odd.
-pub(super) struct Switch(watch::Sender<u64>);
-
-fn term(switched: u64) -> Option<u64> {
-    (switched % 2 == 1).then_some(switched)
-}
+/// The lead, given and taken by a test, and how often it was given.
+pub(super) struct Switch(watch::Sender<Option<u64>>, AtomicU64);
 
 impl Switch {
     pub(super) fn new(held: bool) -> Self {
-        Self(watch::Sender::new(held.into()))
+        let switch = Self(watch::Sender::new(None), AtomicU64::new(0));
+        switch.set(held);
+        switch
     }
 
     pub(super) fn set(&self, held: bool) {
-        let switch = |switched: &mut u64| {
-            let is_other = term(*switched).is_some() != held;
-            *switched += u64::from(is_other);
+        self.0.send_if_modified(|term| {
+            let is_other = term.is_some() != held;
+            if is_other {
+                *term = held.then(|| self.1.fetch_add(1, Ordering::Relaxed));
+            }
             is_other
-        };
-        self.0.send_if_modified(switch);
+        });
     }
 }
 
 impl Lead for Switch {
     fn term(&self) -> Option<u64> {
-        term(*self.0.borrow())
+        *self.0.borrow()
     }
 
-    fn changed(&self, known: Option<u64>) -> BoxFuture<'_, ()> {
-        let mut switched = self.0.subscribe();
-        async move {
-            drop(switched.wait_for(|switched| term(*switched) != known).await);
-        }
-        .boxed()
+    fn told(&self) -> watch::Receiver<Option<u64>> {
+        self.0.subscribe()
     }
 }
 

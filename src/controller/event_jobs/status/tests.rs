@@ -10,6 +10,7 @@ fn facts() -> Facts {
         generation: 3,
         standing: EventJobStanding::Ready,
         proof: None,
+        has_schedule: Some(false),
         suspended: false,
         jobs: Some(Vec::new()),
         latest: None,
@@ -84,4 +85,25 @@ fn conditions_say_why_and_keep_their_time_until_they_turn() {
     let suspended = status(&invalid, &facts);
     assert_eq!(condition(&suspended, "Suspended")["status"], "True");
     assert_eq!(condition(&suspended, "Launching")["reason"], "Suspended");
+}
+
+#[test]
+fn one_with_a_schedule_speaks_of_due_times_and_has_no_address() {
+    let mut facts = facts();
+    facts.has_schedule = Some(true);
+    facts.suspended = true;
+    let before = json!({"url": "/events/production/invoice", "schedule": {"version": 1}});
+    let written = status(&before, &facts);
+    assert_eq!(written["url"], Value::Null);
+    for kind in ["Ready", "Launching", "Suspended"] {
+        let message = condition(&written, kind)["message"].as_str().unwrap();
+        assert!(!message.contains("event"), "{kind}: {message}");
+    }
+    // An edit that makes it invalid makes it no receiver of events.
+    facts.has_schedule = None;
+    facts.standing = EventJobStanding::Invalid(vec![Fault::at("spec.source.cron", "is wrong")]);
+    let invalid = status(&before, &facts);
+    assert_eq!(invalid["url"], Value::Null);
+    let launching = condition(&invalid, "Launching");
+    assert_eq!(launching["message"], "no due time becomes a Job");
 }

@@ -27,7 +27,7 @@ pub(super) fn scheme(written: &Value) -> HmacScheme {
             }}}},
         },
     });
-    match &event_job::parse(&written).unwrap().webhook.auth[..] {
+    match &event_job::parse(&written).unwrap().auth() {
         [Auth::Hmac { scheme, .. }] => scheme.clone(),
         auth => panic!("{auth:?}"),
     }

@@ -150,7 +150,10 @@ pub(super) fn shared(lists: &[&[Auth]]) -> SharedAuths {
             },
         });
         let mut event_job = event_job::parse(&object).unwrap();
-        event_job.webhook.auth = auth.to_vec();
+        let event_job::EventSource::Webhook(webhook) = &mut event_job.source else {
+            panic!("no webhook");
+        };
+        webhook.auth = auth.to_vec();
         Arc::new(event_job)
     };
     SharedAuths::new(&lists.iter().map(event_job).collect::<Vec<_>>())

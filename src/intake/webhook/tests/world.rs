@@ -14,7 +14,7 @@ use crate::catalog::CatalogEntry;
 use crate::intake::fetch::Fetch;
 use crate::launch::delivered::Delivery;
 use crate::launch::ports::{Deliver, DeliveredJob, DeliveredJobs};
-use crate::launch::{self, Launched};
+use crate::launch::{self, Guard, Launched};
 use crate::lookup::files::Files;
 use crate::resource::event_job::EventJob;
 use crate::resource::{document, event_job};
@@ -63,7 +63,7 @@ impl Look for Kept {
         &'a self,
         namespace: &'a str,
     ) -> BoxFuture<'a, std::result::Result<bool, String>> {
-        Box::pin(self.look(self.names.iter().any(|id| id.namespace == namespace)))
+        Box::pin(self.look(self.names.iter().any(|id| *id.namespace == *namespace)))
     }
 }
 
@@ -99,12 +99,17 @@ impl Deliver for Once {
             .names
             .lock()
             .unwrap()
-            .contains(&delivery.launch.id.name);
+            .contains(&*delivery.launch.id.name);
         Box::pin(async move { Ok(is_there.then_some(THERE)) })
     }
 
-    fn launch<'a>(&'a self, delivery: &'a Delivery, _: Duration) -> Launching<'a, Launched> {
-        let name = delivery.launch.id.name.clone();
+    fn launch<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        _: Duration,
+        _: Guard,
+    ) -> Launching<'a, Launched> {
+        let name = delivery.launch.id.name.to_string();
         let launched = if self.names.lock().unwrap().insert(name) {
             Launched::Created
         } else {
@@ -193,12 +198,12 @@ impl World {
         let webhook = Webhook::new(
             Arc::clone(&catalog),
             Authenticator::new(lookup, Arc::new(NoPages), now),
-            Deliveries::new(
+            Arc::new(Deliveries::new(
                 launcher.clone(),
                 launcher.clone(),
                 Duration::from_mins(10),
                 now,
-            ),
+            )),
             kept.clone(),
             Metrics::default(),
             Arc::new(()),

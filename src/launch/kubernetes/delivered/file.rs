@@ -9,13 +9,14 @@
 
 use std::time::Duration;
 
+use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::{refusal, unreadable};
 use super::leftovers::Leftovers;
 use super::wire;
-use crate::cluster::{Answer, Call, Cluster, NoAnswer};
+use crate::cluster::{Answer, Budget, Call, Cluster, NoAnswer};
 use crate::launch::delivered::{Delivery, PAYLOAD_ANNOTATION};
 use crate::launch::{Error, Launched, OCCURRENCE_ANNOTATION};
 use crate::resource::ObjectId;
@@ -216,6 +217,40 @@ impl<'a> EventFile<'a> {
     }
 }
 
+/// Whether Secrets may be made where the EventJob is: a dry run of an empty one.
+///
+/// # Errors
+///
+/// [`Error`] when none may be made, or nobody can tell now.
+pub(super) async fn prove(cluster: &Cluster, event_job: &ObjectId) -> Result<(), Error> {
+    let object = format!("the Secrets of bind.file of {event_job}");
+    let path = format!("/api/v1/namespaces/{}/secrets", event_job.namespace);
+    let cluster = cluster.clone().with(Budget::DryRuns);
+    let turn = cluster.turn(&Method::POST, &path).await;
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"generateName": "slipway-proof-", "namespace": *event_job.namespace},
+        "immutable": true,
+    });
+    let call = Call::post(path, secret).query("dryRun", "All");
+    let answer = turn.send(call).await.map_err(|error| Error::Unavailable {
+        object: object.clone(),
+        detail: error.detail,
+    })?;
+    if answer.is_success() {
+        return Ok(());
+    }
+    match unreadable(&object, &answer) {
+        Error::Quota { .. } => Ok(()),
+        Error::Forbidden { object, detail } => Err(Error::Forbidden {
+            object,
+            detail: format!("{detail}; the chart grants it with rbac.eventFiles=true"),
+        }),
+        error => Err(error),
+    }
+}
+
 /// Looks after a Secret without a delivery: its Job gets it, or it goes.
 ///
 /// It goes only as it was before its Job was looked for. So a delivery that makes the Job meanwhile either finds the
@@ -253,7 +288,7 @@ async fn adopt(cluster: &Cluster, id: &ObjectId, job: &str, left: Duration) -> R
 }
 
 fn owner(id: &ObjectId, job: &str) -> Value {
-    json!({"apiVersion": "batch/v1", "kind": "Job", "name": id.name, "uid": job})
+    json!({"apiVersion": "batch/v1", "kind": "Job", "name": *id.name, "uid": job})
 }
 
 async fn read(

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use self::remembered::Remembered;
 use super::super::create::Memory as _;
+use super::metrics::LedgerSize;
 use super::shards;
 use crate::cluster::{Cluster, Scope, boot};
 use crate::launch::Error;
@@ -265,6 +266,18 @@ impl Ledgers {
                 }
             }
         }
+    }
+
+    /// How large each is that there is a copy of, in the order of their names.
+    pub(super) fn sizes(&self) -> Vec<LedgerSize> {
+        let size = |namespace: Arc<Namespace>| LedgerSize {
+            keys: namespace.ledger().len(),
+            waiting: namespace.waiting().entries.len(),
+            namespace: namespace.name.clone(),
+        };
+        let mut sizes: Vec<LedgerSize> = self.all().into_iter().map(size).collect();
+        sizes.sort_by(|one, other| one.namespace.cmp(&other.namespace));
+        sizes
     }
 
     fn all(&self) -> Vec<Arc<Namespace>> {

@@ -10,7 +10,7 @@ use super::super::informer::Informer;
 use super::Delivered;
 use super::wire::{KeptJob, WatchedJob, kept};
 use crate::launch::Error;
-use crate::launch::delivered::EVENT_JOB_LABEL;
+use crate::launch::delivered::Owners;
 use crate::launch::news::News;
 use crate::launch::ports::DeliveredJob;
 use crate::resource::ObjectId;
@@ -18,12 +18,21 @@ use crate::resource::ObjectId;
 /// Jobs by EventJob.
 #[derive(Debug, Default)]
 pub(super) struct JobsOfEvents {
+    owners: Owners,
     informer: Informer<KeptJob>,
     /// Who is told of new ones.
     pub(super) news: News,
 }
 
 impl JobsOfEvents {
+    /// None yet.
+    pub(super) fn new(owners: Owners) -> Self {
+        Self {
+            owners,
+            ..Self::default()
+        }
+    }
+
     /// Whether all Jobs of an EventJob's namespace have been seen.
     pub(super) fn check_synced(&self, event_job: &ObjectId) -> Result<(), Error> {
         let what = format!("jobs of EventJob {event_job}");
@@ -44,12 +53,17 @@ impl JobsOfEvents {
     /// Takes what a watch shows; the EventJobs of which something changed. What a list holds is shown when it is complete, all
     /// at once: a Job never shows what happened to it before an older change of another does. `launch::admission` relies on it.
     fn take(&mut self, scope: Option<&str>, shown: Shown<WatchedJob>) -> Vec<ObjectId> {
-        let Self { informer, news } = self;
+        let Self {
+            informer,
+            news,
+            owners,
+        } = self;
+        let owners = *owners;
         let mut changed = Vec::new();
         informer.take(
             scope,
             shown,
-            |job| kept(&job),
+            |job| kept(&job, owners),
             |(before, now)| {
                 if let (None, Some(now)) = (before, now) {
                     news.tell(&now.job.event_job);
@@ -67,7 +81,7 @@ impl Delivered {
             async move {
                 let scope = scope.as_deref();
                 let jobs = ApiResource::erase::<Job>(&());
-                follow::objects(&self.cluster, &jobs, EVENT_JOB_LABEL, scope, |shown| {
+                follow::objects(&self.cluster, &jobs, self.owners.label(), scope, |shown| {
                     let changed = self.jobs().take(scope, shown);
                     if !changed.is_empty() {
                         self.tell(changed);

@@ -12,9 +12,13 @@ use super::super::informer::{Kept, version_number};
 use super::super::watched::Watched;
 use super::super::{job_path, unavailable, unreadable};
 use crate::cluster::{Call, Cluster};
+use crate::launch::attempt::{
+    ATTEMPT_ANNOTATION, FIRST_OCCURRENCE_ANNOTATION, RERUN_ANNOTATION, RerunRequest,
+};
 use crate::launch::delivered::{
-    CONCURRENCY_KEY_ANNOTATION, DEDUPLICATE_FOR_ANNOTATION, EVENT_JOB_LABEL, GATE_ANNOTATION,
-    GATE_HOLDER_ANNOTATION, Gate, PAYLOAD_ANNOTATION, RECEIVED_ANNOTATION,
+    ASKED_FOR_ANNOTATION, CONCURRENCY_KEY_ANNOTATION, DEDUPLICATE_FOR_ANNOTATION, GATE_ANNOTATION,
+    GATE_HOLDER_ANNOTATION, Gate, Owners, PAYLOAD_ANNOTATION, RECEIVED_ANNOTATION,
+    REMOVED_ANNOTATION, SCHEDULED_ANNOTATION,
 };
 use crate::launch::ports::DeliveredJob;
 use crate::launch::{Error, OCCURRENCE_ANNOTATION};
@@ -121,8 +125,8 @@ pub(super) async fn read(
     }
 }
 
-/// What is kept of a Job; `None` when it is not one of ours, whatever its label says.
-pub(super) fn kept(job: &WatchedJob) -> Option<KeptJob> {
+/// What is kept of a Job of one kind of owner; `None` when it is not one of ours, whatever its label says.
+pub(super) fn kept(job: &WatchedJob, owners: Owners) -> Option<KeptJob> {
     let metadata = &job.metadata;
     let annotations = metadata.annotations.as_ref()?;
     let text = |name: &str| annotations.get(name).map(String::as_str);
@@ -139,7 +143,7 @@ pub(super) fn kept(job: &WatchedJob) -> Option<KeptJob> {
     let job = DeliveredJob {
         uid: metadata.uid.clone()?,
         version: metadata.resource_version.clone()?,
-        event_job: event_job_of(metadata, &id.namespace)?,
+        event_job: event_job_of(metadata, &id.namespace, owners)?,
         id,
         occurrence,
         gate: text(GATE_ANNOTATION).and_then(Gate::parse),
@@ -149,12 +153,22 @@ pub(super) fn kept(job: &WatchedJob) -> Option<KeptJob> {
             .unwrap_or_default()
             .to_owned(),
         received_at: received_at.unwrap_or(created_at),
+        due: text(SCHEDULED_ANNOTATION).and_then(|text| text.parse().ok()),
+        is_asked_for: text(ASKED_FOR_ANNOTATION).is_some(),
+        attempt: text(ATTEMPT_ANNOTATION)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(1),
+        first: text(FIRST_OCCURRENCE_ANNOTATION).map(str::to_owned),
+        wants_rerun: text(RERUN_ANNOTATION)
+            .and_then(RerunRequest::parse)
+            .is_some_and(|request| request.is_open()),
         created_at,
         ended: end.map(|end| {
             let at = status.completion_time.or(end.said_at);
             (end.outcome, at.unwrap_or(created_at))
         }),
         end_reason: end.map_or("", |end| end.reason),
+        is_removed: text(REMOVED_ANNOTATION).is_some(),
         is_going: metadata.deletion_timestamp.is_some(),
         active_pods: status.active,
         ready_pods: status.ready,
@@ -163,13 +177,13 @@ pub(super) fn kept(job: &WatchedJob) -> Option<KeptJob> {
     Some(KeptJob { job, payload })
 }
 
-/// The EventJob that owns it. The label is cut for long names, and is all there is when the owner was taken off.
-fn event_job_of(metadata: &ObjectMeta, namespace: &str) -> Option<ObjectId> {
+/// What owns it. The label is cut for long names, and is all there is when the owner was taken off.
+fn event_job_of(metadata: &ObjectMeta, namespace: &str, of: Owners) -> Option<ObjectId> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    let owner = owners.iter().find(|owner| owner.kind == "EventJob");
+    let owner = owners.iter().find(|owner| owner.kind == of.kind());
     let name = match owner {
         Some(owner) => &owner.name,
-        None => metadata.labels.as_ref()?.get(EVENT_JOB_LABEL)?,
+        None => metadata.labels.as_ref()?.get(of.label())?,
     };
     Some(ObjectId::new(namespace, name.clone()))
 }

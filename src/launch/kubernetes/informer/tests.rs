@@ -85,7 +85,7 @@ fn names(informer: &Informer<Thing>, owner: &str) -> Vec<String> {
     let owner = ObjectId::new("production", owner);
     let mut names: Vec<String> = informer
         .of(&owner)
-        .map(|thing| thing.id.name.clone())
+        .map(|thing| thing.id.name.to_string())
         .collect();
     names.sort();
     names

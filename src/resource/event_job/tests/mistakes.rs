@@ -10,7 +10,7 @@ const MISTAKES: &str = r#"
 /kind | "ScaledJob" | kind: must be EventJob
 /spec/sauce | 1 | spec.sauce: there is no such field; did you mean source?
 /spec/source/webhook/fromat | 1 | spec.source.webhook.fromat: there is no such field; did you mean format?
-/spec/source/sqs | {"queueURL": "q"} | spec.source.sqs: is not supported by this version: the one source is webhook
+/spec/source/sqs | {"queueURL": "q"} | spec.source.sqs: is not supported by this version: there are webhook and cron
 /spec/source/webhook/format | "Sns" | spec.source.webhook.format: must be one of EventBridge, SNS, CloudEvents, JSON, not "Sns"; did you mean SNS?
 /spec/source/webhook/format | "JSON" | spec.source.webhook.auth: has sns, which proves only what SNS sends
 /spec/source/webhook/split | true | spec.source.webhook.split: goes with format: JSON

@@ -45,7 +45,12 @@ pub(super) async fn serve(
         () = peer.turned_out() => return,
     };
     match accepted {
-        Ok(Ok((stream, caller))) => drive(stream, caller, &peer, &shared).await,
+        Ok(Ok(stream)) => {
+            let (_, session) = stream.get_ref();
+            let certificate = session.peer_certificates().and_then(<[_]>::first);
+            let caller = certificate.map_or_else(Peer::default, Peer::of_certificate);
+            drive(stream, caller, &peer, &shared).await;
+        }
         Ok(Err(error)) => debug!(
             error = &error as &dyn std::error::Error,
             "a TLS handshake failed"

@@ -98,6 +98,7 @@ fn occurrence(number: usize) -> String {
 fn delivery(namespace: &str, number: usize) -> Delivery {
     let event_job = ObjectId::new(namespace, "a");
     Delivery {
+        due: None,
         launch: Launch {
             id: ObjectId::new(namespace, "a-bdfhjkmpqr"),
             occurrence: occurrence(number),
