@@ -115,7 +115,7 @@ impl Scheduling<'_> {
         Ok(())
     }
 
-    /// A Job that keeps a CronJob in place from having one more, under Forbid. What an EventJob is asked for waits for its turn.
+    /// A Job that leaves no room for one more, under Forbid: what is made then would be dropped at once.
     async fn forbidding(
         &self,
         looked: Looked<'_>,
@@ -124,15 +124,14 @@ impl Scheduling<'_> {
         let Looked {
             event_job, cron, ..
         } = looked;
-        if event_job.cron_job.is_none() {
+        let Some(busy) = self.is_busy(event_job, &[]).await? else {
             return Ok(None);
-        }
-        let busy = self.is_busy(event_job, &[]).await?;
+        };
         // Whoever led before may have made it, and not written it down.
         let own = Delivery::of_moment(event_job, cron, moment, self.ports.grace).ok();
         let open = self.ports.gates.open(&event_job.id)?;
         let is_made = own.is_some_and(|own| open.iter().any(|job| job.id == own.launch.id));
-        Ok(busy.filter(|_| !is_made))
+        Ok((!is_made).then_some(busy))
     }
 
     /// The next step of a range. Returns when to take the one after; `None` when it is answered.

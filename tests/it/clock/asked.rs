@@ -194,6 +194,19 @@ async fn what_cannot_be_asked_says_why() {
     let (code, text) = in_cluster(&cluster, &many).await;
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("more than 1000 due times"), "{text}");
+
+    // Under Forbid it would be dropped at once.
+    let alone = scheduled("alone", &cron, &json!({"concurrencyPolicy": "Forbid"}));
+    cluster.create(alone).await;
+    seen(&cluster, "alone").await;
+    let (code, text) = in_cluster(&cluster, &["trigger", "alone"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = in_cluster(&cluster, &["trigger", "alone"]).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("has not ended, and concurrencyPolicy is Forbid"),
+        "{text}"
+    );
     drop(slipway);
     cluster.remove().await;
 }
