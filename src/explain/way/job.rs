@@ -14,6 +14,23 @@ use crate::launch::delivered::{
 use crate::launch::{KEDA_SCALED_JOB_LABEL, SCALED_JOB_LABEL};
 use crate::resource::ROUND_ANNOTATION;
 
+/// What the time of a Pod that runs is for.
+const WORK: &str = "for its work";
+/// The time before the last start of a Pod whose containers were started again.
+const RESTARTING: &str =
+    "for its image, its containers and the pauses before they were started again";
+
+/// How far the Pods of a Job have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PodsReached {
+    /// None has started.
+    Nothing,
+    /// The last one that started has not ended.
+    Start,
+    /// It has.
+    End,
+}
+
 impl Way {
     /// The Job, and its later attempts. How the last of them stands in words, and what is in its way; `None` when there is
     /// no Job.
@@ -158,8 +175,8 @@ impl Way {
                 "for its turn (concurrencyPolicy)",
             );
         }
-        let pod_started = self.pods(&evidence.pods);
-        self.end(job, pod_started, evidence)
+        let reached = self.pods(&evidence.pods);
+        self.end(job, reached, evidence)
     }
 
     /// Somebody removed it: what had become of it until then, and that.
@@ -172,10 +189,10 @@ impl Way {
         let metadata = &job["metadata"];
         let name = metadata["name"].as_str().unwrap_or_default();
         let namespace = metadata["namespace"].as_str().unwrap_or_default();
-        let has_started = self.pods(&evidence.pods);
+        let reached = self.pods(&evidence.pods);
         let (stood, before) = match ended(job) {
             Some(_) => {
-                let (text, cause) = self.end(job, has_started, evidence);
+                let (text, cause) = self.end(job, reached, evidence);
                 (
                     text,
                     cause.map(|cause| format!(" Before that: {}", cause.cause)),
@@ -200,58 +217,93 @@ impl Way {
         (format!("{stood}, and was removed by somebody"), Some(cause))
     }
 
-    /// Its Pods. Whether one has started.
-    fn pods(&mut self, pods: &[Value]) -> bool {
+    /// Its Pods, and how far they have come. Several may run at a time: each waits for what is its own.
+    fn pods(&mut self, pods: &[Value]) -> PodsReached {
         let mut pods: Vec<&Value> = pods.iter().collect();
         pods.sort_by_key(|pod| created(pod));
-        let mut has_started = false;
+        let mut reached = PodsReached::Nothing;
+        let mut steps = Vec::new();
+        let mut last_end = None;
         for (index, pod) in pods.iter().enumerate() {
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            let conditions = pod["status"]["conditions"].as_array();
-            let scheduled = conditions
-                .into_iter()
-                .flatten()
-                .find(|one| one["type"] == "PodScheduled" && one["status"] == "True");
-            if let Some(at) = created(pod) {
-                let after = if index == 0 {
-                    "for the Job controller to make a Pod"
-                } else {
-                    "until a Pod was made again"
-                };
-                self.step(at, format!("Pod {name} was created"), after);
-            }
-            if let Some(at) = scheduled.and_then(|one| time(&one["lastTransitionTime"])) {
-                self.step(at, format!("Pod {name} got a node"), "for a node with room");
-            }
-            let states = pod["status"]["containerStatuses"].as_array();
-            let running = states.into_iter().flatten().find_map(|state| {
-                let state = &state["state"];
-                time(&state["running"]["startedAt"])
-                    .or_else(|| time(&state["terminated"]["startedAt"]))
-            });
-            if let Some(at) = running {
-                has_started = true;
-                self.step(
-                    at,
-                    format!("Pod {name} ran"),
-                    "for its image and its containers",
-                );
-            }
+            let (before, pause) = match index {
+                0 => (self.reached, "for the Job controller to make a Pod"),
+                _ => (
+                    last_end.filter(|end| created(pod).is_some_and(|at| *end <= at)),
+                    "for the Job controller's pause before it makes another Pod",
+                ),
+            };
+            let mut way = Self {
+                reached: before,
+                ..Self::default()
+            };
+            let (has_started, end) = way.pod(pod, pause);
+            reached = match (reached, has_started, end) {
+                (PodsReached::Start, ..) | (_, true, None) => PodsReached::Start,
+                (_, true, Some(_)) => PodsReached::End,
+                (reached, false, _) => reached,
+            };
+            last_end = last_end.max(end);
+            steps.extend(way.steps);
         }
-        has_started
+        steps.sort_by_key(|step| step.at);
+        self.reached = steps.last().map(|step| step.at).or(self.reached);
+        self.steps.extend(steps);
+        reached
+    }
+
+    /// One Pod. Whether it has started, and when it ended.
+    fn pod(&mut self, pod: &Value, pause: &str) -> (bool, Option<Timestamp>) {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let conditions = pod["status"]["conditions"].as_array();
+        let scheduled = conditions
+            .into_iter()
+            .flatten()
+            .find(|one| one["type"] == "PodScheduled" && one["status"] == "True");
+        if let Some(at) = created(pod) {
+            self.step(at, format!("Pod {name} was created"), pause);
+        }
+        if let Some(at) = scheduled.and_then(|one| time(&one["lastTransitionTime"])) {
+            self.step(at, format!("Pod {name} got a node"), "for a node with room");
+        }
+        let statuses = pod["status"]["containerStatuses"].as_array();
+        let statuses: Vec<&Value> = statuses.into_iter().flatten().collect();
+        let started = statuses.iter().find_map(|status| {
+            let state = &status["state"];
+            time(&state["running"]["startedAt"]).or_else(|| time(&state["terminated"]["startedAt"]))
+        });
+        let restarts = statuses
+            .iter()
+            .filter_map(|status| status["restartCount"].as_u64());
+        if let Some(at) = started {
+            let (restarted, waited) = match restarts.sum::<u64>() {
+                0 => (String::new(), "for its image and its containers"),
+                1 => (", restarted once".to_owned(), RESTARTING),
+                times => (format!(", restarted {times} times"), RESTARTING),
+            };
+            self.step(at, format!("Pod {name} ran{restarted}"), waited);
+        }
+        let ends: Option<Vec<Timestamp>> = statuses
+            .iter()
+            .map(|status| time(&status["state"]["terminated"]["finishedAt"]))
+            .collect();
+        let ended = ends.and_then(|ends| ends.into_iter().max());
+        if let Some(at) = ended {
+            self.step(at, format!("Pod {name} ended"), WORK);
+        }
+        (started.is_some(), ended)
     }
 
     fn end(
         &mut self,
         job: &Value,
-        has_started: bool,
+        reached: PodsReached,
         evidence: &ObjectEvidence,
     ) -> (String, Option<Cause>) {
         let metadata = &job["metadata"];
         let name = metadata["name"].as_str().unwrap_or_default();
         let namespace = metadata["namespace"].as_str().unwrap_or_default();
         let Some(ended) = ended(job) else {
-            if has_started
+            if reached != PodsReached::Nothing
                 || job["status"]["active"].as_u64().unwrap_or_default() > 0
                     && evidence.pods.is_empty()
             {
@@ -288,7 +340,11 @@ impl Way {
             } else {
                 format!("job {name} failed, {}: {}", text("reason"), text("message"))
             };
-            self.step(at, what, "for its work");
+            let waited = match reached {
+                PodsReached::End => "for the Job controller to see its end",
+                PodsReached::Nothing | PodsReached::Start => WORK,
+            };
+            self.step(at, what, waited);
         }
         if succeeded {
             return (format!("job {name} succeeded"), None);
