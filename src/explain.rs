@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::history::{self, HistoryRecord, Subject};
+use crate::resource::cron_job::is_handed_over;
+use crate::resource::scaled_job::is_managed_in_place;
 use crate::shown::on_one_line;
 
 pub use self::tools::Tools;
@@ -156,7 +158,14 @@ pub fn object(evidence: &ObjectEvidence) -> Explanation {
             causes: vec![causes::unheard_of(evidence)],
             ..Explanation::default()
         },
-        history::SubjectKind::EventJob => event_job::explain(evidence),
+        _ if is_not_handed_over(evidence) => Explanation {
+            summary: String::from("Slipway does not run it; in the way: NotManaged"),
+            causes: vec![causes::not_handed_over(evidence)],
+            ..Explanation::default()
+        },
+        history::SubjectKind::EventJob | history::SubjectKind::CronJob => {
+            event_job::explain(evidence)
+        }
         history::SubjectKind::ScaledJob | history::SubjectKind::KedaScaledJob => {
             scaled_job::explain(evidence)
         }
@@ -164,6 +173,16 @@ pub fn object(evidence: &ObjectEvidence) -> Explanation {
     explanation.about = evidence.subject.to_string();
     explanation.asked.clone_from(&evidence.asked);
     explanation
+}
+
+/// Whether it is another program's object, of which Slipway was not told to run it.
+fn is_not_handed_over(evidence: &ObjectEvidence) -> bool {
+    let object = evidence.object.as_ref();
+    object.is_some_and(|object| match evidence.subject.kind {
+        history::SubjectKind::ScaledJob | history::SubjectKind::EventJob => false,
+        history::SubjectKind::KedaScaledJob => !is_managed_in_place(object),
+        history::SubjectKind::CronJob => !is_handed_over(object),
+    })
 }
 
 /// What became of one event: `id` as its sender wrote it.

@@ -16,12 +16,14 @@ use crate::controller::event_jobs::outcomes::Outcomes;
 use crate::controller::event_jobs::{self, EventJobs};
 use crate::controller::lead::Lead;
 use crate::controller::metrics::Metrics;
+use crate::controller::recording::Recorded;
 use crate::controller::scheduling::SchedulePorts;
 use crate::controller::status_writer::StatusWriter;
 use crate::controller::watch::troubles::WatchTroubles;
 use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{WAITING_CHANGES, admission};
 use crate::cycle::delivery::Deliveries;
+use crate::history::{SharedHistory, SubjectKind};
 use crate::launch::delivered::Owners;
 use crate::launch::kubernetes::delivered::Delivered;
 use crate::lookup::Lookup;
@@ -43,6 +45,7 @@ impl CronJobs {
         lead: Arc<dyn Lead>,
         config: &Config,
         lookup: Arc<dyn Lookup>,
+        history: Arc<SharedHistory>,
         metrics: &Metrics,
     ) -> Self {
         let grace = config.ledger_grace;
@@ -50,6 +53,7 @@ impl CronJobs {
         let launcher = Delivered::new(cluster.clone(), scope.clone(), owners, grace);
         let launcher = Arc::new(launcher);
         let outcomes = Arc::new(Outcomes::new(owners, clock, metrics.launches()));
+        let record = Recorded::new(SubjectKind::CronJob, outcomes.clone(), history, clock);
         let deliveries = Deliveries::new(launcher.clone(), launcher.clone(), grace, clock);
         let ports = admission::Ports {
             holder: launcher.holder().to_owned(),
@@ -61,7 +65,7 @@ impl CronJobs {
             schedules: SchedulePorts {
                 deliveries: Arc::new(deliveries),
                 schedules: launcher.clone(),
-                record: outcomes.clone(),
+                record: Arc::new(record),
                 rush: Arc::default(),
             },
             clock,

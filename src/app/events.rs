@@ -26,7 +26,7 @@ use crate::controller::status_writer::StatusWriter;
 use crate::controller::watch::troubles::WatchTroubles;
 use crate::controller::watch::{Kinds, Watch};
 use crate::controller::{WAITING_CHANGES, admission};
-use crate::history::SharedHistory;
+use crate::history::{SharedHistory, SubjectKind};
 use crate::intake::auth::Authenticator;
 use crate::intake::fetch::https::Https;
 use crate::intake::fetch::trust::Trust;
@@ -87,7 +87,8 @@ impl Events {
         } = beside;
         let cron_jobs = config.cron_jobs_in_place.then(|| {
             let (lead, lookup) = (lead.clone(), lookup.clone());
-            CronJobs::new(cluster, scope, lead, config, lookup, controller)
+            let history = history.clone();
+            CronJobs::new(cluster, scope, lead, config, lookup, history, controller)
         });
         let launcher = Arc::new(Delivered::new(
             cluster.clone(),
@@ -100,7 +101,12 @@ impl Events {
         let outcomes = Outcomes::new(Owners::EventJobs, clock, controller.launches());
         outcomes.register(registry);
         let outcomes = Arc::new(outcomes);
-        let record = Arc::new(Recorded::new(outcomes.clone(), history, clock));
+        let record = Arc::new(Recorded::new(
+            SubjectKind::EventJob,
+            outcomes.clone(),
+            history,
+            clock,
+        ));
         let metrics = webhook::metrics::Metrics::default();
         metrics.register(registry.sub_registry_with_prefix("webhook"));
         let rules = Rules::new(config.allow_address.clone(), false).through(https_proxy()?);

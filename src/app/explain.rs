@@ -12,7 +12,7 @@ use crate::app::{clock, connect};
 use crate::cluster::{Call, Cluster};
 use crate::explain::{LeaseEvidence, ObjectEvidence, Tools, event_of};
 use crate::history::{HistoryRecord, Subject, SubjectKind};
-use crate::launch::delivered::EVENT_JOB_LABEL;
+use crate::launch::delivered::{CRON_JOB_LABEL, EVENT_JOB_LABEL};
 use crate::launch::job::name::label_value;
 use crate::launch::job::spec::MANAGED_BY_LABEL;
 use crate::launch::kubernetes::list;
@@ -260,14 +260,15 @@ impl Gathering {
     async fn object(&mut self, cluster: &Cluster) -> anyhow::Result<()> {
         for kind in kinds(self.evidence.subject.kind).iter().copied() {
             let id = &self.evidence.subject.id;
-            let path = match kind {
-                SubjectKind::ScaledJob => ("slipway.dev", "scaledjobs"),
-                SubjectKind::KedaScaledJob => ("keda.sh", "scaledjobs"),
-                SubjectKind::EventJob => ("slipway.dev", "eventjobs"),
+            let (group, plural) = match kind {
+                SubjectKind::ScaledJob => ("slipway.dev/v1alpha1", "scaledjobs"),
+                SubjectKind::KedaScaledJob => ("keda.sh/v1alpha1", "scaledjobs"),
+                SubjectKind::EventJob => ("slipway.dev/v1alpha1", "eventjobs"),
+                SubjectKind::CronJob => ("batch/v1", "cronjobs"),
             };
             let path = format!(
-                "/apis/{}/v1alpha1/namespaces/{}/{}/{}",
-                path.0, id.namespace, path.1, id.name
+                "/apis/{group}/namespaces/{}/{plural}/{}",
+                id.namespace, id.name
             );
             let answer = cluster.send(Call::get(path)).await?;
             if answer.is_success() {
@@ -356,12 +357,14 @@ impl Gathering {
     }
 }
 
-/// What somebody may mean by a kind, the likelier first: one of KEDA's is asked for by the word for our own.
+/// What somebody may mean by a kind, the likelier first: one of KEDA's is asked for by the word for our own, and a CronJob that was
+/// converted by the word it had.
 fn kinds(asked: SubjectKind) -> &'static [SubjectKind] {
     match asked {
         SubjectKind::ScaledJob => &[SubjectKind::ScaledJob, SubjectKind::KedaScaledJob],
         SubjectKind::KedaScaledJob => &[SubjectKind::KedaScaledJob],
         SubjectKind::EventJob => &[SubjectKind::EventJob],
+        SubjectKind::CronJob => &[SubjectKind::CronJob, SubjectKind::EventJob],
     }
 }
 
@@ -388,6 +391,7 @@ fn label_of(kind: SubjectKind) -> &'static str {
         SubjectKind::ScaledJob => SCALED_JOB_LABEL,
         SubjectKind::KedaScaledJob => KEDA_SCALED_JOB_LABEL,
         SubjectKind::EventJob => EVENT_JOB_LABEL,
+        SubjectKind::CronJob => CRON_JOB_LABEL,
     }
 }
 

@@ -27,8 +27,8 @@ use crate::controller::recording::Recorded;
 use crate::controller::scheduling::SchedulePorts;
 use crate::controller::watch::troubles::WatchTroubles;
 use crate::controller::{Change, TurnPorts, WAITING_CHANGES, admission};
-use crate::history::SharedHistory;
 use crate::history::memory::DEFAULT_MEMORY;
+use crate::history::{SharedHistory, SubjectKind};
 use crate::intake::auth::Authenticator;
 use crate::intake::fetch::https::Https;
 use crate::intake::fetch::trust::Trust;
@@ -324,7 +324,12 @@ fn makers(local: &Local, reports: &Arc<Reports>, history: &Arc<SharedHistory>) -
     SchedulePorts {
         deliveries: Arc::new(deliveries),
         schedules: launcher,
-        record: Arc::new(Recorded::new(told, history.clone(), clock)),
+        record: Arc::new(Recorded::new(
+            SubjectKind::EventJob,
+            told,
+            history.clone(),
+            clock,
+        )),
         rush: Arc::default(),
     }
 }

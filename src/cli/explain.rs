@@ -38,7 +38,7 @@ Reach a replica's --admin with `kubectl port-forward`. Each remembers its own de
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// scaledjob/NAME, eventjob/NAME, event/ID or job/NAME
+    /// scaledjob/NAME, eventjob/NAME, cronjob/NAME, event/ID or job/NAME
     #[arg(value_name = "KIND/NAME", value_parser = asked)]
     what: AskedAbout,
     /// How it was then: an instant such as 2026-11-30T09:00:00Z, or how long ago, such as 10m
@@ -122,7 +122,7 @@ fn admin_url(text: &str) -> Result<String, String> {
 
 /// `KIND/NAME`; an event's id may have slashes of its own.
 fn asked(text: &str) -> Result<AskedAbout, String> {
-    let right = "write scaledjob/NAME, eventjob/NAME, event/ID or job/NAME";
+    let right = "write scaledjob/NAME, eventjob/NAME, cronjob/NAME, event/ID or job/NAME";
     let Some((kind, name)) = text.split_once('/') else {
         return Err(format!("{text:?} has no slash: {right}"));
     };

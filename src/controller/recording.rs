@@ -10,7 +10,8 @@ use crate::cycle::{TurnOutcome, Verdict};
 use crate::history::record::MOST_UNREAD;
 use crate::history::{
     AnswerOrigin, AnswerRecord, HistoryFact, HistoryRecord, MissedRecord, RefusedRecord,
-    SharedHistory, Subject, TurnRecord, TurnStep, TurnTrouble, UnreadTrigger, WakeWord,
+    SharedHistory, Subject, SubjectKind, TurnRecord, TurnStep, TurnTrouble, UnreadTrigger,
+    WakeWord,
 };
 use crate::intake::webhook::{AnswerOutcome, AnsweredEvent, Record, RefusedRequest};
 use crate::launch::schedule_record::MissedTime;
@@ -69,19 +70,22 @@ pub(super) fn of_turn(
 
 /// Tells on what becomes of events, and writes each down.
 pub struct Recorded {
+    kind: SubjectKind,
     told: Arc<dyn Record>,
     history: Arc<SharedHistory>,
     clock: fn() -> Timestamp,
 }
 
 impl Recorded {
-    /// Tells `told`, and writes down in `history`.
+    /// Tells `told`, and writes down in `history`, of objects of one kind.
     pub fn new(
+        kind: SubjectKind,
         told: Arc<dyn Record>,
         history: Arc<SharedHistory>,
         clock: fn() -> Timestamp,
     ) -> Self {
         Self {
+            kind,
             told,
             history,
             clock,
@@ -89,7 +93,10 @@ impl Recorded {
     }
 
     fn record(&self, event_job: &ObjectId, fact: HistoryFact) {
-        let subject = Subject::event_job(event_job);
+        let subject = Subject {
+            kind: self.kind,
+            id: event_job.clone(),
+        };
         let record = HistoryRecord::new(subject, (self.clock)(), fact);
         self.history.record(record);
     }

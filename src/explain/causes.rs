@@ -6,8 +6,10 @@ use serde_json::Value;
 use super::times::{beside, length};
 use super::tools::Tools;
 use super::{Cause, LeaseEvidence, ObjectEvidence};
-use crate::history::Subject;
-use crate::resource::scaled_job::{KEDA_PAUSED_ANNOTATION, PAUSED_ANNOTATION, pauses};
+use crate::history::{Subject, SubjectKind};
+use crate::resource::scaled_job::{
+    KEDA_PAUSED_ANNOTATION, MANAGED_ANNOTATION, PAUSED_ANNOTATION, pauses,
+};
 
 /// A text of others as the end of a sentence of ours.
 pub(super) fn full(text: &str) -> String {
@@ -28,7 +30,11 @@ pub(super) fn missing(evidence: &ObjectEvidence) -> Cause {
         next: "Look for the name and the namespace that you mean.".to_owned(),
         command: match &evidence.tools {
             Tools::Kubectl => format!(
-                "kubectl get scaledjobs.slipway.dev,eventjobs.slipway.dev -n {}",
+                "kubectl get {} -n {}",
+                match kind {
+                    SubjectKind::CronJob => "cronjobs.batch,eventjobs.slipway.dev",
+                    _ => "scaledjobs.slipway.dev,eventjobs.slipway.dev",
+                },
                 id.namespace
             ),
             Tools::Local(_) => evidence.tools.describe(&evidence.subject),
@@ -50,6 +56,28 @@ pub(super) fn unheard_of(evidence: &ObjectEvidence) -> Cause {
         next: "Look for the name and the namespace that you mean. If it is there, nothing has happened to it yet."
             .to_owned(),
         command: evidence.tools.describe(&evidence.subject),
+    }
+}
+
+/// Another program runs it.
+pub(super) fn not_handed_over(evidence: &ObjectEvidence) -> Cause {
+    let (who, marks) = match evidence.subject.kind {
+        SubjectKind::CronJob => (
+            "kube-controller-manager",
+            format!("spec.suspend: true, and the annotation {MANAGED_ANNOTATION}: \"true\""),
+        ),
+        _ => (
+            "KEDA",
+            format!(
+                "the annotations {KEDA_PAUSED_ANNOTATION} and {MANAGED_ANNOTATION}, each \"true\""
+            ),
+        ),
+    };
+    Cause {
+        word: "NotManaged",
+        cause: format!("{who} runs it. 2 things hand it over to Slipway: {marks}."),
+        next: "Set both, if Slipway is to run it.".to_owned(),
+        command: evidence.tools.hand_over(&evidence.subject),
     }
 }
 

@@ -6,16 +6,23 @@ use serde_json::Value;
 use super::scaled_job::{by_time, condition, earlier_events, earlier_records};
 use super::times::beside;
 use super::{Cause, Explanation, ObjectEvidence, causes, seen};
-use crate::history::{AnswerOrigin, HistoryFact, HistoryRecord};
+use crate::history::{AnswerOrigin, HistoryFact, HistoryRecord, SubjectKind};
+use crate::resource::cron_job::in_place;
 use crate::resource::event_job::{self, Concurrency, EventJob};
 
 pub(super) fn explain(evidence: &ObjectEvidence) -> Explanation {
     let mut explanation = Explanation::default();
-    let parsed = evidence.object.as_ref().map(event_job::parse);
+    let parse = match evidence.subject.kind {
+        SubjectKind::CronJob => in_place,
+        _ => event_job::parse,
+    };
+    let parsed = evidence.object.as_ref().map(parse);
+    let event_job = parsed.as_ref().and_then(|parsed| parsed.as_ref().ok());
+    let is_scheduled = event_job.is_some_and(|event_job| event_job.cron().is_some());
     let status = evidence.status();
     let records = by_time(evidence);
     if evidence.at.is_none() {
-        tell_status(status, evidence, &mut explanation);
+        tell_status(status, event_job, evidence, &mut explanation);
     }
     let mut found = Vec::new();
     if evidence.is_missing {
@@ -57,20 +64,17 @@ pub(super) fn explain(evidence: &ObjectEvidence) -> Explanation {
         in_words =
             Some(became.map_or(text, |became| format!("{}: {became}", seen::origin(answer))));
     }
-    if evidence.at.is_none() {
-        let needs_leader = parsed
-            .as_ref()
-            .is_some_and(|parsed| parsed.as_ref().is_ok_and(|job| job.cron().is_some()))
-            || status["waiting"].as_u64().unwrap_or_default() > 0;
-        if needs_leader {
-            found.extend(causes::no_leader(evidence));
-        }
+    let needs_leader = is_scheduled || status["waiting"].as_u64().unwrap_or_default() > 0;
+    if needs_leader && evidence.at.is_none() {
+        found.extend(causes::no_leader(evidence));
     }
     let words: Vec<&str> = found.iter().map(|cause| cause.word).collect();
     let last = in_words.or_else(|| status_decision(status));
-    let last = last.map_or("no event has come that is known of".to_owned(), |last| {
-        format!("the last: {last}")
-    });
+    let last = match last {
+        Some(last) => format!("the last: {last}"),
+        None if is_scheduled => "no due time has come that is known of".to_owned(),
+        None => "no event has come that is known of".to_owned(),
+    };
     explanation.summary = if words.is_empty() {
         format!("{last}; nothing is in the way")
     } else {
@@ -119,7 +123,12 @@ fn status_decision(status: &Value) -> Option<String> {
 }
 
 /// What the status has in numbers.
-fn tell_status(status: &Value, evidence: &ObjectEvidence, explanation: &mut Explanation) {
+fn tell_status(
+    status: &Value,
+    event_job: Option<&EventJob>,
+    evidence: &ObjectEvidence,
+    explanation: &mut Explanation,
+) {
     let mut tell = |word: &str, text: String| explanation.facts.push((word.to_owned(), text));
     let time = |value: &Value| {
         let time = value.as_str()?.parse().ok()?;
@@ -155,8 +164,15 @@ fn tell_status(status: &Value, evidence: &ObjectEvidence, explanation: &mut Expl
     }
     let next = status["schedule"]["next"].as_array().into_iter().flatten();
     let mut next = next.filter_map(|at| at.as_str()?.parse().ok());
-    // One that is past was written by a process that has ended since.
-    if let Some(at) = next.find(|at: &Timestamp| *at >= evidence.now) {
+    // One that is past was written by a process that has ended since. A CronJob's status has no place for them.
+    let next = next.find(|at: &Timestamp| *at >= evidence.now);
+    let in_place = event_job.filter(|event_job| event_job.cron_job.is_some() && !event_job.suspend);
+    let cron = in_place.and_then(EventJob::cron);
+    let due = cron.and_then(|cron| {
+        let mut due = cron.schedule.due_between(evidence.now, Timestamp::MAX);
+        due.next()
+    });
+    if let Some(at) = next.or(due) {
         tell("next due", beside(at, evidence.now));
     }
     let refusal = &status["lastRefusal"];
@@ -182,7 +198,10 @@ fn of_object(
     found: &mut Vec<Cause>,
 ) {
     let suspends = condition(status, "Suspended")["status"] == "True";
-    if event_job.map_or(suspends, |event_job| event_job.suspend) {
+    let is_suspended = event_job.map_or(suspends, |event_job| event_job.suspend);
+    if is_suspended && evidence.subject.kind == SubjectKind::CronJob {
+        found.push(causes::paused(evidence));
+    } else if is_suspended {
         found.push(Cause {
             word: "Suspended",
             cause: "It is suspended: spec.suspend is true, and 0 events are taken. Senders are told to come again.".to_owned(),

@@ -320,8 +320,8 @@ pub(super) fn earlier_records(
 /// What Kubernetes Events say, the newest first: where there are no records.
 pub(super) fn earlier_events(evidence: &ObjectEvidence) -> Vec<(Timestamp, String)> {
     let kind = match evidence.subject.kind {
-        SubjectKind::EventJob => "EventJob",
         SubjectKind::ScaledJob | SubjectKind::KedaScaledJob => "ScaledJob",
+        kind => kind.name(),
     };
     let until = evidence.at.unwrap_or(Timestamp::MAX);
     let event = |event: &Value| {

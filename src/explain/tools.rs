@@ -2,6 +2,7 @@
 
 use crate::history::{Subject, SubjectKind};
 use crate::resource::ObjectId;
+use crate::resource::scaled_job::{KEDA_PAUSED_ANNOTATION, MANAGED_ANNOTATION};
 
 /// Where an object lives, for the commands that are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,23 @@ impl Tools {
                 subject.id.name
             ),
             Self::Local(_) => CHECK.to_owned(),
+        }
+    }
+
+    /// Tells Slipway to run an object of another program.
+    pub(super) fn hand_over(&self, subject: &Subject) -> String {
+        let ObjectId { namespace, name } = &subject.id;
+        match (self, subject.kind) {
+            (Self::Local(_), _) => CHECK.to_owned(),
+            (Self::Kubectl, SubjectKind::CronJob) => format!(
+                "kubectl -n {namespace} patch {} {name} --type merge -p \
+                 '{{\"metadata\":{{\"annotations\":{{\"{MANAGED_ANNOTATION}\":\"true\"}}}},\"spec\":{{\"suspend\":true}}}}'",
+                resource(subject.kind)
+            ),
+            (Self::Kubectl, _) => format!(
+                "kubectl -n {namespace} annotate {} {name} {KEDA_PAUSED_ANNOTATION}=true {MANAGED_ANNOTATION}=true",
+                resource(subject.kind)
+            ),
         }
     }
 
@@ -78,6 +96,10 @@ impl Tools {
     /// Makes the Jobs of past due times.
     pub(super) fn backfill(&self, subject: &Subject, time: &str) -> String {
         let ObjectId { namespace, name } = &subject.id;
+        let name = match subject.kind {
+            SubjectKind::CronJob => format!("cronjob/{name}"),
+            _ => name.to_string(),
+        };
         self.on_state(format!(
             "slipway backfill {name} -n {namespace} --from {time} --to {time}"
         ))
@@ -106,5 +128,6 @@ fn resource(kind: SubjectKind) -> &'static str {
         SubjectKind::ScaledJob => "scaledjobs.slipway.dev",
         SubjectKind::KedaScaledJob => "scaledjobs.keda.sh",
         SubjectKind::EventJob => "eventjobs.slipway.dev",
+        SubjectKind::CronJob => "cronjobs.batch",
     }
 }

@@ -6,7 +6,11 @@ use crate::resource::Round;
 
 /// Whether a turn of this object may have made a Job of this name.
 pub(super) fn may_have_job(subject: &Subject, job: &str) -> bool {
-    subject.kind != SubjectKind::EventJob && job.starts_with(&name::prefix(&subject.id.name))
+    let is_counted = matches!(
+        subject.kind,
+        SubjectKind::ScaledJob | SubjectKind::KedaScaledJob
+    );
+    is_counted && job.starts_with(&name::prefix(&subject.id.name))
 }
 
 /// Whether a Job of this name is of this turn.

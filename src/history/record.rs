@@ -34,11 +34,18 @@ pub enum SubjectKind {
     KedaScaledJob,
     /// An EventJob.
     EventJob,
+    /// A CronJob that was handed over in place.
+    CronJob,
 }
 
 impl SubjectKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::ScaledJob, Self::KedaScaledJob, Self::EventJob];
+    pub const ALL: [Self; 4] = [
+        Self::ScaledJob,
+        Self::KedaScaledJob,
+        Self::EventJob,
+        Self::CronJob,
+    ];
 
     /// The word for it.
     pub fn name(self) -> &'static str {
@@ -46,6 +53,7 @@ impl SubjectKind {
             Self::ScaledJob => "ScaledJob",
             Self::KedaScaledJob => "ScaledJob.keda.sh",
             Self::EventJob => "EventJob",
+            Self::CronJob => "CronJob",
         }
     }
 
@@ -55,6 +63,7 @@ impl SubjectKind {
             "scaledjob" | "scaledjobs" | "ssj" | "sj" => Some(Self::ScaledJob),
             "scaledjob.keda.sh" | "scaledjobs.keda.sh" => Some(Self::KedaScaledJob),
             "eventjob" | "eventjobs" | "ej" => Some(Self::EventJob),
+            "cronjob" | "cronjobs" | "cj" => Some(Self::CronJob),
             _ => None,
         }
     }

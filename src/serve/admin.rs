@@ -323,8 +323,7 @@ impl<A: Admin> AdminState<A> {
             PageKind::ScaledJob => SubjectKind::ScaledJob,
             PageKind::KedaScaledJob => SubjectKind::KedaScaledJob,
             PageKind::EventJob => SubjectKind::EventJob,
-            // What is decided about it stands in Kubernetes Events.
-            PageKind::CronJob => return Vec::new(),
+            PageKind::CronJob => SubjectKind::CronJob,
         };
         let id = key.id.clone();
         self.admin.history().of_object(&Subject { kind, id }, None)

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{AskedAbout, Gathering, kinds, label_of};
 use crate::app::history::memory_of;
-use crate::app::target::state_folder;
+use crate::app::target::{namespace_of, state_folder};
 use crate::explain::event_of;
 use crate::history::{Subject, SubjectKind};
 use crate::launch::job::name::label_value;
@@ -23,18 +23,28 @@ impl Gathering {
         let shown = || format!("the state folder {}", state.display());
         let jobs = records::jobs(state_folder(state)?).with_context(shown)?;
         let subject = &self.evidence.subject;
-        let (label, value) = (label_of(subject.kind), label_value(&subject.id.name));
+        let (kinds, value) = (kinds(subject.kind), label_value(&subject.id.name));
+        let labels: Vec<&str> = kinds.iter().copied().map(label_of).collect();
         let is_asked = |job: &Value| match asked {
-            AskedAbout::Object(..) => job["metadata"]["labels"][label] == *value,
+            AskedAbout::Object(..) => labels
+                .iter()
+                .any(|label| job["metadata"]["labels"][*label] == *value),
             AskedAbout::Event(id) => event_of(job) == Some(id),
             AskedAbout::Job(name) => job["metadata"]["name"] == **name,
         };
         let mut found: Vec<Value> = jobs.into_iter().filter(is_asked).collect();
         let is_object = matches!(asked, AskedAbout::Object(..));
         if !is_object && !self.is_settled {
-            let first = found.first();
-            let first = first.and_then(|job| job["metadata"]["namespace"].as_str());
-            if let Some(namespace) = first.map(str::to_owned) {
+            let what = match asked {
+                AskedAbout::Object(_, name) => name.clone(),
+                AskedAbout::Event(id) => format!("event {id}"),
+                AskedAbout::Job(name) => format!("job {name}"),
+            };
+            let namespaces = found
+                .iter()
+                .filter_map(|job| job["metadata"]["namespace"].as_str());
+            let namespaces = namespaces.map(str::to_owned).collect();
+            if let Some(namespace) = namespace_of(&what, namespaces)? {
                 self.set_namespace(&namespace);
             }
         }

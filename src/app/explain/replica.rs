@@ -65,7 +65,7 @@ impl Gathering {
     /// Takes over how a page shows an object and its Jobs, where nobody said more.
     fn shown(&mut self, page: &Value) {
         let evidence = &mut self.evidence;
-        if evidence.subject.kind != SubjectKind::EventJob {
+        if [SubjectKind::ScaledJob, SubjectKind::KedaScaledJob].contains(&evidence.subject.kind) {
             // Its records say it all.
             return;
         }

@@ -258,6 +258,18 @@ async fn a_scaled_job_and_a_cron_job_of_a_state_folder_are_triggered_there() {
         .await;
         assert_eq!(log, "I ran\n");
     }
+    // A CronJob runs there as an EventJob.
+    let cleanup = [
+        "explain",
+        "cronjob/cleanup",
+        "-n",
+        "reports",
+        "--state",
+        &state,
+    ];
+    let (code, text) = verb(&cleanup);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("EventJob reports/cleanup: "), "{text}");
     // What was answered stays answered.
     let rounds = std::path::Path::new(&state).join("default/.rounds/orders.json");
     let record: Value = serde_json::from_slice(&std::fs::read(rounds).unwrap()).unwrap();
@@ -299,10 +311,22 @@ async fn cron_jobs_in_place_are_on_the_page_with_their_next_times() {
     let arguments = ["--cron-jobs-in-place", "--admin", "127.0.0.1:0"];
     let slipway = crate::events::slipway(&cluster, &arguments).await;
     let address = await_until("it says where its page is", SOON, async || slipway.page()).await;
+    let admin = format!("http://{address}");
+    let explain = ["explain", "cronjob/cleanup", "--admin", &admin];
+    let (code, text) = in_cluster(&cluster, &explain).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("kube-controller-manager runs it."), "{text}");
     hand_over(&cluster, "cleanup").await;
     let (code, text) = in_cluster(&cluster, &["trigger", "cronjob/cleanup"]).await;
     assert_eq!(code, Some(0), "{text}");
     let job = created(&text);
+    let (code, text) = in_cluster(&cluster, &explain).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("CronJob") && text.contains("next due"),
+        "{text}"
+    );
+    assert!(text.contains(&job), "what its leader remembers: {text}");
     let shown = crate::page::object(&address, "cleanup", |shown| shown["state"] == "busy").await;
     assert_eq!(shown["kind"], "CronJob");
     assert_eq!(
