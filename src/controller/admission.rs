@@ -25,7 +25,7 @@ use super::scheduling::{Edits, SchedulePorts, Scheduling};
 use crate::catalog::{Catalog, Listing};
 use crate::launch;
 use crate::launch::Guard;
-use crate::launch::ports::{DeliveredJob, DeliveredJobs, Gates, Remember, Reruns};
+use crate::launch::ports::{DeliveredJobs, Gates, Remember, Reruns};
 use crate::resource::ObjectId;
 use crate::resource::event_job::Concurrency;
 
@@ -144,7 +144,7 @@ impl Passes<'_> {
     /// How long the first pass waits: Jobs that wait for their turn come first.
     fn first_pass(&self) -> Duration {
         let jobs = self.ports.jobs.seen(self.event_job);
-        if jobs.is_ok_and(|jobs| jobs.iter().any(DeliveredJob::is_waiting)) {
+        if jobs.is_ok_and(|jobs| jobs.iter().any(|job| job.is_waiting())) {
             return Duration::ZERO;
         }
         let name = self.event_job.to_string();

@@ -434,7 +434,7 @@ impl Scheduling<'_> {
         };
         let mut open = self.ports.gates.open(&event_job.id)?;
         // Whoever led before may have made those of these due times, and not written it down.
-        let is_of_these = |job: &DeliveredJob| {
+        let is_of_these = |job: &Arc<DeliveredJob>| {
             let made_at = job.made_by_schedule_at();
             made_at.is_some_and(|at| due.contains(&at))
         };

@@ -26,6 +26,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::launch::delivered::Gate;
 use crate::launch::ports::DeliveredJob;
@@ -53,7 +54,7 @@ impl OwnChanges {
     ///
     /// What carries our name was claimed by an earlier task of this process, which may have sent a release that nobody
     /// knows of: such a claim is as good as another's.
-    pub fn begin(holder: &str, jobs: &[DeliveredJob]) -> Self {
+    pub fn begin(holder: &str, jobs: &[Arc<DeliveredJob>]) -> Self {
         let mut own = Self::default();
         for job in jobs {
             if job.claimed_by.as_deref() == Some(holder) {
@@ -85,7 +86,7 @@ impl OwnChanges {
     }
 
     /// Forgets the changes of Jobs that the watch shows in another version, or not any more.
-    pub fn settle(&mut self, jobs: &[DeliveredJob]) {
+    pub fn settle(&mut self, jobs: &[Arc<DeliveredJob>]) {
         if self.0.is_empty() {
             return;
         }
@@ -111,7 +112,7 @@ impl OwnChanges {
 pub fn next(
     holder: &str,
     concurrency: &Concurrency,
-    jobs: &[DeliveredJob],
+    jobs: &[Arc<DeliveredJob>],
     own: &OwnChanges,
 ) -> Vec<(usize, Gate)> {
     let (policy, limit) = match concurrency {
@@ -141,7 +142,7 @@ enum Claimant {
 /// The open Jobs of one key, each list with the first to come in front.
 #[derive(Debug, Default)]
 struct KeyJobs<'a> {
-    jobs: &'a [DeliveredJob],
+    jobs: &'a [Arc<DeliveredJob>],
     waiting: Vec<(usize, Claimant)>,
     /// They run, or may at any moment.
     released: Vec<usize>,
@@ -218,7 +219,7 @@ fn dropped(indexes: impl IntoIterator<Item = usize>) -> Vec<(usize, Gate)> {
 /// Jobs that wait or take room, by key.
 fn keys<'a>(
     holder: &str,
-    jobs: &'a [DeliveredJob],
+    jobs: &'a [Arc<DeliveredJob>],
     own: &OwnChanges,
 ) -> BTreeMap<&'a str, KeyJobs<'a>> {
     let mut keys: BTreeMap<&str, KeyJobs<'_>> = BTreeMap::new();

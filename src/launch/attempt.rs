@@ -5,6 +5,7 @@
 //! 3. The Job is made under that name. It is the failed one once more: its template and its values, not those of today.
 //! 4. The leader writes what became of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -141,7 +142,7 @@ pub enum NextAttempt {
 }
 
 /// Which attempt comes next when a Job is to run again: one above the highest of `jobs`, and only once that has failed.
-pub fn next(failed: &DeliveredJob, jobs: &[DeliveredJob]) -> NextAttempt {
+pub fn next(failed: &DeliveredJob, jobs: &[Arc<DeliveredJob>]) -> NextAttempt {
     match failed.ended {
         Some((JobOutcome::Failed, _)) => {}
         Some((JobOutcome::Complete, _)) => return never("it has succeeded"),
@@ -152,6 +153,7 @@ pub fn next(failed: &DeliveredJob, jobs: &[DeliveredJob]) -> NextAttempt {
     }
     let same = jobs
         .iter()
+        .map(Arc::as_ref)
         .filter(|job| job.first_occurrence() == failed.first_occurrence());
     let newest = same.max_by_key(|job| job.attempt).unwrap_or(failed);
     let (attempt, job) = (newest.attempt, newest.id.name.to_string());

@@ -58,6 +58,11 @@ pub(crate) fn job(name: &str) -> JobState {
     }
 }
 
+/// Jobs as a port shows them.
+pub(crate) fn shown(jobs: impl IntoIterator<Item = DeliveredJob>) -> Vec<Arc<DeliveredJob>> {
+    jobs.into_iter().map(Arc::new).collect()
+}
+
 /// An unfinished Job of an event, received so many seconds after 1970, made without a gate.
 pub(crate) fn delivered(name: &str, received_at: i64) -> DeliveredJob {
     let at = Timestamp::from_second(received_at).unwrap();

@@ -4,6 +4,7 @@
 //! turns, whoever keeps the ledger, whoever runs schedules, whoever runs a failed Job again. One adapter implements all of them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -145,7 +146,7 @@ pub trait DeliveredJobs: Send + Sync {
     /// # Errors
     ///
     /// [`Error::Unavailable`] before they have been seen at all.
-    fn seen(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error>;
+    fn seen(&self, event_job: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, Error>;
 
     /// How many of them wait for their turn. Asked for each event: an adapter that can count without a copy does.
     ///
@@ -173,7 +174,7 @@ pub trait Gates: Send + Sync {
     /// # Errors
     ///
     /// As of [`DeliveredJobs::seen`].
-    fn open(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error>;
+    fn open(&self, event_job: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, Error>;
 
     /// Writes a Job's gate, and `suspend` with it, in one change based on the version seen.
     /// [`Gates::open`] shows it when the watch does, not before.
@@ -259,7 +260,7 @@ pub trait Remember: Send + Sync {
     /// # Errors
     ///
     /// [`Error`] when some may not be there.
-    fn remember<'a>(&'a self, jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>>;
+    fn remember<'a>(&'a self, jobs: &'a [Arc<DeliveredJob>]) -> BoxFuture<'a, Result<(), Error>>;
 
     /// How long this process has known the Job's key to be in the ledger; `None` when it does not.
     fn remembered_for(&self, job: &DeliveredJob) -> Option<Duration>;

@@ -1,6 +1,7 @@
 //! Which Jobs of events may be removed. Pure: Jobs in, those that go out.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -28,13 +29,15 @@ pub struct Keep {
 /// of its event that looks into an older copy of the ledger has to find it. Meanwhile it costs no call.
 pub fn removable(
     keep: Keep,
-    jobs: &[DeliveredJob],
+    jobs: &[Arc<DeliveredJob>],
     remembered_for: impl Fn(&DeliveredJob) -> Option<Duration>,
     grace: Duration,
     now: Timestamp,
 ) -> Vec<&DeliveredJob> {
-    let (dropped, others): (Vec<_>, Vec<_>) =
-        jobs.iter().partition(|job| job.gate == Some(Gate::Dropped));
+    let (dropped, others): (Vec<&DeliveredJob>, Vec<&DeliveredJob>) = jobs
+        .iter()
+        .map(Arc::as_ref)
+        .partition(|job| job.gate == Some(Gate::Dropped));
     let mut removable: Vec<&DeliveredJob> =
         dropped.into_iter().filter(|job| is_over(job)).collect();
     if let Some(limits) = keep.history {
@@ -88,7 +91,7 @@ fn surplus<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::launch::fixtures::delivered;
+    use crate::launch::fixtures::{delivered, shown};
 
     const GRACE: Duration = Duration::from_mins(10);
 
@@ -117,7 +120,8 @@ mod tests {
             _ => Some(GRACE),
         };
         let now = Timestamp::from_second(100).unwrap();
-        let gone = removable(keep, jobs, remembered_for, GRACE, now);
+        let jobs = shown(jobs.to_vec());
+        let gone = removable(keep, &jobs, remembered_for, GRACE, now);
         let names: Vec<&str> = gone.iter().map(|job| &*job.id.name).collect();
         assert_eq!(names, expected);
     }

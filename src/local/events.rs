@@ -151,11 +151,11 @@ impl Deliver for Local {
 }
 
 impl DeliveredJobs for Local {
-    fn seen(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+    fn seen(&self, event_job: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, Error> {
         let jobs = self.shared.lock();
         let ours = jobs.iter().filter(|(_, entry)| entry.is_of(event_job));
         Ok(ours
-            .filter_map(|(id, entry)| entry.delivered_job(id))
+            .filter_map(|(id, entry)| entry.delivered_job(id).map(Arc::new))
             .collect())
     }
 
@@ -180,9 +180,9 @@ impl DeliveredJobs for Local {
 }
 
 impl Gates for Local {
-    fn open(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+    fn open(&self, event_job: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, Error> {
         let mut jobs = self.seen(event_job)?;
-        jobs.retain(DeliveredJob::is_open);
+        jobs.retain(|job| job.is_open());
         Ok(jobs)
     }
 
@@ -237,7 +237,7 @@ impl Schedules for Local {
 }
 
 impl Remember for Local {
-    fn remember<'a>(&'a self, jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
+    fn remember<'a>(&'a self, jobs: &'a [Arc<DeliveredJob>]) -> BoxFuture<'a, Result<(), Error>> {
         let mut entries: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
         let not_before = self.shared.not_before();
         for job in jobs {

@@ -14,7 +14,7 @@ use crate::controller::event_jobs::status::EventJobStanding;
 use crate::intake::auth::credentials;
 use crate::intake::webhook::Look;
 use crate::launch;
-use crate::launch::ports::{Deliver as _, DeliveredJob, DeliveredJobs as _};
+use crate::launch::ports::{Deliver as _, DeliveredJobs as _};
 use crate::local::Local;
 use crate::lookup::Lookup;
 use crate::manifest::{Finding, Manifests};
@@ -148,7 +148,7 @@ impl AppliedEventJobs {
     pub(super) fn is_idle(&self) -> bool {
         let waits = |id: &ObjectId| {
             let seen = self.local.seen(id);
-            seen.is_ok_and(|jobs| jobs.iter().any(DeliveredJob::is_waiting))
+            seen.is_ok_and(|jobs| jobs.iter().any(|job| job.is_waiting()))
         };
         !self.applied.keys().any(waits)
     }

@@ -140,7 +140,7 @@ impl Pass<'_> {
     /// Puts into the ledger what whoever launched it has had the time to, and did not.
     async fn remember(
         &self,
-        jobs: &[DeliveredJob],
+        jobs: &[Arc<DeliveredJob>],
         notes: &mut PassNotes,
     ) -> Result<(), launch::Error> {
         let now = Instant::now();
@@ -177,7 +177,7 @@ impl Pass<'_> {
     }
 
     /// Removes what nobody needs any more.
-    async fn clear(&self, jobs: &[DeliveredJob]) -> Result<PassEnd, launch::Error> {
+    async fn clear(&self, jobs: &[Arc<DeliveredJob>]) -> Result<PassEnd, launch::Error> {
         let keep = Keep {
             history: self.event_job.history,
             // It stands in the template's text, which is read for Jobs of a schedule only.

@@ -3,6 +3,7 @@
 //! Which attempt it is stands on the failed Job before the next one is made, so whoever goes on after a crash makes the
 //! same one, and two who ask at once get one Job.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info};
@@ -21,7 +22,7 @@ const LAUNCH: Duration = Duration::from_secs(10);
 
 impl Pass<'_> {
     /// Makes the next attempts that are asked for.
-    pub(super) async fn rerun(&self, jobs: &[DeliveredJob]) -> Result<PassEnd, launch::Error> {
+    pub(super) async fn rerun(&self, jobs: &[Arc<DeliveredJob>]) -> Result<PassEnd, launch::Error> {
         let mut asked = jobs.iter().filter(|job| job.wants_rerun);
         for job in asked.by_ref().take(AT_ONCE) {
             if !(self.is_leader)() {
@@ -42,7 +43,7 @@ impl Pass<'_> {
     async fn rerun_one(
         &self,
         job: &DeliveredJob,
-        jobs: &[DeliveredJob],
+        jobs: &[Arc<DeliveredJob>],
     ) -> Result<(), launch::Error> {
         let reruns = &self.ports.reruns;
         let failed = match reruns.read(job).await {
@@ -91,7 +92,7 @@ impl Pass<'_> {
     async fn next_attempt(
         &self,
         job: &DeliveredJob,
-        jobs: &[DeliveredJob],
+        jobs: &[Arc<DeliveredJob>],
         failed: &FailedJob,
         request: &RerunRequest,
     ) -> Result<NextAttempt, launch::Error> {

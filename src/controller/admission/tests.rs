@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use serde_json::json;
@@ -87,13 +87,13 @@ impl Fake {
         }
     }
 
-    fn of(&self, event_job: &ObjectId) -> Vec<DeliveredJob> {
+    fn of(&self, event_job: &ObjectId) -> Vec<Arc<DeliveredJob>> {
         let state = self.state();
         let jobs = state
             .jobs
             .values()
             .filter(|job| job.event_job == *event_job);
-        jobs.cloned().collect()
+        jobs.cloned().map(Arc::new).collect()
     }
 }
 
@@ -102,7 +102,7 @@ fn ready<T: Send + 'static>(value: T) -> BoxFuture<'static, T> {
 }
 
 impl DeliveredJobs for Fake {
-    fn seen(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+    fn seen(&self, event_job: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, Error> {
         if self.state().broken.contains(event_job) {
             return Err(Error::Unavailable {
                 object: event_job.to_string(),
@@ -130,9 +130,9 @@ impl DeliveredJobs for Fake {
 }
 
 impl Gates for Fake {
-    fn open(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+    fn open(&self, event_job: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, Error> {
         let mut jobs = self.seen(event_job)?;
-        jobs.retain(DeliveredJob::is_open);
+        jobs.retain(|job| job.is_open());
         Ok(jobs)
     }
 
@@ -171,7 +171,7 @@ impl Reruns for NoReruns {
 }
 
 impl Remember for Fake {
-    fn remember<'a>(&'a self, jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
+    fn remember<'a>(&'a self, jobs: &'a [Arc<DeliveredJob>]) -> BoxFuture<'a, Result<(), Error>> {
         let mut state = self.state();
         for job in jobs {
             let id = job.id.clone();
@@ -354,7 +354,7 @@ fn gated(policy: GatedPolicy) -> EventJob {
 /// The gates of Jobs 1, 2 and so on, dropped ones that went already included.
 fn gates(bench: &Bench) -> Vec<&'static str> {
     let jobs = bench.launcher.of(&ObjectId::new("n", "a"));
-    let gate = |job: &DeliveredJob| job.gate.unwrap().name();
+    let gate = |job: &Arc<DeliveredJob>| job.gate.unwrap().name();
     jobs.iter().map(gate).collect()
 }
 
@@ -396,7 +396,8 @@ async fn a_queue_goes_on_whatever_becomes_of_the_answers() {
         // Each failure doubles the pause.
         bench.pass(90 * SECOND).await;
         let jobs = bench.launcher.of(&ObjectId::new("n", "a"));
-        let runs = |job: &&DeliveredJob| job.gate == Some(Gate::Released) && job.ended.is_none();
+        let runs =
+            |job: &&Arc<DeliveredJob>| job.gate == Some(Gate::Released) && job.ended.is_none();
         let running: Vec<&str> = jobs.iter().filter(runs).map(|job| &*job.id.name).collect();
         assert_eq!(running, [format!("a-{number}")]);
         finish(&bench, number);

@@ -176,14 +176,14 @@ impl Telling<'_> {
         }
     }
 
-    fn count(&self, id: &ObjectId, jobs: &[DeliveredJob]) {
+    fn count(&self, id: &ObjectId, jobs: &[Arc<DeliveredJob>]) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let (active, waiting) = status::counts(jobs);
         let object = OfObject::of(id, self.event_jobs.kind.kind());
         let series = &self.event_jobs.series;
         series.running(&object, number(active));
         series.waiting(&object, number(waiting));
-        series.ended(&object, jobs.iter().filter_map(ended));
+        series.ended(&object, jobs.iter().filter_map(|job| ended(job)));
     }
 
     /// Shows when its next success is due.
@@ -297,7 +297,7 @@ impl Telling<'_> {
     }
 
     /// What there is to tell of Jobs that their policy dropped since the last look.
-    fn newly_dropped(&mut self, jobs: &[DeliveredJob]) -> Option<Note> {
+    fn newly_dropped(&mut self, jobs: &[Arc<DeliveredJob>]) -> Option<Note> {
         let now = dropped_by_policy(jobs);
         let before = self.dropped.replace(now.clone())?;
         let mut new = now.difference(&before);
@@ -338,7 +338,7 @@ fn too_many_keys() -> Fault {
 }
 
 /// Jobs whose turn their policy said will not come; what somebody removed has the same gate.
-fn dropped_by_policy(jobs: &[DeliveredJob]) -> BTreeSet<Arc<str>> {
+fn dropped_by_policy(jobs: &[Arc<DeliveredJob>]) -> BTreeSet<Arc<str>> {
     jobs.iter()
         .filter(|job| job.gate == Some(Gate::Dropped) && !job.is_removed)
         .map(|job| job.id.name.clone())
@@ -348,7 +348,7 @@ fn dropped_by_policy(jobs: &[DeliveredJob]) -> BTreeSet<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::launch::fixtures::delivered;
+    use crate::launch::fixtures::{delivered, shown};
 
     #[test]
     fn a_job_that_somebody_removed_was_not_dropped_by_its_policy() {
@@ -358,7 +358,7 @@ mod tests {
             ..delivered(name, 0)
         };
         let jobs = [dropped("forbidden", false), dropped("removed", true)];
-        let told: Vec<Arc<str>> = dropped_by_policy(&jobs).into_iter().collect();
+        let told: Vec<Arc<str>> = dropped_by_policy(&shown(jobs)).into_iter().collect();
         assert_eq!(told, ["forbidden".into()]);
     }
 }

@@ -3,6 +3,8 @@
 //! What can be seen from the Jobs is taken from them, so that it does not matter
 //! which replica received an event.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -28,7 +30,7 @@ pub struct Facts {
     /// `spec.suspend`.
     pub suspended: bool,
     /// Its Jobs; `None` when they have not been seen.
-    pub jobs: Option<Vec<DeliveredJob>>,
+    pub jobs: Option<Vec<Arc<DeliveredJob>>>,
     /// What became of the last event.
     pub latest: Option<Latest>,
     /// When this is.
@@ -100,9 +102,10 @@ pub fn wanted(id: &ObjectId, before: &Value, facts: &Facts) -> Value {
 }
 
 /// Jobs that run, or are about to, and Jobs that wait for their turn.
-pub fn counts(jobs: &[DeliveredJob]) -> (usize, usize) {
+pub fn counts(jobs: &[Arc<DeliveredJob>]) -> (usize, usize) {
     let unfinished = || {
         jobs.iter()
+            .map(Arc::as_ref)
             .filter(|job| job.ended.is_none() && !job.is_going)
     };
     let waits = |job: &&DeliveredJob| job.gate == Some(Gate::Waiting) && job.is_suspended;
@@ -113,7 +116,7 @@ pub fn counts(jobs: &[DeliveredJob]) -> (usize, usize) {
     )
 }
 
-fn jobs_in(status: &mut Value, jobs: &[DeliveredJob]) {
+fn jobs_in(status: &mut Value, jobs: &[Arc<DeliveredJob>]) {
     let (active, waiting) = counts(jobs);
     status["active"] = active.into();
     status["waiting"] = waiting.into();
@@ -143,7 +146,7 @@ pub(in crate::controller) fn since(status: &Value, kind: &str, says: &str) -> Op
 }
 
 /// When the last of these succeeded.
-pub fn last_success(jobs: &[DeliveredJob]) -> Option<Timestamp> {
+pub fn last_success(jobs: &[Arc<DeliveredJob>]) -> Option<Timestamp> {
     let successes = jobs.iter().filter_map(|job| match job.ended {
         Some((JobOutcome::Complete, at)) => Some(at),
         _ => None,

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prometheus_client::registry::Registry;
@@ -64,7 +65,7 @@ impl Deliver for Fake {
 }
 
 impl DeliveredJobs for Fake {
-    fn seen(&self, _event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+    fn seen(&self, _event_job: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, Error> {
         Ok(Vec::new())
     }
 
@@ -78,7 +79,7 @@ impl DeliveredJobs for Fake {
 }
 
 impl Gates for Fake {
-    fn open(&self, _event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+    fn open(&self, _event_job: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, Error> {
         Ok(Vec::new())
     }
 
@@ -92,7 +93,7 @@ impl Gates for Fake {
 }
 
 impl Remember for Fake {
-    fn remember<'a>(&'a self, _jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
+    fn remember<'a>(&'a self, _jobs: &'a [Arc<DeliveredJob>]) -> BoxFuture<'a, Result<(), Error>> {
         async { Ok(()) }.boxed()
     }
 

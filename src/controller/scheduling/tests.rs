@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::future::{BoxFuture, pending, ready};
 use jiff::SignedDuration;
@@ -190,8 +190,8 @@ impl Schedules for Server {
 }
 
 impl DeliveredJobs for Server {
-    fn seen(&self, _: &ObjectId) -> Result<Vec<DeliveredJob>, launch::Error> {
-        Ok(self.lock().jobs.values().cloned().collect())
+    fn seen(&self, _: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, launch::Error> {
+        Ok(self.lock().jobs.values().cloned().map(Arc::new).collect())
     }
 
     fn changed(&self) -> BoxFuture<'_, BTreeSet<ObjectId>> {
@@ -204,7 +204,7 @@ impl DeliveredJobs for Server {
 }
 
 impl Gates for Server {
-    fn open(&self, _: &ObjectId) -> Result<Vec<DeliveredJob>, launch::Error> {
+    fn open(&self, _: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, launch::Error> {
         Ok(Vec::new())
     }
 
@@ -218,7 +218,10 @@ impl Gates for Server {
 }
 
 impl Remember for Server {
-    fn remember<'a>(&'a self, _: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), launch::Error>> {
+    fn remember<'a>(
+        &'a self,
+        _: &'a [Arc<DeliveredJob>],
+    ) -> BoxFuture<'a, Result<(), launch::Error>> {
         unreachable!("a schedule needs no keys")
     }
 

@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 
 use super::*;
 use crate::launch::JobOutcome;
-use crate::launch::fixtures::delivered;
+use crate::launch::fixtures::{delivered, shown};
 
 /// A Job from a word: `w3` waits and came at second 3, `r` released, `d` dropped, `n` without a gate. Then any of:
 /// `*` claimed by another, `?` by nobody, `+` resumed by hand, `!` has no Pods, `.` has ended, `-` is going, `/key`.
@@ -45,7 +45,7 @@ fn gated(policy: GatedPolicy, limit: u32) -> Concurrency {
 /// What is to be done about these Jobs, in words: `drop w2 release w1 claim w3?`.
 fn changes(concurrency: &Concurrency, words: &str) -> String {
     let words: Vec<&str> = words.split_whitespace().collect();
-    let jobs: Vec<DeliveredJob> = words.iter().map(|word| job(word)).collect();
+    let jobs: Vec<Arc<DeliveredJob>> = words.iter().map(|word| Arc::new(job(word))).collect();
     in_words(
         &words,
         next("me", concurrency, &jobs, &OwnChanges::default()),
@@ -221,12 +221,13 @@ fn where_nothing_is_limited_any_more_all_that_waits_is_released() {
 fn a_change_without_an_answer_is_as_good_as_a_claim_of_another() {
     let queue = gated(GatedPolicy::Queue, 1);
     let words = ["w1", "w2"];
-    let mut jobs = words.map(job);
+    let mut jobs = words.map(|word| Arc::new(job(word)));
     let mut own = OwnChanges::default();
     own.sending(&jobs[0]);
     own.settle(&jobs);
-    let step =
-        |jobs: &[DeliveredJob], own: &OwnChanges| in_words(&words, next("me", &queue, jobs, own));
+    let step = |jobs: &[Arc<DeliveredJob>], own: &OwnChanges| {
+        in_words(&words, next("me", &queue, jobs, own))
+    };
     assert_eq!(step(&jobs, &own), "claim w1");
 
     // The server says that it is not done.
@@ -235,7 +236,7 @@ fn a_change_without_an_answer_is_as_good_as_a_claim_of_another() {
     assert_eq!(step(&jobs, &refused), "release w1");
 
     // Claimed anew, it has another version.
-    jobs[0].version = "2".to_owned();
+    Arc::make_mut(&mut jobs[0]).version = "2".to_owned();
     own.settle(&jobs);
     assert_eq!(
         (step(&jobs, &own).as_str(), own),
@@ -247,16 +248,18 @@ fn a_change_without_an_answer_is_as_good_as_a_claim_of_another() {
 fn a_key_is_left_alone_until_the_change_that_was_made_is_shown() {
     let queue = gated(GatedPolicy::Queue, 1);
     let words = ["w1/a", "w2/a", "w3/b"];
-    let mut jobs = words.map(job);
+    let mut jobs = words.map(|word| Arc::new(job(word)));
     let mut own = OwnChanges::default();
     own.sending(&jobs[0]);
     own.made(&jobs[0]);
     own.settle(&jobs);
-    let step =
-        |jobs: &[DeliveredJob], own: &OwnChanges| in_words(&words, next("me", &queue, jobs, own));
+    let step = |jobs: &[Arc<DeliveredJob>], own: &OwnChanges| {
+        in_words(&words, next("me", &queue, jobs, own))
+    };
     assert_eq!(step(&jobs, &own), "release w3/b");
-    jobs[0] = job("r1/a");
-    (jobs[0].uid, jobs[0].version) = ("uid of w1".to_owned(), "2".to_owned());
+    let mut released = job("r1/a");
+    (released.uid, released.version) = ("uid of w1".to_owned(), "2".to_owned());
+    jobs[0] = Arc::new(released);
     own.settle(&jobs);
     assert_eq!(own, OwnChanges::default());
     assert_eq!(step(&jobs, &own), "release w3/b");
@@ -266,7 +269,7 @@ fn a_key_is_left_alone_until_the_change_that_was_made_is_shown() {
 fn a_change_of_a_job_that_is_gone_is_forgotten() {
     let mut own = OwnChanges::default();
     own.sending(&job("w1"));
-    own.settle(&[job("w2")]);
+    own.settle(&shown([job("w2")]));
     assert_eq!(own, OwnChanges::default());
 }
 
@@ -274,7 +277,7 @@ fn a_change_of_a_job_that_is_gone_is_forgotten() {
 fn a_task_that_begins_claims_anew_what_an_earlier_one_of_its_process_had_claimed() {
     let queue = gated(GatedPolicy::Queue, 1);
     let words = ["w1?", "w2", "w3*"];
-    let jobs = words.map(job);
+    let jobs = shown(words.map(job));
     let own = OwnChanges::begin("me", &jobs);
     let changes = in_words(&words, next("me", &queue, &jobs, &own));
     assert_eq!(changes, "claim w1? claim w2 claim w3*");

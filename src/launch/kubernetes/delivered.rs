@@ -7,7 +7,7 @@
 //! owns the tasks spawns it.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -101,7 +101,7 @@ impl Delivered {
         let jobs = self.jobs();
         let is_seen = jobs.check_synced(event_job).is_ok();
         if is_seen {
-            jobs.of(event_job).for_each(see);
+            jobs.of(event_job).for_each(|job| see(job));
         }
         is_seen
     }
@@ -291,7 +291,7 @@ impl Deliver for Delivered {
 }
 
 impl DeliveredJobs for Delivered {
-    fn seen(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+    fn seen(&self, event_job: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, Error> {
         let jobs = self.jobs();
         jobs.check_synced(event_job)?;
         Ok(jobs.of(event_job).cloned().collect())
@@ -313,7 +313,7 @@ impl DeliveredJobs for Delivered {
 }
 
 impl Gates for Delivered {
-    fn open(&self, event_job: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+    fn open(&self, event_job: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, Error> {
         let jobs = self.jobs();
         jobs.check_synced(event_job)?;
         Ok(jobs
@@ -366,7 +366,7 @@ impl Reruns for Delivered {
 }
 
 impl Remember for Delivered {
-    fn remember<'a>(&'a self, jobs: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
+    fn remember<'a>(&'a self, jobs: &'a [Arc<DeliveredJob>]) -> BoxFuture<'a, Result<(), Error>> {
         self.ledgers.remember(jobs).boxed()
     }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use slipway::launch::JobOutcome;
 use slipway::launch::admission::{OwnChanges, next};
@@ -10,7 +11,7 @@ use slipway::launch::delivered::Gate;
 use slipway::launch::ports::DeliveredJob;
 use slipway::resource::event_job::{Concurrency, GatedPolicy};
 
-use crate::support::fixtures::delivered;
+use crate::support::fixtures::{delivered, shown};
 
 /// Jobs of the world; the first is the first to have come.
 pub(super) const JOBS: usize = 3;
@@ -128,9 +129,9 @@ impl Decided {
     pub(super) fn new(rules: Rules) -> Self {
         // Which is why the world shows a Job in doubt as one that another has claimed.
         let mut own = OwnChanges::default();
-        let ours = [job(0, Job::WaitingFirst).unwrap()];
+        let ours = shown(job(0, Job::WaitingFirst));
         own.sending(&ours[0]);
-        let of_another = [job(0, Job::WaitingOther).unwrap()];
+        let of_another = shown(job(0, Job::WaitingOther));
         let queue = gated(GatedPolicy::Queue, 1);
         assert_eq!(
             next("first", &queue, &ours, &own),
@@ -173,7 +174,7 @@ impl Decided {
             if !self.rules.minds_others {
                 job.claimed_by = job.claimed_by.filter(|by| by == holder);
             }
-            jobs.push(job);
+            jobs.push(Arc::new(job));
             numbers.push(number);
         }
         let concurrency = gated(self.rules.policy, self.rules.limit);

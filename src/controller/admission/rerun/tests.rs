@@ -178,8 +178,8 @@ impl Deliver for Server {
 }
 
 impl DeliveredJobs for Server {
-    fn seen(&self, _: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
-        Ok(self.lock().jobs.values().cloned().collect())
+    fn seen(&self, _: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, Error> {
+        Ok(self.lock().jobs.values().cloned().map(Arc::new).collect())
     }
 
     fn changed(&self) -> BoxFuture<'_, std::collections::BTreeSet<ObjectId>> {
@@ -192,7 +192,7 @@ impl DeliveredJobs for Server {
 }
 
 impl Gates for Server {
-    fn open(&self, _: &ObjectId) -> Result<Vec<DeliveredJob>, Error> {
+    fn open(&self, _: &ObjectId) -> Result<Vec<Arc<DeliveredJob>>, Error> {
         Ok(Vec::new())
     }
 
@@ -202,7 +202,7 @@ impl Gates for Server {
 }
 
 impl Remember for Server {
-    fn remember<'a>(&'a self, _: &'a [DeliveredJob]) -> BoxFuture<'a, Result<(), Error>> {
+    fn remember<'a>(&'a self, _: &'a [Arc<DeliveredJob>]) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(ready(Ok(())))
     }
 

@@ -1,8 +1,8 @@
 //! A small world for these tests: two EventJobs or three, one Secret, a launcher that makes a name once.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -120,7 +120,7 @@ impl Deliver for Once {
 }
 
 impl DeliveredJobs for Once {
-    fn seen(&self, _: &ObjectId) -> std::result::Result<Vec<DeliveredJob>, launch::Error> {
+    fn seen(&self, _: &ObjectId) -> std::result::Result<Vec<Arc<DeliveredJob>>, launch::Error> {
         Ok(Vec::new())
     }
 

@@ -184,7 +184,7 @@ impl Ledgers {
     }
 
     /// Puts the keys of Jobs into the ledger, where they are not.
-    pub(super) async fn remember(&self, jobs: &[DeliveredJob]) -> Result<(), Error> {
+    pub(super) async fn remember(&self, jobs: &[Arc<DeliveredJob>]) -> Result<(), Error> {
         let mut by_namespace: BTreeMap<&str, Vec<&DeliveredJob>> = BTreeMap::new();
         for job in jobs {
             by_namespace.entry(&job.id.namespace).or_default().push(job);

@@ -1,5 +1,7 @@
 //! The Jobs of EventJobs as they were last seen: by a watch, a list, or the answer to a change.
 
+use std::sync::Arc;
+
 use futures::FutureExt as _;
 use futures::future::{Either, join_all, select};
 use k8s_openapi::api::batch::v1::Job;
@@ -40,7 +42,7 @@ impl JobsOfEvents {
     }
 
     /// The Jobs of an EventJob.
-    pub(super) fn of(&self, event_job: &ObjectId) -> impl Iterator<Item = &DeliveredJob> {
+    pub(super) fn of(&self, event_job: &ObjectId) -> impl Iterator<Item = &Arc<DeliveredJob>> {
         self.informer.of(event_job).map(|kept| &kept.job)
     }
 

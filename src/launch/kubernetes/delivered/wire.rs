@@ -1,6 +1,7 @@
 //! The Jobs of events as the API server writes them, and what is kept of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -53,7 +54,7 @@ pub(super) struct WatchedJobStatus {
 /// A Job as it is kept.
 #[derive(Debug, Clone)]
 pub(super) struct KeptJob {
-    pub(super) job: DeliveredJob,
+    pub(super) job: Arc<DeliveredJob>,
     /// The hash of the event it was made for; empty when it does not say.
     pub(super) payload: String,
 }
@@ -174,6 +175,7 @@ pub(super) fn kept(job: &WatchedJob, owners: Owners) -> Option<KeptJob> {
         ready_pods: status.ready,
         remember_for: remember_for.unwrap_or(REMEMBER_FOR),
     };
+    let job = Arc::new(job);
     Some(KeptJob { job, payload })
 }
 
