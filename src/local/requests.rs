@@ -63,6 +63,7 @@ pub fn is_running(state: &Path) -> io::Result<bool> {
 ///
 /// The folder takes no files, or has others there.
 pub fn ask(state: &Path, of: AskedOf, id: &ObjectId, request: JobRequest) -> io::Result<()> {
+    let _alone = alone(state)?;
     let path = record_file(state, of.folder(), id);
     let written = read_json(&path)?.map_or_else(|| "[]".to_owned(), |written| written.to_string());
     let mut requests = parse(&written).map_err(io::Error::other)?;
@@ -79,6 +80,7 @@ pub fn ask(state: &Path, of: AskedOf, id: &ObjectId, request: JobRequest) -> io:
 ///
 /// The folder takes no files.
 pub fn withdraw(state: &Path, of: AskedOf, id: &ObjectId, request: &str) -> io::Result<()> {
+    let _alone = alone(state)?;
     let path = record_file(state, of.folder(), id);
     let Some(written) = read_json(&path)? else {
         return Ok(());
@@ -89,6 +91,13 @@ pub fn withdraw(state: &Path, of: AskedOf, id: &ObjectId, request: &str) -> io::
     write_record(&path, &requests)
 }
 
+/// Waits until nobody else asks, until the file is closed: each writes what others asked for too.
+fn alone(state: &Path) -> io::Result<File> {
+    let lock = File::create(state.join(".asking"))?;
+    lock.lock()?;
+    Ok(lock)
+}
+
 /// The answers about an object, as its `status.requests` has them.
 ///
 /// # Errors
@@ -97,4 +106,32 @@ pub fn withdraw(state: &Path, of: AskedOf, id: &ObjectId, request: &str) -> io::
 pub fn answers(state: &Path, of: AskedOf, id: &ObjectId) -> io::Result<Vec<RequestAnswer>> {
     let status = read_json(&record_file(state, of.answers(), id))?;
     Ok(answers_of(&json!({ "status": status })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::requests::Wish;
+
+    #[test]
+    fn many_who_ask_at_once_are_all_heard() {
+        let state = std::env::temp_dir().join(format!("slipway-asking-{}", std::process::id()));
+        let id = ObjectId::new("default", "report");
+        let folder = AskedOf::Schedule.folder();
+        std::fs::create_dir_all(state.join("default").join(folder)).unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..16 {
+                let request = JobRequest {
+                    id: format!("id-{number}"),
+                    time: jiff::Timestamp::UNIX_EPOCH,
+                    wish: Wish::Trigger,
+                };
+                scope.spawn(|| ask(&state, AskedOf::Schedule, &id, request).unwrap());
+            }
+        });
+        let written = read_json(&record_file(&state, folder, &id)).unwrap();
+        let requests = parse(&written.unwrap().to_string()).unwrap();
+        assert_eq!(requests.len(), 16);
+        std::fs::remove_dir_all(&state).unwrap();
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! STATE/.lock                        held by the one process that uses the folder
+//! STATE/.asking                      held by whoever writes what is asked for
 //! STATE/.gitignore                   keeps all of it out of a repository that it lies in
 //! STATE/.objects.json                which objects the files have: kinds and names
 //! STATE/.new/…, STATE/.gone/…        Jobs being made, Jobs being removed
