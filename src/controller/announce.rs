@@ -1,12 +1,18 @@
 //! Kubernetes Events about our objects.
 
+use std::time::Duration;
+
+use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tracing::debug;
 
 use crate::cluster::{Call, Cluster};
 use crate::resource::ObjectId;
 
+/// What gets no turn in this time is not sent: its object has other things to do.
+pub(super) const LONGEST_TURN: Duration = Duration::from_secs(8);
 /// Bytes of an Event's note that the API server takes.
 const LONGEST_NOTE: usize = 1024;
 /// What Events call this program.
@@ -45,11 +51,17 @@ pub(crate) async fn announce(
 ) {
     let id = regarding.id;
     let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", id.namespace);
-    let event = event(instance, regarding, note, now);
-    let failure = match cluster.send(Call::post(path, event)).await {
-        Ok(answer) if answer.is_success() => return,
-        Ok(answer) => answer.words(),
-        Err(error) => error.detail,
+    // Thousands may wait: what is sent is made when it is this object's turn.
+    let failure = match timeout(LONGEST_TURN, cluster.turn(&Method::POST, &path)).await {
+        Err(_) => "it had no turn".to_owned(),
+        Ok(turn) => {
+            let event = event(instance, regarding, note, now);
+            match turn.send(Call::post(path, event)).await {
+                Ok(answer) if answer.is_success() => return,
+                Ok(answer) => answer.words(),
+                Err(error) => error.detail,
+            }
+        }
     };
     let (kind, reason) = (regarding.kind, note.reason);
     debug!(reason, "cannot make an event about {kind} {id}: {failure}");

@@ -52,14 +52,15 @@ impl Metrics {
         // A turn is one call to a source, one count and some creates: 5 ms to 10 s.
         let turn_seconds = Histogram::new([0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
         let late_seconds = Histogram::new([0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]);
+        let jobs = JobSeries::register(registry);
         let metrics = Self {
             turns: Family::default(),
             turn_seconds,
             late_seconds,
             last_success: Gauge::default(),
-            launches: Launches::default(),
+            launches: jobs.launches(),
             decisions: Family::default(),
-            jobs: JobSeries::register(registry),
+            jobs,
             panics: Panics::default(),
             is_synced: Arc::default(),
             started: Instant::now(),
@@ -87,7 +88,6 @@ impl Metrics {
             Unit::Seconds,
             metrics.last_success.clone(),
         );
-        metrics.launches.register(registry);
         registry.register(
             "decisions",
             "Decisions over ScaledJobs: launch, capped, idle",
@@ -242,7 +242,7 @@ pub(in crate::controller) use self::jobs::{EndedJob, OfObject};
 pub use self::launches::Launches;
 pub(in crate::controller) use self::success::{SuccessTimes, interval_around};
 
-mod gauges;
 mod jobs;
 mod launches;
 mod success;
+mod table;

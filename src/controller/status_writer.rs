@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 use self::notes::{Announcer, Notes};
 use self::record::{NextWrite, PACE, StatusRecord};
 use crate::cluster::{Budget, Call, Cluster, Turn};
-use crate::controller::announce::{Note, Regarding, announce};
+use crate::controller::announce::{LONGEST_TURN, Note, Regarding, announce};
 use crate::controller::event_jobs::outcomes::LastRefusal;
 use crate::controller::status::{self, Report};
 use crate::controller::{Identity, Reporter, event_jobs};
@@ -28,8 +28,6 @@ pub(super) mod notes;
 mod patch;
 mod record;
 
-/// A status that got no turn in this time is tried again after [`PACE`]: its object has other things to do.
-const LONGEST_TURN: Duration = Duration::from_secs(8);
 /// The kind whose status is somebody else's.
 const CRON_JOB: &str = "CronJob";
 
@@ -167,7 +165,7 @@ impl StatusWriter {
         let again = match (next, turn) {
             (NextWrite::Nothing, _) => None,
             (NextWrite::Later(pause), _) => Some(pause),
-            // Many have something to say at this moment.
+            // Many have something to say at this moment: it is tried again.
             (NextWrite::Now(_), None) => Some(PACE),
             (NextWrite::Now(change), Some(turn)) => {
                 Some(Box::pin(self.patch(turn, object, record, change)).await?)

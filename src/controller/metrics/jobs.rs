@@ -9,8 +9,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::gauges::Gauges;
+use super::launches::Launches;
 use super::success::SuccessTimes;
+use super::table::{SeriesOfObject, SeriesTable};
 use crate::launch::{END_REASONS, JobOutcome, end_reason};
 use crate::resource::{Api, ObjectId};
 
@@ -80,7 +81,7 @@ pub(in crate::controller) struct EndedJob<'a> {
 /// The series. Clones share them.
 #[derive(Clone)]
 pub struct JobSeries {
-    gauges: Gauges,
+    table: SeriesTable,
     ended: Family<OfFinished, Counter>,
     seconds: Family<OfEnded, Histogram>,
 }
@@ -92,11 +93,11 @@ impl JobSeries {
         let seconds =
             || Histogram::new([1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0]);
         let series = Self {
-            gauges: Gauges::default(),
+            table: SeriesTable::default(),
             ended: Family::default(),
             seconds: Family::new_with_constructor(seconds),
         };
-        registry.register_collector(Box::new(series.gauges.clone()));
+        registry.register_collector(Box::new(series.table.clone()));
         registry.register(
             "jobs_finished",
             "Jobs that finished: complete or failed, and why: the condition's reason, such as BackoffLimitExceeded, or Other",
@@ -111,19 +112,24 @@ impl JobSeries {
         series
     }
 
+    /// What came of the launches of the same objects.
+    pub(super) fn launches(&self) -> Launches {
+        Launches::of(&self.table)
+    }
+
     /// How many run, or are about to.
     pub(in crate::controller) fn running(&self, object: &OfObject, count: i64) {
-        self.gauges.change(object, |of| of.running = Some(count));
+        self.table.change(object, |of| of.running = Some(count));
     }
 
     /// How many of them have no running Pod.
     pub(in crate::controller) fn pending(&self, object: &OfObject, count: i64) {
-        self.gauges.change(object, |of| of.pending = Some(count));
+        self.table.change(object, |of| of.pending = Some(count));
     }
 
     /// How many wait for their turn.
     pub(in crate::controller) fn waiting(&self, object: &OfObject, count: i64) {
-        self.gauges.change(object, |of| of.waiting = Some(count));
+        self.table.change(object, |of| of.waiting = Some(count));
     }
 
     /// All Jobs of an object that have ended and are there. Those of the first look are not counted: another process has
@@ -136,7 +142,7 @@ impl JobSeries {
         let jobs: Vec<_> = jobs.collect();
         let now = jobs.iter().map(|job| job.name.to_owned()).collect();
         let mut before = None;
-        self.gauges
+        self.table
             .change(object, |of| before = of.ended.replace(now));
         let Some(before) = before else { return };
         for job in jobs {
@@ -157,23 +163,29 @@ impl JobSeries {
 
     /// Units of work that wait, of each trigger; `None` for one that cannot be read.
     pub(super) fn triggers(&self, object: &OfObject, triggers: Box<[(String, Option<f64>)]>) {
-        self.gauges.change(object, |of| of.triggers = triggers);
+        self.table.change(object, |of| of.triggers = triggers);
     }
 
     /// Whether the last decision saw work.
     pub(super) fn active(&self, object: &OfObject, is_active: bool) {
         let active = Some(is_active.into());
-        self.gauges.change(object, |of| of.active = active);
+        self.table.change(object, |of| of.active = active);
     }
 
     /// When its Jobs succeed.
     pub(in crate::controller) fn success(&self, object: &OfObject, times: SuccessTimes) {
-        self.gauges.change(object, |of| of.success = times);
+        self.table.change(object, |of| of.success = times);
     }
 
     /// Drops the series of an object that is gone, rests, or is another process's now.
     pub(in crate::controller) fn forget(&self, object: &OfObject) {
-        self.gauges.forget(object);
+        self.table.forget(object, |of| {
+            let launches = std::mem::take(&mut of.launches);
+            *of = SeriesOfObject {
+                launches,
+                ..SeriesOfObject::default()
+            };
+        });
         for outcome in [JobOutcome::Complete, JobOutcome::Failed] {
             let ended = object.ended(outcome);
             for reason in END_REASONS {

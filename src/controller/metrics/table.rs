@@ -1,12 +1,15 @@
-//! The gauges of all objects, in one table with one entry for each: there are thousands.
+//! What is shown of all objects, in one table with one entry for each: there are thousands.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 
 use super::jobs::OfObject;
@@ -14,11 +17,11 @@ use super::success::SuccessTimes;
 
 /// The table. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gauges(Arc<Mutex<HashMap<OfObject, Box<GaugesOfObject>>>>);
+pub(super) struct SeriesTable(Arc<Mutex<HashMap<OfObject, Box<SeriesOfObject>>>>);
 
 /// What is shown of one object. `None`: it is not known, or means nothing for this object.
-#[derive(Debug, Default)]
-pub(super) struct GaugesOfObject {
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct SeriesOfObject {
     pub(super) running: Option<i64>,
     pub(super) pending: Option<i64>,
     pub(super) waiting: Option<i64>,
@@ -29,13 +32,15 @@ pub(super) struct GaugesOfObject {
     pub(super) success: SuccessTimes,
     /// The names of ended Jobs that are still there, each counted once; `None` before the first look.
     pub(super) ended: Option<BTreeSet<String>>,
+    /// How many launches came to what.
+    pub(super) launches: Vec<(&'static str, u64)>,
 }
 
 /// A gauge of Jobs: its name, what it means, where it is.
 type JobGauge = (
     &'static str,
     &'static str,
-    fn(&GaugesOfObject) -> Option<i64>,
+    fn(&SeriesOfObject) -> Option<i64>,
 );
 
 const JOB_GAUGES: [JobGauge; 7] = [
@@ -76,23 +81,28 @@ const JOB_GAUGES: [JobGauge; 7] = [
     ),
 ];
 
-impl Gauges {
+impl SeriesTable {
     /// Changes those of an object.
-    pub(super) fn change(&self, object: &OfObject, change: impl FnOnce(&mut GaugesOfObject)) {
+    pub(super) fn change(&self, object: &OfObject, change: impl FnOnce(&mut SeriesOfObject)) {
         change(self.lock().entry(object.clone()).or_default());
     }
 
-    /// Drops those of an object.
-    pub(super) fn forget(&self, object: &OfObject) {
-        self.lock().remove(object);
+    /// Takes back some of what is shown of an object, and its entry when nothing is left.
+    pub(super) fn forget(&self, object: &OfObject, change: impl FnOnce(&mut SeriesOfObject)) {
+        if let Entry::Occupied(mut entry) = self.lock().entry(object.clone()) {
+            change(entry.get_mut());
+            if **entry.get() == SeriesOfObject::default() {
+                entry.remove();
+            }
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<OfObject, Box<GaugesOfObject>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<OfObject, Box<SeriesOfObject>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Collector for Gauges {
+impl Collector for SeriesTable {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let objects = self.lock();
         for (name, help, count) in JOB_GAUGES {
@@ -118,7 +128,18 @@ impl Collector for Gauges {
             of.triggers.iter().map(of_trigger)
         });
         let help = "1 while a trigger of a ScaledJob cannot be read.";
-        encode(&mut encoder, "trigger_failing", help, series)
+        encode(&mut encoder, "trigger_failing", help, series)?;
+        let help = "Launches, by what came of them: created; waiting, which is created and waits for its turn; duplicate, which had its Job before; or the reason why there is none.";
+        let mut launches =
+            encoder.encode_descriptor("launches", help, None, MetricType::Counter)?;
+        for (object, of) in objects.iter() {
+            for (result, count) in &of.launches {
+                let labels = (object.clone(), [("result", *result)]);
+                let mut series = launches.encode_family(&labels)?;
+                series.encode_counter::<NoLabelSet, _, u64>(count, None)?;
+            }
+        }
+        Ok(())
     }
 }
 
