@@ -9,6 +9,7 @@ use tracing::error;
 
 use crate::app::WrongSettings;
 use crate::config::{LogFormat, Speech};
+use crate::shown::with_causes;
 use crate::telemetry;
 
 pub mod check;
@@ -172,7 +173,7 @@ pub fn main(cli: Cli) -> ExitCode {
         if let Some(wrong) = failure.downcast_ref::<WrongSettings>() {
             return wrong_usage(&wrong.to_string());
         }
-        error!("{failure:#}");
+        error!("{}", with_causes(failure.as_ref()));
         ExitCode::FAILURE
     })
 }

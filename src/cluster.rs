@@ -7,6 +7,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub use self::guard::Guard;
 use self::guard::Guarding;
 use crate::bounded;
 use crate::places::{Caller, Place, Room};
+use crate::shown::with_causes;
 
 /// How long a call may take when it says nothing else.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -314,7 +316,8 @@ impl Cluster {
         } else {
             started
         };
-        within(deadline, started, self.exchange(request, guard, place)).await
+        let exchange = Box::pin(self.exchange(request, guard, place));
+        within(deadline, started, exchange).await
     }
 
     /// Waits for the place of a call, as long as that takes. For those of whom thousands may wait: what they send is
@@ -392,18 +395,19 @@ impl Turn<'_> {
     /// [`NoAnswer`] as [`Cluster::send`].
     pub async fn send(self, call: Call) -> Result<Answer, NoAnswer> {
         let (guard, deadline) = (call.guard.clone(), call.deadline);
-        let exchange = self.cluster.exchange(call.request()?, guard, self.place);
+        let exchange = Box::pin(self.cluster.exchange(call.request()?, guard, self.place));
         within(deadline, Instant::now(), exchange).await
     }
 }
 
-/// On the heap while it is under way: those who call are many, and seldom do.
+/// On the heap while it is under way, and made there: those who call are many, and seldom do. What an `async fn` takes by value has
+/// room in every future that may call it.
 async fn within(
     deadline: Duration,
     started: Instant,
-    exchange: impl Future<Output = Result<Answer, NoAnswer>>,
+    exchange: Pin<Box<impl Future<Output = Result<Answer, NoAnswer>>>>,
 ) -> Result<Answer, NoAnswer> {
-    let answer = tokio::time::timeout_at(started + deadline, Box::pin(exchange)).await;
+    let answer = tokio::time::timeout_at(started + deadline, exchange).await;
     answer.unwrap_or_else(|_| {
         let seconds = deadline.as_secs();
         Err(NoAnswer::unclear(format!("no answer within {seconds} s")))
@@ -411,17 +415,7 @@ async fn within(
 }
 
 fn no_answer(error: &(dyn StdError + 'static)) -> NoAnswer {
-    let mut detail = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !detail.contains(&text) {
-            detail.push_str(": ");
-            detail.push_str(&text);
-        }
-        cause = error.source();
-    }
-    NoAnswer::unclear(shortened(&detail))
+    NoAnswer::unclear(shortened(&with_causes(error)))
 }
 
 impl Answer {

@@ -41,6 +41,7 @@ use crate::page::timeline::JobStory;
 use crate::resource::requests::Wish;
 use crate::resource::{Api, ObjectId};
 use crate::serve::admin::{self, Admin, AdminAction, AdminSettings};
+use crate::shown::with_causes;
 
 /// How often the Jobs of all objects are counted.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -363,7 +364,7 @@ impl ClusterPage {
 
 /// What came of an action, in words.
 pub(super) fn told(asked: anyhow::Result<RequestOutcome>) -> Result<String, String> {
-    let outcome = asked.map_err(|error| format!("{error:#}"))?;
+    let outcome = asked.map_err(|error| with_causes(error.as_ref()))?;
     if outcome.is_done {
         Ok(outcome.message)
     } else {

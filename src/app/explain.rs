@@ -18,6 +18,7 @@ use crate::launch::job::spec::MANAGED_BY_LABEL;
 use crate::launch::kubernetes::list;
 use crate::launch::{KEDA_SCALED_JOB_LABEL, SCALED_JOB_LABEL};
 use crate::resource::ObjectId;
+use crate::shown::with_causes;
 
 mod folders;
 mod replica;
@@ -210,11 +211,12 @@ impl Gathering {
         sources: &Sources,
     ) -> anyhow::Result<()> {
         if sources.admin.is_empty() && sources.folders.is_empty() {
-            bail!("{error:#}");
+            bail!("{}", with_causes(error.as_ref()));
         }
-        self.evidence
-            .asked
-            .push(format!("{what} was not asked: {error:#}"));
+        self.evidence.asked.push(format!(
+            "{what} was not asked: {}",
+            with_causes(error.as_ref())
+        ));
         Ok(())
     }
 

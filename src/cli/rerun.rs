@@ -13,6 +13,7 @@ use crate::app::reruns::{WantedReruns, rerun, rerun_failed};
 use crate::cli::place::PlaceOptions;
 use crate::cli::{counted, runtime};
 use crate::config;
+use crate::shown::with_causes;
 
 /// Shown below the options.
 const EXAMPLES: &str = "\
@@ -81,7 +82,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     };
     let told = |job: &str, answered: &anyhow::Result<RequestOutcome>| match answered {
         Ok(outcome) => tell(out, job, outcome),
-        Err(error) => writeln!(out, "job/{job}: {error:#}"),
+        Err(error) => writeln!(out, "job/{job}: {}", with_causes(error.as_ref())),
     };
     let reruns = rerun_failed(&place, namespace, wanted, told);
     let summary = runtime()?.block_on(reruns)?;

@@ -61,21 +61,19 @@ pub(super) fn unheard_of(evidence: &ObjectEvidence) -> Cause {
 
 /// Another program runs it.
 pub(super) fn not_handed_over(evidence: &ObjectEvidence) -> Cause {
-    let (who, marks) = match evidence.subject.kind {
-        SubjectKind::CronJob => (
-            "kube-controller-manager",
-            format!("spec.suspend: true, and the annotation {MANAGED_ANNOTATION}: \"true\""),
+    let cause = match evidence.subject.kind {
+        SubjectKind::CronJob => format!(
+            "kube-controller-manager runs it. 2 things hand it over to Slipway: spec.suspend: true, and the annotation \
+             {MANAGED_ANNOTATION}: \"true\"."
         ),
-        _ => (
-            "KEDA",
-            format!(
-                "the annotations {KEDA_PAUSED_ANNOTATION} and {MANAGED_ANNOTATION}, each \"true\""
-            ),
+        _ => format!(
+            "KEDA runs it. 2 things hand it over to Slipway: the annotations {KEDA_PAUSED_ANNOTATION} and \
+             {MANAGED_ANNOTATION}, each \"true\"."
         ),
     };
     Cause {
         word: "NotManaged",
-        cause: format!("{who} runs it. 2 things hand it over to Slipway: {marks}."),
+        cause,
         next: "Set both, if Slipway is to run it.".to_owned(),
         command: evidence.tools.hand_over(&evidence.subject),
     }

@@ -18,7 +18,7 @@ const BELOW: &[(&str, &[&str])] = &[
     ("places", &[]),
     ("bounded", &[]),
     ("shown", &[]),
-    ("cluster", &["bounded", "places"]),
+    ("cluster", &["bounded", "places", "shown"]),
     ("address", &[]),
     ("externalscaler", &[]),
     (
@@ -103,6 +103,7 @@ const BELOW: &[(&str, &[&str])] = &[
             "page",
             "resource",
             "serve",
+            "shown",
             "source",
             "telemetry",
         ],

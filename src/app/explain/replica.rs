@@ -9,6 +9,7 @@ use crate::cluster::{self, Call, Cluster};
 use crate::explain::PageStep;
 use crate::history::{HistoryFact, HistoryRecord, Subject, SubjectKind, json as wire};
 use crate::resource::ObjectId;
+use crate::shown::with_causes;
 
 impl Gathering {
     /// What one replica remembers. One that does not answer is a note.
@@ -20,7 +21,7 @@ impl Gathering {
                 self.evidence.records.extend(records);
                 note
             }
-            Err(error) => format!("{url} was not asked: {error:#}"),
+            Err(error) => format!("{url} was not asked: {}", with_causes(error.as_ref())),
         };
         self.evidence.asked.push(note);
     }
