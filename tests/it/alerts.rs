@@ -12,9 +12,9 @@ use self::scrape::Phase;
 use crate::support::cluster::unique;
 use crate::support::servers;
 
-mod dashboard;
+pub(crate) mod dashboard;
 mod fires;
-mod prometheus;
+pub(crate) mod prometheus;
 mod scrape;
 
 /// For what takes several looks at a busy server.

@@ -19,14 +19,22 @@ use crate::support::servers;
 mod backlog;
 mod events;
 mod keda;
+mod monitored;
 mod rollouts;
 mod upgrades;
 
 /// Where the release is. Only restricted Pods may run there: docs/operating.md says how.
 const HOME: &str = "slipway";
 /// Where its work is: a namespace for each test, because the release has rights in those that it is told.
-const NAMESPACES: [&str; 7] = [
-    "orders", "queues", "figures", "rollouts", "running", "upgrades", "living",
+const NAMESPACES: [&str; 8] = [
+    "orders",
+    "queues",
+    "figures",
+    "rollouts",
+    "running",
+    "upgrades",
+    "living",
+    "monitored",
 ];
 /// Of `tests/env/install`: a shell with the usual commands, which is on the node already.
 const IMAGE: &str = "busybox:node";

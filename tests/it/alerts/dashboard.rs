@@ -21,7 +21,7 @@ fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Title and query of every target, as Grafana would ask for everything.
-pub(super) fn queries() -> Vec<(String, String)> {
+pub(crate) fn queries() -> Vec<(String, String)> {
     let dashboard = dashboard();
     let mut queries = Vec::new();
     for panel in panels(&dashboard) {
