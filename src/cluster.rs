@@ -400,8 +400,8 @@ impl Turn<'_> {
     }
 }
 
-/// On the heap while it is under way, and made there: those who call are many, and seldom do. What an `async fn` takes by value has
-/// room in every future that may call it.
+/// The caller boxes it: an argument that an `async fn` takes by value makes every caller's future larger, and those who call are
+/// many, and seldom do.
 async fn within(
     deadline: Duration,
     started: Instant,

@@ -158,9 +158,10 @@ pub fn object(evidence: &ObjectEvidence) -> Explanation {
             causes: vec![causes::unheard_of(evidence)],
             ..Explanation::default()
         },
-        _ if is_not_handed_over(evidence) => Explanation {
+        _ if evidence.at.is_none() && is_not_handed_over(evidence) => Explanation {
             summary: String::from("Slipway does not run it; in the way: NotManaged"),
             causes: vec![causes::not_handed_over(evidence)],
+            earlier: scaled_job::earlier(evidence),
             ..Explanation::default()
         },
         history::SubjectKind::EventJob | history::SubjectKind::CronJob => {

@@ -258,9 +258,9 @@ impl Gathering {
         Ok(())
     }
 
-    /// The object; a ScaledJob of KEDA's, managed in place, where there is none of our own.
+    /// The object: the first of the kinds that it may be.
     async fn object(&mut self, cluster: &Cluster) -> anyhow::Result<()> {
-        for kind in kinds(self.evidence.subject.kind).iter().copied() {
+        for kind in self.kinds().iter().copied() {
             let id = &self.evidence.subject.id;
             let (group, plural) = match kind {
                 SubjectKind::ScaledJob => ("slipway.dev/v1alpha1", "scaledjobs"),
@@ -356,6 +356,17 @@ impl Gathering {
             self.evidence.pods = pods["items"].as_array().cloned().unwrap_or_default();
         }
         Ok(())
+    }
+}
+
+impl Gathering {
+    /// What the object may be: what it is, once it was found.
+    fn kinds(&self) -> &'static [SubjectKind] {
+        let asked = kinds(self.evidence.subject.kind);
+        match self.evidence.object {
+            Some(_) => &asked[..1],
+            None => asked,
+        }
     }
 }
 

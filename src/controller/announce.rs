@@ -13,6 +13,8 @@ use crate::resource::ObjectId;
 
 /// What gets no turn in this time is not sent: its object has other things to do.
 pub(super) const LONGEST_TURN: Duration = Duration::from_secs(8);
+/// An Event is answered within this, or never mind.
+const LONGEST_ANSWER: Duration = Duration::from_secs(2);
 /// Bytes of an Event's note that the API server takes.
 const LONGEST_NOTE: usize = 1024;
 /// What Events call this program.
@@ -41,7 +43,7 @@ pub(crate) struct Regarding<'a> {
     pub(crate) uid: &'a str,
 }
 
-/// Makes an Event. Nobody waits for it: a failure is logged, at a low level.
+/// Makes an Event, within ten seconds or not at all: a failure is logged, at a low level.
 pub(crate) async fn announce(
     cluster: &Cluster,
     instance: &str,
@@ -56,7 +58,8 @@ pub(crate) async fn announce(
         Err(_) => "it had no turn".to_owned(),
         Ok(turn) => {
             let event = event(instance, regarding, note, now);
-            match turn.send(Call::post(path, event)).await {
+            let call = Call::post(path, event).within(LONGEST_ANSWER);
+            match turn.send(call).await {
                 Ok(answer) if answer.is_success() => return,
                 Ok(answer) => answer.words(),
                 Err(error) => error.detail,

@@ -59,22 +59,36 @@ pub(super) fn unheard_of(evidence: &ObjectEvidence) -> Cause {
     }
 }
 
-/// Another program runs it.
+/// Another program runs it, or nobody: it was not handed over, or only half.
 pub(super) fn not_handed_over(evidence: &ObjectEvidence) -> Cause {
-    let cause = match evidence.subject.kind {
-        SubjectKind::CronJob => format!(
-            "kube-controller-manager runs it. 2 things hand it over to Slipway: spec.suspend: true, and the annotation \
-             {MANAGED_ANNOTATION}: \"true\"."
+    let object = evidence.object.as_ref().unwrap_or(&Value::Null);
+    let says = |name: &str| object["metadata"]["annotations"][name] == "true";
+    let managed = format!("the annotation {MANAGED_ANNOTATION}: \"true\"");
+    let (who, lets_go, pause) = match evidence.subject.kind {
+        SubjectKind::CronJob => (
+            "Kubernetes runs it",
+            object["spec"]["suspend"] == true,
+            "spec.suspend: true".to_owned(),
         ),
-        _ => format!(
-            "KEDA runs it. 2 things hand it over to Slipway: the annotations {KEDA_PAUSED_ANNOTATION} and \
-             {MANAGED_ANNOTATION}, each \"true\"."
+        _ => (
+            "KEDA runs it",
+            says(KEDA_PAUSED_ANNOTATION),
+            format!("the annotation {KEDA_PAUSED_ANNOTATION}: \"true\""),
         ),
     };
+    let who = if lets_go { "Nobody runs it" } else { who };
+    let missing: Vec<String> = [(lets_go, pause), (says(MANAGED_ANNOTATION), managed)]
+        .into_iter()
+        .filter_map(|(is_there, what)| (!is_there).then_some(what))
+        .collect();
     Cause {
         word: "NotManaged",
-        cause,
-        next: "Set both, if Slipway is to run it.".to_owned(),
+        cause: format!(
+            "{who}. {} of 2 things that hand it over to Slipway are missing: {}.",
+            missing.len(),
+            missing.join(", and ")
+        ),
+        next: "Set what is missing, if Slipway is to run it.".to_owned(),
         command: evidence.tools.hand_over(&evidence.subject),
     }
 }

@@ -1,9 +1,9 @@
-//! An EventJob: its last answers, its schedule, and what is in the way.
+//! An EventJob, or a CronJob in place: its last answers, its schedule, and what is in the way.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::scaled_job::{by_time, condition, earlier_events, earlier_records};
+use super::scaled_job::{by_time, condition, earlier};
 use super::times::beside;
 use super::{Cause, Explanation, ObjectEvidence, causes, seen};
 use crate::history::{AnswerOrigin, HistoryFact, HistoryRecord, SubjectKind};
@@ -72,6 +72,9 @@ pub(super) fn explain(evidence: &ObjectEvidence) -> Explanation {
     let last = in_words.or_else(|| status_decision(status));
     let last = match last {
         Some(last) => format!("the last: {last}"),
+        None if status["lastScheduleTime"].is_string() => {
+            "of its due times only the last is known here".to_owned()
+        }
         None if is_scheduled => "no due time has come that is known of".to_owned(),
         None => "no event has come that is known of".to_owned(),
     };
@@ -80,11 +83,7 @@ pub(super) fn explain(evidence: &ObjectEvidence) -> Explanation {
     } else {
         format!("{last}; in the way: {}", words.join(", "))
     };
-    explanation.earlier = if records.is_empty() {
-        earlier_events(evidence)
-    } else {
-        earlier_records(&records, None)
-    };
+    explanation.earlier = earlier(evidence);
     explanation.causes = found;
     explanation
 }

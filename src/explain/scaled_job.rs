@@ -304,8 +304,18 @@ fn summary(turn: Option<&SeenTurn>, found: &[Cause]) -> String {
     }
 }
 
+/// What came before: by records, else by Kubernetes Events.
+pub(super) fn earlier(evidence: &ObjectEvidence) -> Vec<(Timestamp, String)> {
+    let records = by_time(evidence);
+    if records.is_empty() {
+        earlier_events(evidence)
+    } else {
+        earlier_records(&records, None)
+    }
+}
+
 /// What came before, the newest first.
-pub(super) fn earlier_records(
+fn earlier_records(
     records: &[&HistoryRecord],
     skip: Option<Timestamp>,
 ) -> Vec<(Timestamp, String)> {
@@ -318,7 +328,7 @@ pub(super) fn earlier_records(
 }
 
 /// What Kubernetes Events say, the newest first: where there are no records.
-pub(super) fn earlier_events(evidence: &ObjectEvidence) -> Vec<(Timestamp, String)> {
+fn earlier_events(evidence: &ObjectEvidence) -> Vec<(Timestamp, String)> {
     let kind = match evidence.subject.kind {
         SubjectKind::ScaledJob | SubjectKind::KedaScaledJob => "ScaledJob",
         kind => kind.name(),

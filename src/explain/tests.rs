@@ -8,6 +8,7 @@ use crate::history::{
 use crate::resource::ObjectId;
 use crate::scaling::JobCounts;
 
+mod pods;
 mod standing;
 mod ways;
 

@@ -30,11 +30,11 @@ pub struct Subject {
 pub enum SubjectKind {
     /// `slipway.dev`'s ScaledJob.
     ScaledJob,
-    /// `keda.sh`'s, managed in place.
+    /// `keda.sh`'s, which may be managed in place.
     KedaScaledJob,
     /// An EventJob.
     EventJob,
-    /// A CronJob that was handed over in place.
+    /// A CronJob, which may be managed in place.
     CronJob,
 }
 

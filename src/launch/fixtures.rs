@@ -59,7 +59,7 @@ pub(crate) fn job(name: &str) -> JobState {
 }
 
 /// Jobs as a port shows them.
-pub(crate) fn shown(jobs: impl IntoIterator<Item = DeliveredJob>) -> Vec<Arc<DeliveredJob>> {
+pub(crate) fn as_seen(jobs: impl IntoIterator<Item = DeliveredJob>) -> Vec<Arc<DeliveredJob>> {
     jobs.into_iter().map(Arc::new).collect()
 }
 

@@ -91,7 +91,7 @@ fn surplus<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::launch::fixtures::{delivered, shown};
+    use crate::launch::fixtures::{as_seen, delivered};
 
     const GRACE: Duration = Duration::from_mins(10);
 
@@ -120,7 +120,7 @@ mod tests {
             _ => Some(GRACE),
         };
         let now = Timestamp::from_second(100).unwrap();
-        let jobs = shown(jobs.to_vec());
+        let jobs = as_seen(jobs.to_vec());
         let gone = removable(keep, &jobs, remembered_for, GRACE, now);
         let names: Vec<&str> = gone.iter().map(|job| &*job.id.name).collect();
         assert_eq!(names, expected);

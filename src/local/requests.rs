@@ -91,7 +91,7 @@ pub fn withdraw(state: &Path, of: AskedOf, id: &ObjectId, request: &str) -> io::
     write_record(&path, &requests)
 }
 
-/// Waits until nobody else asks, until the file is closed: each writes what others asked for too.
+/// Waits while somebody else asks: each writes what others asked for too. Closing the file lets the next one in.
 fn alone(state: &Path) -> io::Result<File> {
     let lock = File::create(state.join(".asking"))?;
     lock.lock()?;

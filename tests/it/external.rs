@@ -280,7 +280,7 @@ async fn a_call_that_hangs_ends_in_time_and_the_next_one_has_a_connection_of_its
     let source = pool.connect(&external(&scaler.address())).unwrap();
     let start = Instant::now();
     let error = source.read(NOW).await.unwrap_err();
-    assert!(start.elapsed() < Duration::from_secs(5), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(20), "{error}");
     assert_eq!(error.reason(), "Unreachable", "{error}");
     assert!(error.is_transient());
     assert_eq!(scaler.connections(), 1);

@@ -94,7 +94,7 @@ async fn a_silent_endpoint_is_unreachable_within_the_deadline() {
     let begin = std::time::Instant::now();
     let error = read_error(&endpoint).await;
     assert_eq!(error.reason(), "Unreachable", "{error}");
-    assert!(begin.elapsed() < Duration::from_secs(11));
+    assert!(begin.elapsed() < Duration::from_secs(30));
 }
 
 #[tokio::test]

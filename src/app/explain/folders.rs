@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::{AskedAbout, Gathering, kinds, label_of};
+use super::{AskedAbout, Gathering, label_of};
 use crate::app::history::memory_of;
 use crate::app::target::{namespace_of, state_folder};
 use crate::explain::event_of;
@@ -23,8 +23,8 @@ impl Gathering {
         let shown = || format!("the state folder {}", state.display());
         let jobs = records::jobs(state_folder(state)?).with_context(shown)?;
         let subject = &self.evidence.subject;
-        let (kinds, value) = (kinds(subject.kind), label_value(&subject.id.name));
-        let labels: Vec<&str> = kinds.iter().copied().map(label_of).collect();
+        let value = label_value(&subject.id.name);
+        let labels: Vec<&str> = self.kinds().iter().copied().map(label_of).collect();
         let is_asked = |job: &Value| match asked {
             AskedAbout::Object(..) => labels
                 .iter()
@@ -33,18 +33,19 @@ impl Gathering {
             AskedAbout::Job(name) => job["metadata"]["name"] == **name,
         };
         let mut found: Vec<Value> = jobs.into_iter().filter(is_asked).collect();
-        let is_object = matches!(asked, AskedAbout::Object(..));
-        if !is_object && !self.is_settled {
-            let what = match asked {
-                AskedAbout::Object(_, name) => name.clone(),
-                AskedAbout::Event(id) => format!("event {id}"),
-                AskedAbout::Job(name) => format!("job {name}"),
-            };
+        let what = match asked {
+            AskedAbout::Object(..) => None,
+            AskedAbout::Event(id) => Some(format!("event {id}")),
+            AskedAbout::Job(name) => Some(format!("job {name}")),
+        };
+        if let Some(what) = &what
+            && !self.is_settled
+        {
             let namespaces = found
                 .iter()
                 .filter_map(|job| job["metadata"]["namespace"].as_str());
             let namespaces = namespaces.map(str::to_owned).collect();
-            if let Some(namespace) = namespace_of(&what, namespaces)? {
+            if let Some(namespace) = namespace_of(what, namespaces)? {
                 self.set_namespace(&namespace);
             }
         }
@@ -52,7 +53,7 @@ impl Gathering {
         found.retain(|job| job["metadata"]["namespace"] == *namespace);
         self.evidence.jobs = found;
         self.evidence.are_jobs_known = true;
-        if is_object {
+        if what.is_none() {
             return self.object_in_folder(state);
         }
         if let Some(name) = self.followed() {
@@ -70,7 +71,7 @@ impl Gathering {
         let id = &self.evidence.subject.id;
         let status_of =
             |kind: SubjectKind| objects.get(&(kind.name().to_owned(), id.clone())).cloned();
-        let mut kinds = kinds(self.evidence.subject.kind).iter().copied();
+        let mut kinds = self.kinds().iter().copied();
         let found = kinds.find_map(|kind| Some((kind, status_of(kind)?)));
         let kind = found.as_ref().map(|(kind, _)| *kind);
         let schedule = records::schedule(state, id)?;
@@ -96,7 +97,7 @@ impl Gathering {
         let found = match asked {
             AskedAbout::Object(..) => {
                 let mut found = Vec::new();
-                for kind in kinds(self.evidence.subject.kind).iter().copied() {
+                for kind in self.kinds().iter().copied() {
                     let id = self.evidence.subject.id.clone();
                     let subject = Subject { kind, id };
                     found = memory.of_object(&subject);

@@ -4,10 +4,10 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use super::folders::counted;
-use super::{AskedAbout, Gathering, Sources, kinds};
+use super::{AskedAbout, Gathering, Sources};
 use crate::cluster::{self, Call, Cluster};
 use crate::explain::PageStep;
-use crate::history::{HistoryFact, HistoryRecord, Subject, SubjectKind, json as wire};
+use crate::history::{HistoryFact, HistoryRecord, SubjectKind, json as wire};
 use crate::resource::ObjectId;
 use crate::shown::with_causes;
 
@@ -44,9 +44,9 @@ impl Gathering {
     }
 
     async fn records_of_object(&mut self, replica: &Cluster) -> anyhow::Result<Vec<HistoryRecord>> {
-        let Subject { kind, id } = self.evidence.subject.clone();
+        let id = self.evidence.subject.id.clone();
         let mut found = Vec::new();
-        for kind in kinds(kind).iter().copied() {
+        for kind in self.kinds().iter().copied() {
             let ObjectId { namespace, name } = &id;
             let path = format!("/api/v1/objects/{}/{namespace}/{name}", kind.name());
             found = records_at(replica, Call::get(format!("{path}/records"))).await?;

@@ -348,7 +348,7 @@ fn dropped_by_policy(jobs: &[Arc<DeliveredJob>]) -> BTreeSet<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::launch::fixtures::{delivered, shown};
+    use crate::launch::fixtures::{as_seen, delivered};
 
     #[test]
     fn a_job_that_somebody_removed_was_not_dropped_by_its_policy() {
@@ -358,7 +358,7 @@ mod tests {
             ..delivered(name, 0)
         };
         let jobs = [dropped("forbidden", false), dropped("removed", true)];
-        let told: Vec<Arc<str>> = dropped_by_policy(&shown(jobs)).into_iter().collect();
+        let told: Vec<Arc<str>> = dropped_by_policy(&as_seen(jobs)).into_iter().collect();
         assert_eq!(told, ["forbidden".into()]);
     }
 }

@@ -8,7 +8,7 @@ use super::table::SeriesTable;
 pub struct Launches(SeriesTable);
 
 impl Launches {
-    /// Those of a table.
+    /// The counters in this table.
     pub(super) fn of(table: &SeriesTable) -> Self {
         Self(table.clone())
     }

@@ -82,7 +82,7 @@ const JOB_GAUGES: [JobGauge; 7] = [
 ];
 
 impl SeriesTable {
-    /// Changes those of an object.
+    /// Changes the entry of an object.
     pub(super) fn change(&self, object: &OfObject, change: impl FnOnce(&mut SeriesOfObject)) {
         change(self.lock().entry(object.clone()).or_default());
     }
@@ -104,35 +104,42 @@ impl SeriesTable {
 
 impl Collector for SeriesTable {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let objects = self.lock();
         for (name, help, count) in JOB_GAUGES {
+            // Locked anew for each: whoever answers an event waits for no longer than one of them.
+            let objects = self.lock();
             let series = objects.iter();
             let series = series.filter_map(|(object, of)| Some((object.clone(), count(of)?)));
             encode(&mut encoder, name, help, series)?;
         }
-        let series = objects.iter().flat_map(|(object, of)| {
-            let of_trigger = |(trigger, waiting): &(String, Option<f64>)| {
-                let labels = (object.clone(), [("trigger", trigger.clone())]);
-                // One that cannot be read has none: an old number would look like a new one.
-                Some((labels, (*waiting)?))
-            };
-            of.triggers.iter().filter_map(of_trigger)
-        });
+        self.encode_triggers(&mut encoder)?;
+        self.encode_launches(&mut encoder)
+    }
+}
+
+impl SeriesTable {
+    fn encode_triggers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let objects = self.lock();
+        let of_triggers = || {
+            objects.iter().flat_map(|(object, of)| {
+                let labels = |trigger: &String| (object.clone(), [("trigger", trigger.clone())]);
+                let triggers = of.triggers.iter();
+                triggers.map(move |(trigger, waiting)| (labels(trigger), *waiting))
+            })
+        };
+        // One that cannot be read has none: an old number would look like a new one.
+        let read = of_triggers().filter_map(|(labels, waiting)| Some((labels, waiting?)));
         let help = "Units of work waiting, as last read; none for a trigger that cannot be read.";
-        encode(&mut encoder, "backlog", help, series)?;
-        let series = objects.iter().flat_map(|(object, of)| {
-            let of_trigger = |(trigger, waiting): &(String, Option<f64>)| {
-                let labels = (object.clone(), [("trigger", trigger.clone())]);
-                (labels, i64::from(waiting.is_none()))
-            };
-            of.triggers.iter().map(of_trigger)
-        });
+        encode(encoder, "backlog", help, read)?;
+        let failing = of_triggers().map(|(labels, waiting)| (labels, i64::from(waiting.is_none())));
         let help = "1 while a trigger of a ScaledJob cannot be read.";
-        encode(&mut encoder, "trigger_failing", help, series)?;
+        encode(encoder, "trigger_failing", help, failing)
+    }
+
+    fn encode_launches(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Launches, by what came of them: created; waiting, which is created and waits for its turn; duplicate, which had its Job before; or the reason why there is none.";
         let mut launches =
             encoder.encode_descriptor("launches", help, None, MetricType::Counter)?;
-        for (object, of) in objects.iter() {
+        for (object, of) in self.lock().iter() {
             for (result, count) in &of.launches {
                 let labels = (object.clone(), [("result", *result)]);
                 let mut series = launches.encode_family(&labels)?;

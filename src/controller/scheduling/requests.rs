@@ -3,7 +3,7 @@
 //! Only the leader does it, and an id is done once: what became of it stands in `status.requests`. A Job that was made
 //! before a crash has its name, and its key is in the ledger, so that the next leader makes none twice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -115,7 +115,7 @@ impl Scheduling<'_> {
         Ok(())
     }
 
-    /// A Job that leaves no room for one more, under Forbid: what is made then would be dropped at once.
+    /// A Job that leaves no room for one more, under Forbid: an EventJob's would be dropped at once, a CronJob's would run beside it.
     async fn forbidding(
         &self,
         looked: Looked<'_>,
@@ -127,11 +127,16 @@ impl Scheduling<'_> {
         let Some(busy) = self.is_busy(event_job, &[]).await? else {
             return Ok(None);
         };
-        // Whoever led before may have made it, and not written it down.
-        let own = Delivery::of_moment(event_job, cron, moment, self.ports.grace).ok();
-        let open = self.ports.gates.open(&event_job.id)?;
-        let is_made = own.is_some_and(|own| open.iter().any(|job| job.id == own.launch.id));
-        Ok((!is_made).then_some(busy))
+        // Whoever led before may have made it, and not written it down; it may have ended since.
+        let own = Delivery::of_moment(event_job, cron, moment, self.ports.grace);
+        let made = match own {
+            Ok(own) => {
+                let deliveries = &self.ports.schedules.deliveries;
+                deliveries.find(&own, Instant::now() + LAUNCH).await?
+            }
+            Err(_) => None,
+        };
+        Ok(made.is_none().then_some(busy))
     }
 
     /// The next step of a range. Returns when to take the one after; `None` when it is answered.
@@ -207,7 +212,7 @@ impl Scheduling<'_> {
             may,
             ..
         } = looked;
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let ports = &self.ports.schedules;
         let made = ports
             .deliveries

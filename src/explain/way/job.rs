@@ -17,17 +17,16 @@ use crate::resource::ROUND_ANNOTATION;
 /// What the time of a Pod that runs is for.
 const WORK: &str = "for its work";
 /// The time before the last start of a Pod whose containers were started again.
-const RESTARTING: &str =
-    "for its image, its containers and the pauses before they were started again";
+const RESTARTING: &str = "for its image, its earlier runs and the pauses between them";
 
 /// How far the Pods of a Job have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PodsReached {
-    /// None has started.
+    /// None has started, or the newest has not.
     Nothing,
-    /// The last one that started has not ended.
+    /// One that has started has not ended.
     Start,
-    /// It has.
+    /// All that started have ended.
     End,
 }
 
@@ -240,7 +239,8 @@ impl Way {
             reached = match (reached, has_started, end) {
                 (PodsReached::Start, ..) | (_, true, None) => PodsReached::Start,
                 (_, true, Some(_)) => PodsReached::End,
-                (reached, false, _) => reached,
+                // One that waits for a node, say.
+                (_, false, _) => PodsReached::Nothing,
             };
             last_end = last_end.max(end);
             steps.extend(way.steps);

@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 
 use super::*;
 use crate::launch::JobOutcome;
-use crate::launch::fixtures::{delivered, shown};
+use crate::launch::fixtures::{as_seen, delivered};
 
 /// A Job from a word: `w3` waits and came at second 3, `r` released, `d` dropped, `n` without a gate. Then any of:
 /// `*` claimed by another, `?` by nobody, `+` resumed by hand, `!` has no Pods, `.` has ended, `-` is going, `/key`.
@@ -269,7 +269,7 @@ fn a_key_is_left_alone_until_the_change_that_was_made_is_shown() {
 fn a_change_of_a_job_that_is_gone_is_forgotten() {
     let mut own = OwnChanges::default();
     own.sending(&job("w1"));
-    own.settle(&shown([job("w2")]));
+    own.settle(&as_seen([job("w2")]));
     assert_eq!(own, OwnChanges::default());
 }
 
@@ -277,7 +277,7 @@ fn a_change_of_a_job_that_is_gone_is_forgotten() {
 fn a_task_that_begins_claims_anew_what_an_earlier_one_of_its_process_had_claimed() {
     let queue = gated(GatedPolicy::Queue, 1);
     let words = ["w1?", "w2", "w3*"];
-    let jobs = shown(words.map(job));
+    let jobs = as_seen(words.map(job));
     let own = OwnChanges::begin("me", &jobs);
     let changes = in_words(&words, next("me", &queue, &jobs, &own));
     assert_eq!(changes, "claim w1? claim w2 claim w3*");

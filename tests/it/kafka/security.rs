@@ -153,7 +153,7 @@ async fn a_token_server_that_refuses_is_a_refusal() {
         let error = read_error(&with_token("127.0.0.1:9", &endpoint)).await;
         assert_eq!(error.reason(), reason, "{status} {body}: {error}");
         assert!(!error.to_string().contains("p@ss"), "{error}");
-        assert!(begin.elapsed() < Duration::from_secs(5));
+        assert!(begin.elapsed() < Duration::from_secs(20));
         drop(requests);
     }
 }

@@ -1,6 +1,7 @@
-//! A real Prometheus finds the Pods of the release by the API server, as a PodMonitor has it do, and scrapes them.
+//! A real Prometheus scrapes the Pods of the release, as a PodMonitor has it do.
 
-use serde_json::json;
+use k8s_openapi::api::core::v1::{ContainerPort, Pod};
+use serde_json::{Value, json};
 
 use super::{HOME, Release, SOON, await_taken, runs};
 use crate::alerts::dashboard;
@@ -8,7 +9,6 @@ use crate::alerts::prometheus::Prometheus;
 use crate::events::{renewed, send_to};
 use crate::support::await_until;
 use crate::support::cluster::is_finished;
-use crate::support::servers;
 
 #[tokio::test]
 #[ignore = "on a real node: make node"]
@@ -17,30 +17,13 @@ async fn a_prometheus_scrapes_every_replica_and_no_alert_fires() {
     let monitored = release.with_key("monitored").await;
     monitored.create(runs("invoice", "true")).await;
     await_taken(&release, &monitored, "invoice").await;
-    // What the operator of Prometheus makes of the chart's PodMonitor.
-    let prometheus = Prometheus::scraping(&json!({
-        "kubernetes_sd_configs": [{
-            "role": "pod",
-            "kubeconfig_file": servers::named("KUBECONFIG"),
-            "namespaces": {"names": [HOME]},
-        }],
-        "relabel_configs": [
-            {
-                "source_labels": ["__meta_kubernetes_pod_label_app_kubernetes_io_name"],
-                "regex": "slipway", "action": "keep",
-            },
-            {
-                "source_labels": ["__meta_kubernetes_pod_container_port_name"],
-                "regex": "health", "action": "keep",
-            },
-            {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
-            {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
-        ],
-    }))
-    .await;
+    // Debian's Prometheus asks no API server, so the targets of the chart's PodMonitor are looked up here.
+    let targets: Vec<Value> = release.pods().await.iter().map(target).collect();
+    assert_eq!(targets.len(), 2);
+    let prometheus = Prometheus::scraping(&json!({"static_configs": targets})).await;
     let values = async |query: &str| -> Vec<f64> {
         let found = prometheus.query(query).await;
-        let value = |series: &serde_json::Value| series["value"][1].as_str()?.parse().ok();
+        let value = |series: &Value| series["value"][1].as_str()?.parse().ok();
         found.iter().filter_map(value).collect()
     };
     await_until("both replicas are scraped", SOON, async || {
@@ -71,4 +54,17 @@ async fn a_prometheus_scrapes_every_replica_and_no_alert_fires() {
         prometheus.query(&query).await;
     }
     assert_eq!(prometheus.firing().await, Vec::<String>::new());
+}
+
+/// The port `health` of a Pod, with the labels that the operator of Prometheus gives.
+fn target(pod: &Pod) -> Value {
+    let spec = pod.spec.as_ref().unwrap();
+    let ports = spec.containers.iter().filter_map(|it| it.ports.as_ref());
+    let is_health = |port: &&ContainerPort| port.name.as_deref() == Some("health");
+    let port = ports.flatten().find(is_health).unwrap().container_port;
+    let address = pod.status.as_ref().unwrap().pod_ip.as_ref().unwrap();
+    json!({
+        "targets": [format!("{address}:{port}")],
+        "labels": {"namespace": HOME, "pod": pod.metadata.name},
+    })
 }

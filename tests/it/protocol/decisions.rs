@@ -12,7 +12,7 @@ use slipway::launch::ports::DeliveredJob;
 use slipway::launch::retention::{Keep, removable};
 use slipway::resource::HistoryLimits;
 
-use crate::support::fixtures::{delivered, shown};
+use crate::support::fixtures::{as_seen, delivered};
 
 /// Half a [`slipway::launch::ledger::FRESH_FOR`].
 pub(super) const TICK: Duration = Duration::from_secs(30);
@@ -159,7 +159,7 @@ fn number(runs: &mut Vec<(Once, Step)>, run: (Once, Step)) -> u8 {
 }
 
 fn is_removable(rules: &Rules, key: Option<u8>) -> bool {
-    let jobs = shown([finished_job()]);
+    let jobs = as_seen([finished_job()]);
     let history = HistoryLimits {
         successful: 0,
         failed: 0,

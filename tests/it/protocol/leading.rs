@@ -11,7 +11,7 @@ use slipway::launch::delivered::Gate;
 use slipway::launch::ports::DeliveredJob;
 use slipway::resource::event_job::{Concurrency, GatedPolicy};
 
-use crate::support::fixtures::{delivered, shown};
+use crate::support::fixtures::{as_seen, delivered};
 
 /// Jobs of the world; the first is the first to have come.
 pub(super) const JOBS: usize = 3;
@@ -129,9 +129,9 @@ impl Decided {
     pub(super) fn new(rules: Rules) -> Self {
         // Which is why the world shows a Job in doubt as one that another has claimed.
         let mut own = OwnChanges::default();
-        let ours = shown(job(0, Job::WaitingFirst));
+        let ours = as_seen(job(0, Job::WaitingFirst));
         own.sending(&ours[0]);
-        let of_another = shown(job(0, Job::WaitingOther));
+        let of_another = as_seen(job(0, Job::WaitingOther));
         let queue = gated(GatedPolicy::Queue, 1);
         assert_eq!(
             next("first", &queue, &ours, &own),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::launch::fixtures::{delivered as job, shown};
+use crate::launch::fixtures::{as_seen, delivered as job};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -39,7 +39,7 @@ fn what_the_jobs_tell_does_not_depend_on_who_received_the_event() {
     let mut done = job("c", 10);
     done.ended = Some((JobOutcome::Complete, at(15)));
     let mut facts = facts();
-    facts.jobs = Some(shown([job("a", 11), waiting, done]));
+    facts.jobs = Some(as_seen([job("a", 11), waiting, done]));
     let status = status(&Value::Null, &facts);
     assert_eq!(status["active"], 1);
     assert_eq!(status["waiting"], 1);
@@ -52,7 +52,7 @@ fn what_the_jobs_tell_does_not_depend_on_who_received_the_event() {
 #[test]
 fn jobs_that_are_gone_or_not_seen_take_nothing_back() {
     let mut facts = facts();
-    facts.jobs = Some(shown([job("a", 11)]));
+    facts.jobs = Some(as_seen([job("a", 11)]));
     let first = status(&Value::Null, &facts);
     facts.jobs = Some(Vec::new());
     let second = status(&first, &facts);
