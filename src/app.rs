@@ -11,7 +11,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
@@ -27,6 +27,7 @@ use self::history::{KeptHistory, MOST_ON_DISK};
 use crate::address::HttpsProxy;
 use crate::cluster::{self, Cluster, Scope};
 use crate::config::{self, ClusterTarget, Config};
+use crate::controller::event_jobs::LONGEST_START;
 use crate::controller::metrics::Metrics;
 use crate::controller::status_writer::StatusWriter;
 use crate::controller::watch::troubles::WatchTroubles;
@@ -220,9 +221,15 @@ fn is_synced(metrics: &Metrics) -> Result<(), &'static str> {
 /// Ready once all objects are known that there were at the start.
 fn readiness(metrics: &Metrics, events: &events::Events, stops: &Stops) -> Readiness {
     let (synced, startup) = (metrics.clone(), events.startup());
+    let (jobs, began) = (events.launcher(), Instant::now());
     let is_ready = move || {
         is_synced(&synced)?;
-        startup.is_done()
+        startup.is_done()?;
+        // One namespace whose lists hang must not keep a rolling update from going on.
+        if !jobs.is_settled() && began.elapsed() < LONGEST_START {
+            return Err("the Jobs of EventJobs have not been read yet");
+        }
+        Ok(())
     };
     until_the_end(is_ready, stops)
 }

@@ -34,7 +34,7 @@ pub mod outcomes;
 pub mod status;
 
 /// A start waits so long, after the lists are done, for EventJobs whose templates nobody can prove.
-const LONGEST_START: Duration = Duration::from_secs(30);
+pub const LONGEST_START: Duration = Duration::from_secs(30);
 
 /// The ports that EventJobs need.
 #[derive(Clone)]

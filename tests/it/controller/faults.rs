@@ -193,7 +193,7 @@ async fn creates_stop_for_as_long_as_the_server_asks() {
     let kubeconfig = File::new(&cluster, &proxy.kubeconfig());
     let path = format!("/namespaces/{}{CREATES}", cluster.namespace);
     // Every create of the first flight is told to wait, and nothing else.
-    proxy.fault(Rule::on("POST", &path, Fault::SlowDown(6)).times(32));
+    proxy.fault(Rule::on("POST", &path, Fault::SlowDown(20)).times(32));
     cluster
         .create(scaled_job("orders", &queue.url, &without_pods()))
         .await;
@@ -204,7 +204,7 @@ async fn creates_stop_for_as_long_as_the_server_asks() {
     })
     .await;
     let told = Instant::now();
-    await_until("creates go on", Duration::from_secs(20), async || {
+    await_until("creates go on", Duration::from_mins(1), async || {
         (calls() > 32).then_some(())
     })
     .await;

@@ -41,6 +41,11 @@ impl JobsOfEvents {
         self.informer.check_synced(&event_job.namespace, &what)
     }
 
+    /// Whether it is known how a part of the scope is: all of its Jobs have been seen, or cannot be.
+    fn is_settled(&self, part: Option<&str>) -> bool {
+        self.informer.is_settled(part.unwrap_or_default())
+    }
+
     /// The Jobs of an EventJob.
     pub(super) fn of(&self, event_job: &ObjectId) -> impl Iterator<Item = &Arc<DeliveredJob>> {
         self.informer.of(event_job).map(|kept| &kept.job)
@@ -78,6 +83,13 @@ impl JobsOfEvents {
 }
 
 impl Delivered {
+    /// Whether the Jobs that there were at the start have been seen, but for those that cannot be.
+    pub fn is_settled(&self) -> bool {
+        let jobs = self.jobs();
+        let parts = self.scope.parts();
+        parts.iter().all(|part| jobs.is_settled(part.as_deref()))
+    }
+
     pub(super) async fn watch(&self, stop: impl Future<Output = ()> + Unpin) {
         let watches = self.scope.parts().into_iter().map(|scope| {
             async move {
