@@ -33,7 +33,7 @@ pub mod look;
 pub mod outcomes;
 pub mod status;
 
-/// A start waits so long, after the lists are done, for EventJobs whose templates nobody can prove.
+/// A start waits so long, after the lists are done, for EventJobs whose templates nobody can prove; and for lists of their Jobs that hang.
 pub const LONGEST_START: Duration = Duration::from_secs(30);
 
 /// The ports that EventJobs need.
