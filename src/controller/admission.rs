@@ -143,8 +143,8 @@ impl Passes<'_> {
 
     /// How long the first pass waits: Jobs that wait for their turn come first.
     fn first_pass(&self) -> Duration {
-        let jobs = self.ports.jobs.seen(self.event_job);
-        if jobs.is_ok_and(|jobs| jobs.iter().any(|job| job.is_waiting())) {
+        let waiting = self.ports.jobs.waiting(self.event_job);
+        if waiting.is_ok_and(|waiting| waiting > 0) {
             return Duration::ZERO;
         }
         let name = self.event_job.to_string();

@@ -147,8 +147,8 @@ impl AppliedEventJobs {
     /// Whether no Job waits for its turn.
     pub(super) fn is_idle(&self) -> bool {
         let waits = |id: &ObjectId| {
-            let seen = self.local.seen(id);
-            seen.is_ok_and(|jobs| jobs.iter().any(|job| job.is_waiting()))
+            let waiting = self.local.waiting(id);
+            waiting.is_ok_and(|waiting| waiting > 0)
         };
         !self.applied.keys().any(waits)
     }
