@@ -11,7 +11,7 @@ demo: ## see Slipway at work, with nothing but its own binary
 
 test: ## all tests, against real servers that are started for them and stopped after
 	@tests/env/prerequisites test
-	tests/env/with cargo test --locked
+	tests/env/with tests/env/suite
 	@$(MAKE) --no-print-directory node
 
 node: ## the chart on a real node (kubelet, containerd, …) in namespaces of its own, as root; part of `make test`; EVENTS=100 for the figure

@@ -1,6 +1,6 @@
 //! A namespace of one's own on the real API server, and a hand that plays the kubelet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
@@ -213,9 +213,14 @@ impl Cluster {
 
     /// Plays the kubelet: sets the phase of every Pod that is not there yet. Gives how many were changed.
     pub(crate) async fn pods_become(&self, phase: &str, at_most: usize) -> usize {
+        self.these_become(&ListParams::default(), phase, at_most)
+            .await
+    }
+
+    async fn these_become(&self, these: &ListParams, phase: &str, at_most: usize) -> usize {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let mut changed = 0;
-        for pod in pods.list(&ListParams::default()).await.unwrap().items {
+        for pod in pods.list(these).await.unwrap().items {
             let now = pod
                 .status
                 .as_ref()
@@ -254,11 +259,25 @@ impl Cluster {
             .is_ok()
     }
 
-    /// Ends every Job of the namespace as a kubelet would, until none is unfinished.
+    /// Ends every Job that the namespace has now as a kubelet would, until each of them is finished or gone. What comes
+    /// in their place meanwhile is left running.
     pub(crate) async fn finish_jobs(&self) {
+        let unfinished = async || {
+            let jobs = self.jobs().await.into_iter();
+            let names = jobs.filter(|job| !is_finished(job));
+            let names = names.filter_map(|job| job.metadata.name);
+            names.collect::<BTreeSet<String>>()
+        };
+        let meant = unfinished().await;
+        if meant.is_empty() {
+            return;
+        }
+        let names = Vec::from_iter(meant.iter().map(String::as_str)).join(",");
+        let pods = format!("batch.kubernetes.io/job-name in ({names})");
+        let pods = ListParams::default().labels(&pods);
         await_until("every Job finished", Duration::from_mins(1), async || {
-            self.pods_become("Succeeded", usize::MAX).await;
-            (self.unfinished().await == 0).then_some(())
+            self.these_become(&pods, "Succeeded", usize::MAX).await;
+            unfinished().await.is_disjoint(&meant).then_some(())
         })
         .await;
     }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::http::Method;
 
 /// One call that came, whatever became of it.
 #[derive(Debug, Clone)]
 pub(super) struct Passed {
+    at: Instant,
     method: Method,
     path: String,
     answer_bytes: Arc<AtomicU64>,
@@ -16,6 +18,7 @@ pub(super) struct Passed {
 impl Passed {
     pub(super) fn new(method: Method, path: String) -> Self {
         Self {
+            at: Instant::now(),
             method,
             path,
             answer_bytes: Arc::default(),
@@ -40,6 +43,14 @@ impl Traffic {
     /// How many calls with this method came whose path (with its query) contains `path`.
     pub(crate) fn calls(&self, method: &str, path: &str) -> usize {
         self.0.iter().filter(|call| call.is(method, path)).count()
+    }
+
+    /// The longest time between two such calls that follow each other; zero of fewer than two.
+    pub(crate) fn longest_pause(&self, method: &str, path: &str) -> Duration {
+        let meant = self.0.iter().filter(|call| call.is(method, path));
+        let at: Vec<Instant> = meant.map(|call| call.at).collect();
+        let pauses = at.windows(2).map(|pair| pair[1] - pair[0]);
+        pauses.max().unwrap_or_default()
     }
 
     /// How many POSTs, PUTs, PATCHes and DELETEs came whose path contains `path`; `""` is all.
