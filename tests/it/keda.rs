@@ -29,6 +29,7 @@ use crate::support::servers;
 
 mod answers;
 mod foreign;
+mod lags;
 mod many;
 mod operator;
 mod ourselves;

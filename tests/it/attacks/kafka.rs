@@ -1,6 +1,7 @@
 //! Kafka: whom our identity is shown to, what a refusal costs the brokers, what a cluster costs us.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,9 +15,13 @@ use slipway::resource::aws::AwsIdentity;
 use slipway::resource::kafka::{Credentials, KafkaTls, Sasl};
 use slipway::source::Source;
 use slipway::source::pool::{Pool, Settings};
+use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::kafka::{NOW, local_pool, read_error, spec, topic, unique, with};
 use crate::support::await_until;
@@ -37,6 +42,11 @@ struct Counted {
 
 impl Counted {
     async fn to(broker: &str) -> Self {
+        Self::through(broker, None).await
+    }
+
+    /// What comes by TLS goes on in the clear.
+    async fn through(broker: &str, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let seen = Arc::new((AtomicUsize::new(0), Notify::new()));
@@ -47,10 +57,16 @@ impl Counted {
             while let Ok((mut near, _)) = listener.accept().await {
                 all.0.fetch_add(1, Ordering::SeqCst);
                 all.1.notify_one();
-                let broker = broker.clone();
+                let (broker, tls) = (broker.clone(), tls.clone());
                 wires.spawn(async move {
                     let mut far = TcpStream::connect(broker).await.unwrap();
-                    drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
+                    let Some(tls) = tls else {
+                        drop(copy_bidirectional(&mut near, &mut far).await);
+                        return;
+                    };
+                    if let Ok(mut near) = tls.accept(near).await {
+                        drop(copy_bidirectional(&mut near, &mut far).await);
+                    }
                 });
             }
         });
@@ -156,6 +172,31 @@ async fn the_same_trouble_has_the_same_words() {
     }
 }
 
+/// Brokers at 127.0.0.1 may see our identity, and moto says who we are.
+fn pool_with_identity(token: &Path) -> Pool {
+    Pool::new(Settings {
+        allow_identity: vec!["127.0.0.1".to_owned()],
+        allow_loopback: true,
+        sts_endpoint: Some(servers::moto_endpoint()),
+        web_identity_token_file: Some(token.to_owned()),
+        ..Settings::default()
+    })
+}
+
+/// With a token of MSK's for an identity of our own.
+fn as_ourselves(spec: &SourceSpec) -> SourceSpec {
+    with(spec, |group| {
+        group.cluster.sasl = Sasl::MskIam {
+            region: "eu-west-1".to_owned(),
+            identity: AwsIdentity::Role {
+                arn: "arn:aws:iam::123456789012:role/reader".to_owned(),
+                external_id: None,
+                web_identity: true,
+            },
+        };
+    })
+}
+
 /// A broker that may see our identity names another one, as a leader or as a coordinator, that may not.
 #[tokio::test]
 async fn our_identity_goes_to_no_broker_that_a_broker_names() {
@@ -166,26 +207,9 @@ async fn our_identity_goes_to_no_broker_that_a_broker_names() {
         // The same address by a name that nobody allowed.
         let other = ("localhost".to_owned(), elsewhere.port);
         let named = FakeBroker::start(Some(other), names).await;
-        let pool = Pool::new(Settings {
-            allow_identity: vec!["127.0.0.1".to_owned()],
-            allow_loopback: true,
-            sts_endpoint: Some(servers::moto_endpoint()),
-            web_identity_token_file: Some(token.clone()),
-            ..Settings::default()
-        });
-        let asked = with(
-            &spec(&format!("127.0.0.1:{}", named.port), "g", "orders"),
-            |group| {
-                group.cluster.sasl = Sasl::MskIam {
-                    region: "eu-west-1".to_owned(),
-                    identity: AwsIdentity::Role {
-                        arn: "arn:aws:iam::123456789012:role/reader".to_owned(),
-                        external_id: None,
-                        web_identity: true,
-                    },
-                };
-            },
-        );
+        let pool = pool_with_identity(&token);
+        let address = format!("127.0.0.1:{}", named.port);
+        let asked = as_ourselves(&spec(&address, "g", "orders"));
         let source = pool.connect(&asked).unwrap();
         let error = source.read(NOW).await.unwrap_err();
         assert!(named.tokens() > 0, "{error}");
@@ -195,6 +219,47 @@ async fn our_identity_goes_to_no_broker_that_a_broker_names() {
             error.to_string().contains("--allow-identity localhost"),
             "{error}"
         );
+    }
+    std::fs::remove_file(&token).unwrap();
+}
+
+/// A broker behind TLS, with a certificate for a name; the pair of both is dropped together.
+async fn behind_tls(name: &str) -> (FakeBroker, Counted, String) {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let broker = FakeBroker::start(None, Names::Leader).await;
+    let plain = format!("127.0.0.1:{}", broker.port);
+    let front = Counted::through(&plain, Some(TlsAcceptor::from(Arc::new(config)))).await;
+    (broker, front, made.cert.pem())
+}
+
+#[tokio::test]
+async fn our_identity_goes_to_no_broker_whose_certificate_does_not_prove_its_name() {
+    let token = std::env::temp_dir().join(unique("token"));
+    std::fs::write(&token, "a token that moto does not look into").unwrap();
+    for (name, is_trusted, is_shown) in [
+        ("127.0.0.1", true, true),
+        ("127.0.0.1", false, false),
+        ("broker.example", true, false),
+    ] {
+        let (broker, front, certificate) = behind_tls(name).await;
+        let pool = pool_with_identity(&token);
+        let asked = as_ourselves(&spec(&front.address, "g", "orders"));
+        let asked = with(&asked, |group| {
+            group.cluster.tls = Some(KafkaTls {
+                ca: is_trusted.then(|| SecretString::from(certificate)),
+                ..KafkaTls::default()
+            });
+        });
+        let error = pool.connect(&asked).unwrap().read(NOW).await.unwrap_err();
+        let case = format!("{name}, {is_trusted}: {error}");
+        assert_eq!(broker.tokens() > 0, is_shown, "{case}");
+        let is_refused = error.to_string().contains("certificate verify failed");
+        assert_eq!(is_refused, !is_shown, "{case}");
     }
     std::fs::remove_file(&token).unwrap();
 }

@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_mins(1);
 const NOT_BY_A_POLL: u32 = 600;
 
 /// Slipway at a port for KEDA that stays the same when it is started anew.
-struct Scaler {
+pub(super) struct Scaler {
     grpc: String,
     namespace: String,
     connections: File,
@@ -25,7 +25,7 @@ struct Scaler {
 }
 
 impl Scaler {
-    fn new(cluster: &Cluster, more: &[&str]) -> Self {
+    pub(super) fn new(cluster: &Cluster, more: &[&str]) -> Self {
         let namespace = cluster.namespace.clone();
         Self {
             grpc: format!("127.0.0.1:{}", free_port()),
@@ -35,7 +35,7 @@ impl Scaler {
         }
     }
 
-    async fn start(&self) -> Slipway {
+    pub(super) async fn start(&self) -> Slipway {
         let health = format!("127.0.0.1:{}", free_port());
         let http = format!("127.0.0.1:{}", free_port());
         let kubeconfig = servers::kubeconfig();
@@ -61,7 +61,7 @@ impl Scaler {
     }
 
     /// A trigger of KEDA's that asks us, with these keys.
-    fn trigger(&self, kind: &str, metadata: &Value) -> Value {
+    pub(super) fn trigger(&self, kind: &str, metadata: &Value) -> Value {
         let mut trigger = json!({"type": kind, "metadata": {"scalerAddress": self.address()}});
         for (key, value) in metadata.as_object().unwrap() {
             trigger["metadata"][key] = value.clone();
@@ -103,7 +103,7 @@ async fn await_jobs(cluster: &Cluster, name: &str, count: usize) {
 }
 
 /// A ScaledJob of KEDA's with one trigger; its Jobs make no Pods.
-fn scaled_job(name: &str, trigger: &Value) -> Value {
+pub(super) fn scaled_job(name: &str, trigger: &Value) -> Value {
     json!({
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledJob",

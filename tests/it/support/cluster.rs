@@ -272,7 +272,8 @@ impl Cluster {
         if meant.is_empty() {
             return;
         }
-        let names = Vec::from_iter(meant.iter().map(String::as_str)).join(",");
+        let names: Vec<&str> = meant.iter().map(String::as_str).collect();
+        let names = names.join(",");
         let pods = format!("batch.kubernetes.io/job-name in ({names})");
         let pods = ListParams::default().labels(&pods);
         await_until("every Job finished", Duration::from_mins(1), async || {

@@ -26,6 +26,7 @@ pub(crate) struct Keda {
     client: Client,
     pub(crate) child: Child,
     folder: PathBuf,
+    metrics: String,
 }
 
 impl Keda {
@@ -68,6 +69,7 @@ impl Keda {
             client,
             child,
             folder,
+            metrics,
         };
         await_until("KEDA's operator is ready", SOON, async || {
             let ended = keda.child.try_wait().unwrap();
@@ -79,6 +81,12 @@ impl Keda {
         })
         .await;
         keda
+    }
+
+    /// What it shows to Prometheus; `None` while it does not.
+    #[allow(dead_code, reason = "no bench reads them")]
+    pub(crate) async fn metrics(&self) -> Option<String> {
+        get(&self.metrics, "/metrics").await
     }
 
     /// Everything it has logged so far.

@@ -54,13 +54,37 @@ impl Topic {
 
     /// Commits an offset for every partition, as a consumer that has read so far would.
     pub(crate) fn commit(&self, group: &str, offset: i64) {
+        let partitions = usize::try_from(self.partitions).unwrap();
+        self.commit_each(group, &vec![offset; partitions]);
+    }
+
+    /// Commits by partition, from the first; below 0 stands for none.
+    pub(crate) fn commit_each(&self, group: &str, offsets: &[i64]) {
         let consumer: BaseConsumer = config().set("group.id", group).create().unwrap();
-        let mut list = TopicPartitionList::new();
-        for partition in 0..self.partitions {
-            list.add_partition_offset(&self.name, partition, Offset::Offset(offset))
-                .unwrap();
+        let list = self.offsets(offsets);
+        if list.count() > 0 {
+            consumer.commit(&list, CommitMode::Sync).unwrap();
         }
-        consumer.commit(&list, CommitMode::Sync).unwrap();
+    }
+
+    /// Removes what lies below an offset in every partition, as the topic's retention would.
+    pub(crate) async fn begin_at(&self, offset: i64) {
+        let admin: AdminClient<DefaultClientContext> = config().create().unwrap();
+        let partitions = usize::try_from(self.partitions).unwrap();
+        let begins = self.offsets(&vec![offset; partitions]);
+        let options = AdminOptions::new();
+        admin.delete_records(&begins, &options).await.unwrap();
+    }
+
+    fn offsets(&self, offsets: &[i64]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in (0..).zip(offsets.iter().copied()) {
+            if offset >= 0 {
+                list.add_partition_offset(&self.name, partition, Offset::Offset(offset))
+                    .unwrap();
+            }
+        }
+        list
     }
 }
 
