@@ -4,7 +4,9 @@
 //! tried again when the object changes, or after a while. What a task does is left to a [`Reconciler`].
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::task::JoinSet;
-use tracing::{Instrument as _, error, info_span};
+use tracing::{error, info_span};
 
 use super::Identity;
 use super::metrics::Panics;
@@ -165,11 +167,6 @@ impl<R: Reconciler> Workers<R> {
     }
 
     fn begin(&mut self, key: ObjectKey, object: R::Object) {
-        let span = info_span!(
-            "object",
-            object.namespace = &*key.0.namespace,
-            object.name = &*key.0.name
-        );
         let inbox = Arc::new(Inbox::new(object));
         let task = ObjectTask {
             inbox: Arc::clone(&inbox),
@@ -183,16 +180,30 @@ impl<R: Reconciler> Workers<R> {
         self.handles.insert(key.clone(), handle);
         self.count();
         let (reconciler, panics) = (Arc::clone(&self.reconciler), self.panics.clone());
-        let task = async move {
-            run(&reconciler, &panics, task).await;
+        self.tasks.spawn(async move {
+            within_span(&key.0, run(&reconciler, &panics, task)).await;
             key
-        };
-        self.tasks.spawn(task.instrument(span));
+        });
     }
 
     fn count(&self) {
         self.objects.store(self.handles.len(), Ordering::Relaxed);
     }
+}
+
+/// What is logged meanwhile names the object. The span is made at each poll: one that exists takes some hundred bytes,
+/// and thousands of tasks wait.
+async fn within_span<F: Future>(id: &ObjectId, task: F) -> F::Output {
+    let mut task = pin!(task);
+    poll_fn(|context| {
+        let span = info_span!(
+            "object",
+            object.namespace = &*id.namespace,
+            object.name = &*id.name
+        );
+        span.in_scope(|| task.as_mut().poll(context))
+    })
+    .await
 }
 
 /// An object's task, begun again after each panic.
