@@ -90,7 +90,7 @@ pub(super) async fn panicked(event_jobs: &EventJobs, desired: &DesiredEventJob) 
     writer.want(&desired.identity, facts.now, |before| {
         (wanted(id, before, &facts), Notes::default())
     });
-    writer.flush(&desired.identity).await;
+    writer.flush(&desired.identity, None).await;
 }
 
 /// Lets events find this version, as one that takes them or as one that does not.

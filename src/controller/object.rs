@@ -233,7 +233,8 @@ impl Object {
                 return Some((invalid, TemplateVerdict::Unknown));
             }
         };
-        let asked = self.answer(scaled_job).await;
+        // Thousands may wait for the dry run at the end: on the heap for as long as it lasts is what comes before.
+        let asked = Box::pin(self.answer(scaled_job)).await;
         if scaled_job.paused {
             self.let_go(identity);
             self.look_soon_if(asked.left.is_some());
@@ -243,15 +244,16 @@ impl Object {
         let timer = self.shared.metrics.turn();
         let outcome = if wake == Wake::JobFinished {
             // The next poll comes when it would have come.
-            cycle::refill(scaled_job, &mut self.memory, &self.launcher).await
+            Box::pin(cycle::refill(scaled_job, &mut self.memory, &self.launcher)).await
         } else {
             let freshness = self.freshness(scaled_job, wake);
-            let triggers = self.connect(scaled_job).await;
+            let triggers = Box::pin(self.connect(scaled_job)).await;
             // Before reading: what comes after the reading is not lost.
             pushes.listen_to(self.sources());
-            let memory = &mut self.memory;
-            let outcome =
-                cycle::turn(scaled_job, &triggers, freshness, memory, &self.launcher).await;
+            let (memory, launcher) = (&mut self.memory, &self.launcher);
+            let turn = cycle::turn(scaled_job, &triggers, freshness, memory, launcher);
+            let outcome = Box::pin(turn).await;
+            drop(triggers);
             self.set_next_turn(scaled_job, wake, &outcome);
             outcome
         };
@@ -274,7 +276,7 @@ impl Object {
         }
         log(&outcome);
         let age = ((self.shared.clock)(), self.shared.latest_create);
-        cleanup::run(scaled_job, &outcome, age, &self.launcher).await;
+        Box::pin(cleanup::run(scaled_job, &outcome, age, &self.launcher)).await;
         timer.done(scaled_job, &outcome);
         let objects = self.objects.load(Ordering::Relaxed);
         let template = self

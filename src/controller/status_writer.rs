@@ -108,13 +108,27 @@ impl StatusWriter {
 
     /// Writes what is new, was held back, or could not be written, and tells the notes that are due.
     ///
-    /// Returns when to call it again; `None` when the object says what it should.
-    pub(super) async fn flush(&self, object: &Identity) -> Option<Duration> {
+    /// Returns when to call it again; `None` when the object says what it should. `turn`: that of a write, if the caller
+    /// has waited for it.
+    pub(super) async fn flush(
+        &self,
+        object: &Identity,
+        mut turn: Option<Turn<'_>>,
+    ) -> Option<Duration> {
         let mut told = self.objects().remove(&object.uid)?;
         for (at, note) in std::mem::take(&mut told.due) {
+            // Nobody holds one place while waiting for another.
+            turn = None;
             Box::pin(self.announce(object, &note, at)).await;
         }
-        self.send(object, told).await
+        self.send(object, told, turn).await
+    }
+
+    /// Waits for the turn of a write of this object's status; `None` when it does not come in time.
+    pub(super) async fn turn(&self, object: &Identity) -> Option<Turn<'_>> {
+        let path = self.path(object);
+        let turn = self.cluster.turn(&Method::PATCH, &path);
+        timeout(LONGEST_TURN, turn).await.ok()
     }
 
     /// Makes an Event about the object.
@@ -147,19 +161,20 @@ impl StatusWriter {
         self.objects().remove(uid);
     }
 
-    async fn send(&self, object: &Identity, mut told: Box<Told>) -> Option<Duration> {
+    async fn send(
+        &self,
+        object: &Identity,
+        mut told: Box<Told>,
+        mut turn: Option<Turn<'_>>,
+    ) -> Option<Duration> {
         let record = &mut told.record;
         let mut next = record.next(&self.ours(object), now());
-        let mut turn = None;
-        if let NextWrite::Now(change) = next {
+        if turn.is_none()
+            && let NextWrite::Now(change) = next
+        {
             // Thousands may wait: what is written is made when it is this object's turn.
             drop(change);
-            turn = timeout(
-                LONGEST_TURN,
-                self.cluster.turn(&Method::PATCH, &self.path(object)),
-            )
-            .await
-            .ok();
+            turn = self.turn(object).await;
             next = record.next(&self.ours(object), now());
         }
         let again = match (next, turn) {
@@ -248,7 +263,7 @@ impl Reporter for StatusWriter {
     }
 
     fn flush<'a>(&'a self, object: &'a Identity) -> BoxFuture<'a, Option<Duration>> {
-        Box::pin(StatusWriter::flush(self, object))
+        Box::pin(StatusWriter::flush(self, object, None))
     }
 
     fn forget(&self, object: &Identity) {

@@ -305,10 +305,13 @@ async fn prove(
     let cluster = cluster.clone().with(Budget::DryRuns);
     // Thousands may be due at once.
     let turn = cluster.turn(&Method::POST, &path).await;
-    let call = Call::post(path, job())
-        .query("dryRun", "All")
-        .query("fieldValidation", validation);
-    let answer = turn.send(call).await;
+    let sent = async {
+        let call = Call::post(path, job())
+            .query("dryRun", "All")
+            .query("fieldValidation", validation);
+        turn.send(call).await
+    };
+    let answer = Box::pin(sent).await;
     let answer = answer.map_err(|error| unavailable(&object, &error))?;
     match answer.status {
         // 409: the template is not what is wrong.

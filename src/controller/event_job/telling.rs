@@ -26,10 +26,12 @@ use crate::controller::workers::ObjectTask;
 use crate::launch::delivered::{Gate, Owners};
 use crate::launch::ports::DeliveredJob;
 use crate::resource::event_job::{Auth, EventJob, EventSource};
-use crate::resource::{Fault, ObjectId};
+use crate::resource::{Fault, KeptJson, ObjectId};
 
 /// What is new is told at most this often.
 const PACE: Duration = Duration::from_secs(1);
+/// A first status whose turn did not come waits for the next one after this.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Tells what is new, for ever.
 pub(super) async fn run(
@@ -68,15 +70,10 @@ pub(super) async fn run(
             .inbox
             .with(|desired| Arc::clone(&desired.identity.id.namespace));
         event_jobs.ports.schedules.rush.over(&namespace).await;
-        // On the heap while it lasts, what is looked at first: most EventJobs have nothing to tell, and thousands may
-        // wait for the turn of their status.
-        let news = Box::pin(telling.look(term.is_some())).await;
-        if term.is_some()
-            && let Some(pause) = Box::pin(event_jobs.writer.flush(&news.identity)).await
-        {
+        // On the heap while it lasts: most EventJobs have nothing to tell.
+        if let Some(pause) = Box::pin(telling.round(term.is_some())).await {
             requeue.after(pause);
         }
-        Box::pin(telling.tell(news)).await;
         tokio::time::sleep(jitter(PACE)).await;
     }
 }
@@ -117,6 +114,35 @@ impl Telling<'_> {
         let object = OfObject::of(&identity.id, self.event_jobs.kind.kind());
         self.event_jobs.series.forget(&object);
         self.event_jobs.writer.forget(&identity.uid);
+    }
+
+    /// Tells what is new. When to do so again, if something is left.
+    async fn round(&mut self, leads: bool) -> Option<Duration> {
+        let writer = &self.event_jobs.writer;
+        let mut turn = None;
+        if leads && let Some(identity) = self.untold() {
+            // Thousands of first statuses may wait for their turn at a start: they are made when it has come.
+            turn = writer.turn(&identity).await;
+            if turn.is_none() {
+                return Some(AGAIN);
+            }
+        }
+        let news = Box::pin(self.look(leads)).await;
+        let mut again = None;
+        if leads {
+            again = Box::pin(writer.flush(&news.identity, turn)).await;
+        }
+        Box::pin(self.tell(news)).await;
+        again
+    }
+
+    /// Whose first status there is to be written.
+    fn untold(&self) -> Option<Arc<Identity>> {
+        let (desired, _) = self.task.inbox.object();
+        let is_ours = self.event_jobs.kind == Owners::EventJobs;
+        let is_first = is_ours && desired.identity.status == KeptJson::default();
+        let facts = is_first.then(|| self.facts(&desired, (self.event_jobs.clock)()));
+        facts.flatten().map(|_| desired.identity)
     }
 
     /// Takes note of what is new: the status as it should be, and what is to be told.
