@@ -233,7 +233,7 @@ impl Object {
                 return Some((invalid, TemplateVerdict::Unknown));
             }
         };
-        // Thousands may wait for the dry run at the end: on the heap for as long as it lasts is what comes before.
+        // Thousands may wait for the dry run at the end: what comes before it is on the heap only while it lasts.
         let asked = Box::pin(self.answer(scaled_job)).await;
         if scaled_job.paused {
             self.let_go(identity);

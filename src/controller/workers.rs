@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -181,7 +181,7 @@ impl<R: Reconciler> Workers<R> {
         self.count();
         let (reconciler, panics) = (Arc::clone(&self.reconciler), self.panics.clone());
         self.tasks.spawn(async move {
-            within_span(&key.0, run(&reconciler, &panics, task)).await;
+            within_span(&key.0, Box::pin(run(&reconciler, &panics, task))).await;
             key
         });
     }
@@ -192,9 +192,8 @@ impl<R: Reconciler> Workers<R> {
 }
 
 /// What is logged meanwhile names the object. The span is made at each poll: one that exists takes some hundred bytes,
-/// and thousands of tasks wait.
-async fn within_span<F: Future>(id: &ObjectId, task: F) -> F::Output {
-    let mut task = pin!(task);
+/// and thousands of tasks wait. The caller boxes the task: an argument of an `async fn` is kept twice.
+async fn within_span(id: &ObjectId, mut task: Pin<Box<impl Future<Output = ()>>>) {
     poll_fn(|context| {
         let span = info_span!(
             "object",
@@ -203,7 +202,7 @@ async fn within_span<F: Future>(id: &ObjectId, task: F) -> F::Output {
         );
         span.in_scope(|| task.as_mut().poll(context))
     })
-    .await
+    .await;
 }
 
 /// An object's task, begun again after each panic.
