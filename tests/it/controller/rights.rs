@@ -270,7 +270,7 @@ async fn check(verb: &str, resource: &str, place: Where) {
     let slipway = Slipway::start(&kubeconfig, &cluster.namespace, &TIDYING, &[]);
     let words = format!("cannot {verb} resource \"{resource}\"");
     let what = format!("{words} is said");
-    await_until(&what, Duration::from_secs(30), async || {
+    await_until(&what, Duration::from_mins(2), async || {
         cluster.pods_become("Succeeded", 1).await;
         let said = match place {
             Where::Ready => ready_message(&cluster, "orders").await,
