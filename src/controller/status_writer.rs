@@ -16,7 +16,8 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use self::notes::{Announcer, Notes};
-use self::record::{NextWrite, PACE, StatusRecord};
+pub(super) use self::record::PACE;
+use self::record::{NextWrite, StatusRecord};
 use crate::cluster::{Budget, Call, Cluster, Turn};
 use crate::controller::announce::{LONGEST_TURN, Note, Regarding, announce};
 use crate::controller::event_jobs::outcomes::LastRefusal;

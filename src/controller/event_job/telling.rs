@@ -21,7 +21,7 @@ use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
 use crate::controller::lead;
 use crate::controller::metrics::{EndedJob, OfObject, SuccessTimes, interval_around};
 use crate::controller::requeue::{Requeue, jitter};
-use crate::controller::status_writer::notes::Notes;
+use crate::controller::status_writer::{self, notes::Notes};
 use crate::controller::workers::ObjectTask;
 use crate::launch::delivered::{Gate, Owners};
 use crate::launch::ports::DeliveredJob;
@@ -30,8 +30,6 @@ use crate::resource::{Fault, KeptJson, ObjectId};
 
 /// What is new is told at most this often.
 const PACE: Duration = Duration::from_secs(1);
-/// A first status whose turn did not come waits for the next one after this.
-const AGAIN: Duration = Duration::from_secs(10);
 
 /// Tells what is new, for ever.
 pub(super) async fn run(
@@ -124,7 +122,7 @@ impl Telling<'_> {
             // Thousands of first statuses may wait for their turn at a start: they are made when it has come.
             turn = writer.turn(&identity).await;
             if turn.is_none() {
-                return Some(AGAIN);
+                return Some(status_writer::PACE);
             }
         }
         let news = Box::pin(self.look(leads)).await;

@@ -13,8 +13,9 @@ use super::patch::{apply, at_once, difference, without_times};
 use crate::resource::KeptJson;
 
 /// A status of which only numbers moved is written this long after the last write at the earliest.
-/// One that could not be written is tried again after this; doubles up to [`LONGEST_PAUSE`].
-pub(super) const PACE: Duration = Duration::from_secs(10);
+/// One whose turn did not come is tried again after this; one that could not be written too, and then it doubles up to
+/// [`LONGEST_PAUSE`].
+pub(in crate::controller) const PACE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// A watch is behind our own writes by this at most.
 const LONGEST_LAG: Duration = Duration::from_mins(1);
