@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::{Notify, watch as latest};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -84,21 +84,15 @@ impl Passes<'_> {
     pub(super) async fn run(self) {
         // Kept over a change of leader: what this process sent may still be applied.
         let mut notes = PassNotes::default();
-        let mut told = self.lead.told();
         loop {
             match self.lead.term() {
-                Some(term) => self.lead_passes(term, &mut told, &mut notes).await,
-                None => lead::changed(&**self.lead, &mut told, None).await,
+                Some(term) => self.lead_passes(term, &mut notes).await,
+                None => lead::changed(&**self.lead, None).await,
             }
         }
     }
 
-    async fn lead_passes(
-        &self,
-        term: u64,
-        told: &mut latest::Receiver<Option<u64>>,
-        notes: &mut PassNotes,
-    ) {
+    async fn lead_passes(&self, term: u64, notes: &mut PassNotes) {
         let mut requeue = Requeue::default();
         requeue.at(Instant::now() + self.first_pass());
         // A change makes the next pass come early; not after a failure.
@@ -115,7 +109,7 @@ impl Passes<'_> {
                         continue;
                     }
                 }
-                () = lead::changed(&**self.lead, told, Some(term)) => return,
+                () = lead::changed(&**self.lead, Some(term)) => return,
             }
             let result = self.pass(notes).await;
             self.news.notify_one();

@@ -1,6 +1,6 @@
 //! Whether this process is the one that acts, where several of it run.
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// The lead over counted launching and admission.
 ///
@@ -16,20 +16,24 @@ pub trait Lead: Send + Sync {
         self.term().is_some()
     }
 
-    /// Told each time that [`Lead::term`] has changed, soon after. Each of thousands of objects listens to it.
-    fn told(&self) -> watch::Receiver<Option<u64>>;
+    /// All who wait are told each time that [`Lead::term`] has changed, soon after.
+    fn told(&self) -> &Notify;
 }
 
-/// Waits until the term is no longer `known`. `told`: the lead's.
-pub(super) async fn changed(
-    lead: &dyn Lead,
-    told: &mut watch::Receiver<Option<u64>>,
-    known: Option<u64>,
-) {
-    while lead.term() == known {
-        if told.changed().await.is_err() {
-            // Nobody is there who could change it.
-            return std::future::pending().await;
+/// Waits until the term is no longer `known`.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps its arguments twice, and thousands of objects wait"
+)]
+pub(super) fn changed(lead: &dyn Lead, known: Option<u64>) -> impl Future<Output = ()> {
+    async move {
+        loop {
+            // Made before the look: what is told after it is heard.
+            let told = lead.told().notified();
+            if lead.term() != known {
+                return;
+            }
+            told.await;
         }
     }
 }
@@ -43,22 +47,41 @@ impl Lead for Always {
         Some(1)
     }
 
-    fn told(&self) -> watch::Receiver<Option<u64>> {
-        watch::channel(self.term()).1
+    fn told(&self) -> &Notify {
+        static NEVER: Notify = Notify::const_new();
+        &NEVER
     }
 }
 
 /// A lead that a test gives and takes.
 #[cfg(test)]
-pub(super) struct Switch(pub(super) watch::Sender<Option<u64>>);
+pub(super) struct Switch {
+    term: std::sync::Mutex<Option<u64>>,
+    told: Notify,
+}
+
+#[cfg(test)]
+impl Switch {
+    pub(super) fn new(term: Option<u64>) -> Self {
+        Self {
+            term: term.into(),
+            told: Notify::new(),
+        }
+    }
+
+    pub(super) fn set(&self, term: Option<u64>) {
+        *self.term.lock().unwrap() = term;
+        self.told.notify_waiters();
+    }
+}
 
 #[cfg(test)]
 impl Lead for Switch {
     fn term(&self) -> Option<u64> {
-        *self.0.borrow()
+        *self.term.lock().unwrap()
     }
 
-    fn told(&self) -> watch::Receiver<Option<u64>> {
-        self.0.subscribe()
+    fn told(&self) -> &Notify {
+        &self.told
     }
 }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -72,8 +72,8 @@ pub struct Lease {
     clock: LeaseClock,
     wall: fn() -> Timestamp,
     state: Mutex<State>,
-    /// What was last told, for those who wait for a change.
-    told: watch::Sender<Option<u64>>,
+    /// For those who wait for a change.
+    told: Notify,
     held: Gauge,
     transitions: Counter,
 }
@@ -84,6 +84,8 @@ struct State {
     until: Option<Duration>,
     /// How often it was gained. It counts as gained anew by a process that did not believe to hold it for a moment.
     term: u64,
+    /// The term that was last told of.
+    told: Option<u64>,
     /// The object as our last write left it.
     ours: Option<LeaseRecord>,
     /// The record of somebody else, and since when it has stood as it does.
@@ -127,7 +129,7 @@ impl Lease {
             clock,
             wall,
             state: Mutex::default(),
-            told: watch::Sender::new(None),
+            told: Notify::new(),
             held: Gauge::default(),
             transitions: Counter::default(),
         }
@@ -160,15 +162,15 @@ impl Lease {
 
     /// Waits until [`Lease::term`] is no longer `known`.
     pub async fn changed(&self, known: Option<u64>) {
-        let mut told = self.told.subscribe();
         loop {
+            let told = self.told.notified();
             let held = self.held();
             if held.map(|(term, _)| term) != known {
                 return;
             }
-            // The sender lives as long as `self`. An end of belief comes by the clock, whoever tells of it.
+            // An end of belief comes by the clock, whoever tells of it.
             let wait = held.map_or(self.times.duration, |(_, left)| left);
-            drop(tokio::time::timeout(wait, told.changed()).await);
+            drop(tokio::time::timeout(wait, told).await);
         }
     }
 
@@ -202,7 +204,7 @@ impl Lease {
     /// An end of belief comes by the clock, whatever a call waits for. Never done.
     async fn tell_of_ends(&self) {
         loop {
-            let told = *self.told.borrow();
+            let told = self.lock().told;
             self.changed(told).await;
             self.tell();
         }
@@ -315,7 +317,7 @@ impl Lease {
             state.until = None;
             state.ours = None;
             state.seen = None;
-            self.told.borrow().is_some()
+            state.told.is_some()
         };
         self.tell();
         // What we know may be older than a write that was cut off.
@@ -345,12 +347,10 @@ impl Lease {
     /// Tells those who wait, the log and the metrics, when something changed.
     fn tell(&self) {
         let term = self.term();
-        if !self
-            .told
-            .send_if_modified(|told| std::mem::replace(told, term) != term)
-        {
+        if std::mem::replace(&mut self.lock().told, term) == term {
             return;
         }
+        self.told.notify_waiters();
         let held = term.is_some();
         self.held.set(held.into());
         self.transitions.inc();
@@ -398,8 +398,8 @@ impl Lead for Lease {
         Lease::term(self)
     }
 
-    fn told(&self) -> watch::Receiver<Option<u64>> {
-        self.told.subscribe()
+    fn told(&self) -> &Notify {
+        &self.told
     }
 }
 

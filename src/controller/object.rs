@@ -52,7 +52,6 @@ const LONGEST_RETRY: Duration = Duration::from_secs(10);
 pub(super) async fn run(shared: Arc<TurnPorts>, task: ObjectTask<Desired>) {
     let ObjectTask { inbox, objects } = task;
     let lead = Arc::clone(&shared.lead);
-    let mut told = lead.told();
     let launcher = WhileWanted::new(
         Arc::clone(&shared.launcher),
         Arc::clone(&inbox),
@@ -90,15 +89,23 @@ pub(super) async fn run(shared: Arc<TurnPorts>, task: ObjectTask<Desired>) {
         pushes.listen_to(object.sources());
         let refillable = object.memory.holds_back();
         wake = loop {
+            let (turn, status) = (object.requeue.due(), object.status.due());
+            let is_turn = turn.is_some_and(|turn| status.is_none_or(|status| turn <= status));
             tokio::select! {
                 biased;
-                () = inbox.ended() => break 'turns,
-                () = inbox.changed(version) => break Wake::Edited,
-                () = lead::changed(&*lead, &mut told, term) => break Wake::Began,
+                goes_on = inbox.changed_or_ended(version) => {
+                    if goes_on {
+                        break Wake::Edited;
+                    }
+                    break 'turns;
+                }
+                () = lead::changed(&*lead, term) => break Wake::Began,
                 () = inbox.jobs_changed.notified(), if refillable => break Wake::JobFinished,
                 () = pushes.next() => break Wake::Pushed,
-                () = object.requeue.wait() => break Wake::Timer,
-                () = object.status.wait() => {
+                () = requeue::until(if is_turn { turn } else { status }) => {
+                    if is_turn {
+                        break Wake::Timer;
+                    }
                     let identity = inbox.with(|desired| Arc::clone(&desired.identity));
                     Box::pin(object.show(&identity)).await;
                 }

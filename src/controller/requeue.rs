@@ -59,8 +59,19 @@ impl Requeue {
     }
 
     /// Waits until the next look is due; for ever when there is none.
-    pub(super) async fn wait(&self) {
-        match self.due {
+    pub(super) fn wait(&self) -> impl Future<Output = ()> + use<> {
+        until(self.due)
+    }
+}
+
+/// Waits until then; for ever when that is never.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` keeps its arguments twice, and thousands of objects wait"
+)]
+pub(super) fn until(due: Option<Instant>) -> impl Future<Output = ()> {
+    async move {
+        match due {
             Some(due) => tokio::time::sleep_until(due).await,
             None => std::future::pending().await,
         }

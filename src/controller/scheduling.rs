@@ -190,7 +190,6 @@ impl Scheduling<'_> {
         let mut kept = None;
         let mut requeue = Requeue::default();
         let mut led = None;
-        let mut told = self.lead.told();
         while self.has_schedule(edits) {
             let term = self.lead.term();
             if term != led {
@@ -206,7 +205,7 @@ impl Scheduling<'_> {
             tokio::select! {
                 () = requeue.wait() => {}
                 () = edits.next() => {}
-                () = lead::changed(&**self.lead, &mut told, term) => continue,
+                () = lead::changed(&**self.lead, term) => continue,
             }
             let Some(term) = term else { continue };
             match self.look(term, edits, &mut kept).await {

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -263,7 +262,7 @@ impl Bench {
             catalog.set(id, Listing::Valid(entry));
         }
         let launcher = Arc::new(Fake::default());
-        let leads = Arc::new(Switch(watch::Sender::new(leads.then_some(1))));
+        let leads = Arc::new(Switch::new(leads.then_some(1)));
         let mut tasks = JoinSet::new();
         let ports = Ports {
             jobs: launcher.clone(),
@@ -312,7 +311,7 @@ async fn who_does_not_lead_does_nothing_and_begins_with_all_when_it_does() {
     bench.launcher.put(job("a", 1, None, true));
     bench.pass(60 * SECOND).await;
     assert!(bench.launcher.state().keys.is_empty());
-    bench.leads.0.send_replace(Some(1));
+    bench.leads.set(Some(1));
     bench.pass(30 * SECOND).await;
     assert_eq!(bench.launcher.state().keys.len(), 1);
 }

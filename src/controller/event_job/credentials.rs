@@ -54,7 +54,6 @@ impl CredentialsWatch {
         signals: &EventJobSignals,
     ) {
         let mut requeue = Requeue::default();
-        let mut told = event_jobs.lead.told();
         loop {
             let term = event_jobs.lead.term();
             let (desired, version) = task.inbox.object();
@@ -62,7 +61,7 @@ impl CredentialsWatch {
             Box::pin(self.look(event_jobs, desired, term, &signals.news, &mut requeue)).await;
             tokio::select! {
                 () = requeue.wait() => {}
-                () = lead::changed(&*event_jobs.lead, &mut told, term) => requeue.forget(),
+                () = lead::changed(&*event_jobs.lead, term) => requeue.forget(),
                 () = task.inbox.changed(version) => requeue.forget(),
                 () = signals.credentials.notified() => tokio::time::sleep(APART).await,
             }

@@ -50,7 +50,6 @@ pub(super) async fn run(
     };
     let mut requeue = Requeue::default();
     let mut led = None;
-    let mut told = event_jobs.lead.told();
     loop {
         let term = event_jobs.lead.term();
         let before = std::mem::replace(&mut led, term);
@@ -61,7 +60,7 @@ pub(super) async fn run(
             () = news.notified() => {}
             () = requeue.wait() => {}
             // Whoever leads now tells after its first pass over the Jobs.
-            () = lead::changed(&*event_jobs.lead, &mut told, term) => continue,
+            () = lead::changed(&*event_jobs.lead, term) => continue,
         }
         requeue.forget();
         let namespace = task

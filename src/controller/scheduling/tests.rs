@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::future::{BoxFuture, pending, ready};
 use jiff::SignedDuration;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -325,7 +324,7 @@ impl World {
             holder: "us".to_owned(),
             grace: GRACE,
         };
-        let lead = Arc::new(Switch(watch::Sender::new(None)));
+        let lead = Arc::new(Switch::new(None));
         self.replicas.push(lead.clone());
         let stop = CancellationToken::new();
         let run = admission::run(ports, self.catalog.clone(), lead, stop);
@@ -337,7 +336,7 @@ impl World {
         self.terms += 1;
         for (index, replica) in self.replicas.iter().enumerate() {
             let term = (leader == Some(index)).then_some(self.terms);
-            replica.0.send_replace(term);
+            replica.set(term);
         }
     }
 

@@ -25,6 +25,12 @@ struct InboxState<Object> {
     is_stopped: bool,
 }
 
+impl<Object> InboxState<Object> {
+    fn is_ended(&self) -> bool {
+        self.is_removed || self.is_stopped
+    }
+}
+
 impl<Object: Clone> Inbox<Object> {
     pub(super) fn new(object: Object) -> Self {
         Self {
@@ -75,24 +81,44 @@ impl<Object: Clone> Inbox<Object> {
     }
 
     /// Waits until the object asks for something else than in this version. May be dropped.
-    pub(in crate::controller) async fn changed(&self, version: u64) {
-        self.until(|state| state.version != version).await;
+    pub(in crate::controller) fn changed(&self, version: u64) -> impl Future<Output = ()> {
+        self.until(move |state| (state.version != version).then_some(()))
     }
 
     /// Waits until the object is gone, or everything stops. May be dropped.
-    pub(in crate::controller) async fn ended(&self) {
-        self.until(|state| state.is_removed || state.is_stopped)
-            .await;
+    pub(in crate::controller) fn ended(&self) -> impl Future<Output = ()> {
+        self.until(|state| state.is_ended().then_some(()))
     }
 
-    async fn until(&self, is_so: impl Fn(&InboxState<Object>) -> bool) {
-        loop {
-            // Made before the look: what is told after it is heard.
-            let news = self.news.notified();
-            if is_so(&self.lock()) {
-                return;
+    /// Waits for either: whether the object goes on, and asks for something else. May be dropped.
+    pub(in crate::controller) fn changed_or_ended(
+        &self,
+        version: u64,
+    ) -> impl Future<Output = bool> {
+        self.until(move |state| {
+            let is_ended = state.is_ended();
+            (is_ended || state.version != version).then_some(!is_ended)
+        })
+    }
+
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` keeps its arguments twice, and thousands of objects wait"
+    )]
+    fn until<T>(
+        &self,
+        found: impl Fn(&InboxState<Object>) -> Option<T>,
+    ) -> impl Future<Output = T> {
+        async move {
+            loop {
+                // Made before the look: what is told after it is heard.
+                let news = self.news.notified();
+                let found = found(&self.lock());
+                if let Some(found) = found {
+                    return found;
+                }
+                news.await;
             }
-            news.await;
         }
     }
 

@@ -3,38 +3,44 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use slipway::controller::lead::Lead;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::*;
 
 /// The lead, given and taken by a test, and how often it was given.
-pub(super) struct Switch(watch::Sender<Option<u64>>, AtomicU64);
+pub(super) struct Switch {
+    term: Mutex<Option<u64>>,
+    given: AtomicU64,
+    told: Notify,
+}
 
 impl Switch {
     pub(super) fn new(held: bool) -> Self {
-        let switch = Self(watch::Sender::new(None), AtomicU64::new(0));
+        let switch = Self {
+            term: Mutex::default(),
+            given: AtomicU64::new(0),
+            told: Notify::new(),
+        };
         switch.set(held);
         switch
     }
 
     pub(super) fn set(&self, held: bool) {
-        self.0.send_if_modified(|term| {
-            let is_other = term.is_some() != held;
-            if is_other {
-                *term = held.then(|| self.1.fetch_add(1, Ordering::Relaxed));
-            }
-            is_other
-        });
+        let mut term = self.term.lock().unwrap();
+        if term.is_some() != held {
+            *term = held.then(|| self.given.fetch_add(1, Ordering::Relaxed));
+            self.told.notify_waiters();
+        }
     }
 }
 
 impl Lead for Switch {
     fn term(&self) -> Option<u64> {
-        *self.0.borrow()
+        *self.term.lock().unwrap()
     }
 
-    fn told(&self) -> watch::Receiver<Option<u64>> {
-        self.0.subscribe()
+    fn told(&self) -> &Notify {
+        &self.told
     }
 }
 
