@@ -174,7 +174,7 @@ pub struct TriggerEntry {
     /// `name`, unique among the object's triggers.
     pub name: Option<String>,
     /// `metadata`: KEDA's string map.
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: TextMap,
     /// `authenticationRef`.
     pub authentication: Option<AuthenticationRef>,
 }
@@ -375,6 +375,7 @@ pub mod sqs;
 
 pub use kept_json::KeptJson;
 pub use round::{ROUND_ANNOTATION, Round, RoundRecord};
+pub use text_map::TextMap;
 
 pub mod authentication;
 pub mod base64_text;
@@ -397,4 +398,5 @@ pub mod rollout;
 mod round;
 pub mod scaled_job;
 pub mod template;
+mod text_map;
 pub mod traps;

@@ -58,7 +58,7 @@ pub async fn inputs(
         .metadata
         .iter()
         .filter(|(key, _)| key.ends_with("FromEnv"))
-        .map(|(_, variable)| variable.as_str())
+        .map(|(_, variable)| variable)
         .collect();
     if !variables.is_empty() {
         let container = scaled_job.env_source_container.as_deref();
@@ -98,7 +98,7 @@ pub async fn inputs(
                     .get(OWNER)
                     .is_some_and(|owner| owner == "operator");
                 let has_keys = KEY_PARAMETERS.iter().any(|key| {
-                    inputs.auth_params.contains_key(*key) || trigger.metadata.contains_key(*key)
+                    inputs.auth_params.contains_key(*key) || trigger.metadata.contains_key(key)
                 });
                 match workload_role(&workload, &found.referrer("podIdentity.provider"), lookup)
                     .await

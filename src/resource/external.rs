@@ -110,7 +110,7 @@ impl ScalerMetadata {
     fn forwarded(parameters: &mut Parameters<'_>) -> Self {
         let (entry, inputs) = (parameters.entry(), parameters.inputs());
         let mut forwarded = Self::default();
-        for (key, value) in &entry.metadata {
+        for (key, value) in entry.metadata.iter() {
             let value = if key.ends_with("FromEnv") {
                 let found = inputs.env.get(value);
                 let Some(found) = found.filter(|found| !found.expose_secret().is_empty()) else {
@@ -125,9 +125,9 @@ impl ScalerMetadata {
                 forwarded.has_secrets = true;
                 found.clone()
             } else {
-                SecretString::from(value.as_str())
+                SecretString::from(value)
             };
-            forwarded.values.insert(key.clone(), value);
+            forwarded.values.insert(key.to_owned(), value);
         }
         forwarded
     }

@@ -181,7 +181,8 @@ impl<'a> Parameters<'a> {
 
     /// Every key of `metadata` has a meaning to somebody: none is unknown.
     pub fn know_all(&mut self) {
-        self.known.extend(self.entry.metadata.keys().cloned());
+        self.known
+            .extend(self.entry.metadata.keys().map(ToOwned::to_owned));
     }
 
     /// Notes something at a key of `metadata` that is valid and yet surprises.
@@ -269,7 +270,7 @@ impl<'a> Parameters<'a> {
 
     fn value(&self, name: &str, origin: ParameterOrigin) -> Option<&'a str> {
         match origin {
-            ParameterOrigin::Metadata => self.entry.metadata.get(name).map(String::as_str),
+            ParameterOrigin::Metadata => self.entry.metadata.get(name),
             ParameterOrigin::Environment => {
                 let variable = self.entry.metadata.get(&from_env(name))?;
                 self.inputs
@@ -319,8 +320,7 @@ impl<'a> Parameters<'a> {
         let metadata = self.entry.metadata.keys();
         let authentication = self.inputs.auth_params.keys();
         metadata
-            .chain(authentication)
-            .map(String::as_str)
+            .chain(authentication.map(String::as_str))
             .find(|key| key.eq_ignore_ascii_case(name) && *key != name)
     }
 

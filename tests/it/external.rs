@@ -47,7 +47,7 @@ fn trigger(
         index: 0,
         kind,
         name: None,
-        metadata: texts(metadata),
+        metadata: texts(metadata).into(),
         authentication: None,
     };
     let inputs = Inputs {

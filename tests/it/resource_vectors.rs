@@ -11,15 +11,14 @@
 mod described;
 mod rows;
 
-use std::collections::BTreeMap;
-
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use slipway::resource::aws::AwsIdentity;
 use slipway::resource::kafka::Topics;
 use slipway::resource::metadata::{ParameterOrigin, Parameters, text};
 use slipway::resource::{
-    Fault, Inputs, PodIdentity, SourceSpec, Trigger, TriggerEntry, TriggerKind, parse_trigger, sqs,
+    Fault, Inputs, PodIdentity, SourceSpec, TextMap, Trigger, TriggerEntry, TriggerKind,
+    parse_trigger, sqs,
 };
 
 use crate::support::vectors;
@@ -131,7 +130,7 @@ fn sqs_queue_name_vectors_are_named_as_keda_names_them() {
         );
         let trigger = parse_trigger(
             &TriggerEntry {
-                metadata: BTreeMap::from([
+                metadata: TextMap::from_iter([
                     ("queueURL".to_owned(), queue_url.to_owned()),
                     ("awsRegion".to_owned(), "eu-west-1".to_owned()),
                     ("identityOwner".to_owned(), "operator".to_owned()),
@@ -175,13 +174,11 @@ fn aws_authorization_vectors_give_the_identity_keda_gives() {
                 "expect",
             ],
         );
-        let mut entry = entry(&row, TriggerKind::AwsSqsQueue);
-        entry
-            .metadata
-            .insert("queueURL".to_owned(), "orders".to_owned());
-        entry
-            .metadata
-            .insert("awsRegion".to_owned(), "eu-west-1".to_owned());
+        let mut of_a_queue = row.clone();
+        let metadata = &mut of_a_queue["triggerMetadata"];
+        metadata["queueURL"] = json!("orders");
+        metadata["awsRegion"] = json!("eu-west-1");
+        let entry = entry(&of_a_queue, TriggerKind::AwsSqsQueue);
         let parsed = parse_trigger(&entry, &inputs(&row), &owner());
         let expect = row["expect"].as_object().unwrap();
         match &expect["error"] {

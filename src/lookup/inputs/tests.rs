@@ -422,10 +422,7 @@ async fn the_workloads_role_is_its_service_accounts() {
         "ServiceAccount team/worker does not exist; spec.podIdentity.provider of TriggerAuthentication team/login takes the role from there, from its annotation eks.amazonaws.com/role-arn"
     );
     // Another identity is meant.
-    let mut operators = entry.clone();
-    operators
-        .metadata
-        .insert("identityOwner".to_owned(), "operator".to_owned());
+    let operators = trigger(&[("identityOwner", "operator")], Some(("login", false)));
     let found = inputs(&job, &operators, &with_identity(eks)).await.unwrap();
     assert!(found.auth_params.is_empty());
 }

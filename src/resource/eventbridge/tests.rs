@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::resource::{Inputs, TriggerEntry, TriggerKind, parse_trigger};
 
@@ -11,7 +9,7 @@ fn parsed(metadata: &[(&str, &str)]) -> Result<Trigger, Vec<String>> {
         metadata: metadata
             .iter()
             .map(|&(key, value)| (key.to_owned(), value.to_owned()))
-            .collect::<BTreeMap<_, _>>(),
+            .collect(),
         authentication: None,
     };
     let owner = ObjectId::new("production", "renderer");

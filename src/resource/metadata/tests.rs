@@ -333,7 +333,7 @@ proptest! {
             index: 0,
             kind,
             name: None,
-            metadata,
+            metadata: metadata.into(),
             authentication: None,
         };
         let secret = |values: BTreeMap<String, String>| {

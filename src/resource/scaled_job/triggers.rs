@@ -84,7 +84,7 @@ fn entry(index: usize, fields: &Fields<'_>, faults: &Faults) -> Option<TriggerEn
     });
     let name = fields.text("name").filter(|name| !name.is_empty());
     fields.required("metadata");
-    let metadata = fields.text_map("metadata");
+    let metadata = fields.text_map("metadata").into();
     // Written, it is `Some`; whether it is right or not.
     let authentication = fields.fields("authenticationRef").map(|reference| {
         let name = reference.required_text("name");

@@ -200,7 +200,7 @@ impl RequestedTrigger {
             index: 0,
             kind: self.kind,
             name: None,
-            metadata,
+            metadata: metadata.into(),
             authentication: None,
         };
         let trigger = resource::parse_for_caller(&entry, &inputs, owner)

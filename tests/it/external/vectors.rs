@@ -27,7 +27,7 @@ fn parsed(row: &Value) -> Option<Trigger> {
         index: 0,
         kind: TriggerKind::External,
         name: None,
-        metadata: strings(&row["triggerMetadata"]),
+        metadata: strings(&row["triggerMetadata"]).into(),
         authentication: None,
     };
     let inputs = Inputs {

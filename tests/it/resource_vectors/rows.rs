@@ -31,7 +31,7 @@ pub(super) fn entry(row: &Value, kind: TriggerKind) -> TriggerEntry {
         index: usize::try_from(index).unwrap(),
         kind,
         name: None,
-        metadata: strings(row, "triggerMetadata"),
+        metadata: strings(row, "triggerMetadata").into(),
         authentication: None,
     }
 }
