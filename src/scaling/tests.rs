@@ -195,3 +195,54 @@ fn reasons_read_without_the_source() {
         assert_eq!(decide(&policy, measures, counts).reason, reason);
     }
 }
+
+// KEDA holds each trigger to the maximum before it takes the mean.
+#[test]
+fn a_trigger_far_above_the_maximum_weighs_no_more_than_the_maximum() {
+    let policy = Policy {
+        calculation: Calculation::Avg,
+        ..policy(Strategy::Default, None, Some(20))
+    };
+    let measures = [measure("s0-a", 1000.0, 1.0), measure("s1-b", 10.0, 1.0)];
+    let decision = decide(&policy, &measures, counts(0, 0));
+    assert_eq!((decision.launch, decision.held_back), (15, 505 - 15));
+}
+
+#[test]
+fn the_numbers_alone_are_those_of_the_decision_and_of_the_top_up() {
+    let policy = policy(Strategy::Default, None, Some(8));
+    let (measures, counts) = ([measure("s0-a", 11.0, 1.0)], counts(2, 0));
+    let decision = decide(&policy, &measures, counts);
+    let numbers = DecisionResult {
+        active: true,
+        keda: decision.keda,
+        launch: 6,
+        held_back: decision.held_back,
+    };
+    assert!(decision.keda > 0 && decision.held_back > 0, "{decision:?}");
+    assert_eq!(DecisionResult::of(&decision), numbers);
+    assert_eq!(decide_numbers(&policy, &measures, counts), numbers);
+    let top_up = top_up(policy.bounds, 9, counts);
+    let numbers = DecisionResult::of_top_up(&top_up);
+    assert_eq!((numbers.launch, numbers.held_back), (6, 3));
+}
+
+#[test]
+fn a_reason_says_why_nothing_is_active() {
+    let policy = policy(Strategy::Default, None, None);
+    let reason = |measures: &[Measure]| decide(&policy, measures, counts(0, 0)).reason;
+    let idle = [measure("s0-a", 0.0, 5.0), measure("s1-b", 0.0, 5.0)];
+    let both = reason(&idle);
+    assert!(both.starts_with("none of 2 triggers is active"), "{both}");
+    let one = reason(&idle[..1]);
+    assert!(one.starts_with("0 waiting, active only above 0"), "{one}");
+    let asleep = Measure {
+        activation: f64::INFINITY,
+        ..measure("s0-a", 3.0, 5.0)
+    };
+    let scaler = reason(&[asleep]);
+    assert!(
+        scaler.starts_with("3 waiting, not active by the word of its scaler"),
+        "{scaler}"
+    );
+}

@@ -147,6 +147,9 @@ mod tests {
             ("0x1.fffffffffffff8p0", Some(2.0)),
             ("0x1.00000000000008p0", Some(1.0)),
             ("0x1.00000000000008000000000001p0", Some(1.0 + f64::EPSILON)),
+            // More digits than 64 bits hold.
+            ("0x1.0000000000000800000000000p0", Some(1.0)),
+            ("0x10000000000000000000p0", Some(2_f64.powi(76))),
             ("0x1.fffffffffffffp1023", Some(f64::MAX)),
             ("0x1.fffffffffffff7p1023", Some(f64::MAX)),
             ("0x1.fffffffffffff8p1023", None),
@@ -164,6 +167,8 @@ mod tests {
             ("0x1p", None),
             ("0x1p+", None),
             ("0x1p+_1", None),
+            ("0x1p-", None),
+            ("0x1p-1a", None),
             ("0x1.2.3p1", None),
         ] {
             assert_eq!(parse(text), expected, "{text}");
