@@ -19,8 +19,8 @@ use tracing::{debug, warn};
 
 use self::pass::{Pass, PassEnd, PassNotes};
 use super::lead::{self, Lead};
-use super::passed_times::PassedTimes;
 use super::requeue::{Requeue, spread};
+use super::schedule_progress::ScheduleProgress;
 use super::scheduling::{Edits, SchedulePorts, Scheduling};
 use crate::catalog::{Catalog, Listing};
 use crate::launch;
@@ -76,7 +76,7 @@ pub(super) struct Passes<'a> {
     /// How many EventJobs there are.
     pub(super) objects: &'a AtomicUsize,
     /// How far its schedule has come, if it has one.
-    pub(super) passed: &'a PassedTimes,
+    pub(super) progress: &'a ScheduleProgress,
 }
 
 impl Passes<'_> {
@@ -163,7 +163,7 @@ impl Passes<'_> {
             may: Guard::new(move || lead.is_held()),
             ports: self.ports,
             event_job: &entry.event_job,
-            passed: self.passed,
+            progress: self.progress,
             is_leader: &|| self.lead.is_held(),
         };
         let result = tokio::time::timeout(LONGEST, Box::pin(pass.run(notes))).await;
@@ -216,7 +216,7 @@ pub async fn run(
             known.insert(id.clone(), (Arc::clone(&jobs_changed), removed.clone()));
             let (ports, catalog, lead) = (ports.clone(), catalog.clone(), lead.clone());
             tasks.spawn(async move {
-                let (news, past, objects) = Default::default();
+                let (news, progress, objects) = Default::default();
                 let passes = Passes {
                     ports: &ports,
                     catalog: &catalog,
@@ -225,7 +225,7 @@ pub async fn run(
                     jobs_changed: &jobs_changed,
                     news: &news,
                     objects: &objects,
-                    passed: &past,
+                    progress: &progress,
                 };
                 let scheduling = Scheduling::beside(&passes);
                 tokio::select! {

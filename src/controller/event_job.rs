@@ -12,7 +12,7 @@ use self::credentials::CredentialsWatch;
 use super::admission::Passes;
 use super::event_jobs::status::{EventJobStanding, Facts, wanted};
 use super::event_jobs::{DesiredEventJob, EventJobs};
-use super::passed_times::PassedTimes;
+use super::schedule_progress::ScheduleProgress;
 use super::scheduling::{Edits, Scheduling};
 use super::status::INTERNAL_ERROR;
 use super::status_writer::notes::Notes;
@@ -30,7 +30,7 @@ mod telling;
 pub(super) async fn run(event_jobs: Arc<EventJobs>, task: ObjectTask<DesiredEventJob>) {
     let id = task.inbox.with(|desired| desired.identity.id.clone());
     let signals = event_jobs.outcomes.of(&id);
-    let past = PassedTimes::default();
+    let progress = ScheduleProgress::default();
     let passes = Passes {
         ports: &event_jobs.ports,
         catalog: &event_jobs.catalog,
@@ -39,7 +39,7 @@ pub(super) async fn run(event_jobs: Arc<EventJobs>, task: ObjectTask<DesiredEven
         jobs_changed: &task.inbox.jobs_changed,
         news: &signals.news,
         objects: &task.objects,
-        passed: &past,
+        progress: &progress,
     };
     let scheduling = Scheduling::beside(&passes);
     let edits = Edits::watching(&task);
@@ -54,6 +54,7 @@ pub(super) async fn run(event_jobs: Arc<EventJobs>, task: ObjectTask<DesiredEven
             &task,
             &signals.news,
             &credentials,
+            &progress,
             &is_late,
         )),
         Box::pin(credentials.run(&event_jobs, &task, &signals)),
@@ -84,6 +85,7 @@ pub(super) async fn panicked(event_jobs: &EventJobs, desired: &DesiredEventJob) 
         suspended: event_job.suspend,
         jobs: None,
         latest: None,
+        schedule: None,
         now: (event_jobs.clock)(),
     };
     let writer = &event_jobs.writer;

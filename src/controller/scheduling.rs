@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -24,9 +24,10 @@ use self::led::LedSchedule;
 use self::requests::BackfillProgress;
 use super::admission::{Passes, Ports};
 use super::event_jobs::DesiredEventJob;
+use super::event_jobs::outcomes::Trouble;
 use super::lead::{self, Lead};
-use super::passed_times::PassedTimes;
 use super::requeue::{Requeue, spread};
+use super::schedule_progress::ScheduleProgress;
 use super::workers::{Inbox, ObjectTask};
 use crate::catalog::{Catalog, CatalogEntry, Listing};
 use crate::cycle::delivery::{Deliveries, Error, Moment};
@@ -58,6 +59,8 @@ const UNPROVED: Duration = Duration::from_secs(2);
 const FIRST_LOOKS: Duration = Duration::from_secs(30);
 /// Pause after the first failure; doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Clocks of leaders may differ by this: a record that is further ahead of the clock is a trouble of its object.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -85,7 +88,7 @@ pub(super) struct Scheduling<'a> {
     /// How many EventJobs there are.
     objects: &'a AtomicUsize,
     /// How far the schedule is known to have come.
-    passed: &'a PassedTimes,
+    progress: &'a ScheduleProgress,
 }
 
 /// How it is noticed that an EventJob was edited.
@@ -154,7 +157,7 @@ impl<'a> Scheduling<'a> {
             event_job: passes.event_job,
             news: passes.news,
             objects: passes.objects,
-            passed: passes.passed,
+            progress: passes.progress,
         }
     }
 }
@@ -195,6 +198,7 @@ impl Scheduling<'_> {
             if term != led {
                 led = term;
                 kept = None;
+                self.progress.held_up(None);
                 requeue.forget();
                 if term.is_some() {
                     let objects = self.objects.load(Ordering::Relaxed);
@@ -208,7 +212,17 @@ impl Scheduling<'_> {
                 () = lead::changed(&**self.lead, term) => continue,
             }
             let Some(term) = term else { continue };
-            match self.look(term, edits, &mut kept).await {
+            let looked = self.look(term, edits, &mut kept).await;
+            match &looked {
+                Ok(_) => self.progress.held_up(None),
+                // One that the first retry mends is no news.
+                Err(_) if requeue.failures() == 0 => {}
+                Err(error) => self.progress.held_up(Some(Trouble {
+                    reason: error.reason(),
+                    text: error.to_string(),
+                })),
+            }
+            match looked {
                 Ok(Look::At(time)) => requeue.at(Instant::now() + self.until(time)),
                 Ok(Look::After(pause)) => requeue.at(Instant::now() + pause),
                 Ok(Look::WhenEdited) => requeue.forget(),
@@ -224,6 +238,7 @@ impl Scheduling<'_> {
             }
             self.news.notify_one();
         }
+        self.progress.held_up(None);
     }
 
     fn until(&self, time: Timestamp) -> Duration {
@@ -256,6 +271,18 @@ impl Scheduling<'_> {
             None => kept.insert(self.read(event_job).await?),
         };
         let now = (self.ports.clock)();
+        let ahead = state.record.last;
+        if let Some(last) = ahead.filter(|last| last.duration_since(now) > AHEAD) {
+            // Read again each time: somebody may repair it.
+            *kept = None;
+            return Err(launch::Error::Unavailable {
+                object: format!("the schedule in the status of EventJob {}", event_job.id),
+                detail: format!(
+                    "status.lastScheduleTime is {last:.0}, and now it is {now:.0}: no due time is made before that; \
+                     remove the field if it is wrong"
+                ),
+            });
+        }
         state.see(event_job, cron, now);
         if entry.not_ready.is_some() {
             self.write(event_job, kept).await?;
@@ -295,7 +322,7 @@ impl Scheduling<'_> {
     async fn read(&self, event_job: &EventJob) -> Result<LedSchedule, launch::Error> {
         let record = self.ports.schedules.schedules.read(event_job).await?;
         if let Some(last) = record.last {
-            self.passed.passed(last, self.ports.grace, Instant::now());
+            self.progress.passed(last, self.ports.grace, Instant::now());
         }
         Ok(LedSchedule {
             record,
@@ -320,7 +347,14 @@ impl Scheduling<'_> {
         let mut written = schedules.write(event_job, &state.record).await;
         if matches!(written, Err(launch::Error::Conflict { .. })) {
             // Somebody wrote another part of the object, or another leader was here: then its record is the true one.
-            let found = self.read(event_job).await?;
+            let found = match self.read(event_job).await {
+                Ok(found) => found,
+                Err(error) => {
+                    // What is written is the truth: nothing is made until it can be read.
+                    *kept = None;
+                    return Err(error);
+                }
+            };
             if found.record.last > state.record.last {
                 *kept = Some(found);
                 return Err(launch::Error::Conflict {
@@ -333,7 +367,7 @@ impl Scheduling<'_> {
         state.record.version = written?;
         state.is_dirty = false;
         if let Some(last) = state.record.last {
-            self.passed.passed(last, self.ports.grace, Instant::now());
+            self.progress.passed(last, self.ports.grace, Instant::now());
         }
         Ok(())
     }

@@ -68,34 +68,45 @@ impl ScheduleRecord {
     ///
     /// [`Error::Unavailable`] for what a newer program has written, or nobody: what was made cannot be told from it.
     pub fn parse(object: &str, version: &str, status: &Value) -> Result<Self, Error> {
-        let unreadable = || Error::Unavailable {
+        let unreadable = |detail: String| Error::Unavailable {
             object: format!("the schedule in the status of {object}"),
-            detail: format!("it is not in form {VERSION}: a newer release may have written it"),
+            detail,
         };
-        let time = |value: &Value| match value {
+        let time = |field: &str, value: &Value| match value {
             Value::Null => Ok(None),
-            Value::String(text) => text.parse().map(Some).map_err(|_| unreadable()),
-            _ => Err(unreadable()),
+            Value::String(text) if let Ok(time) = text.parse() => Ok(Some(time)),
+            _ => Err(unreadable(format!(
+                "{field} is no time that can be: {value}"
+            ))),
         };
         let schedule = &status["schedule"];
         if !schedule.is_null() && schedule["version"].as_u64() != Some(VERSION) {
-            return Err(unreadable());
+            return Err(unreadable(format!(
+                "status.schedule is not in form {VERSION}, as its `version` says: a newer release may have written it"
+            )));
         }
-        let seen = match (schedule["hash"].as_str(), time(&schedule["since"])?) {
+        let since = time("status.schedule.since", &schedule["since"])?;
+        let seen = match (schedule["hash"].as_str(), since) {
             (Some(hash), Some(since)) => Some(SeenSchedule {
                 hash: hash.to_owned(),
                 since,
             }),
             (None, None) => None,
-            _ => return Err(unreadable()),
+            _ => {
+                return Err(unreadable(
+                    "status.schedule has one of `hash` and `since`, and not both".to_owned(),
+                ));
+            }
         };
         let list = |field: &str| schedule[field].as_array().into_iter().flatten();
         Ok(Self {
             version: version.to_owned(),
-            last: time(&status["lastScheduleTime"])?,
+            last: time("status.lastScheduleTime", &status["lastScheduleTime"])?,
             seen,
             // These are for people, and made anew.
-            next: list("next").filter_map(|value| time(value).ok()?).collect(),
+            next: list("next")
+                .filter_map(|value| time("", value).ok()?)
+                .collect(),
             missed: list("missed").filter_map(MissedTime::parse).collect(),
             answers: answers_of(&json!({ "status": status })),
         })

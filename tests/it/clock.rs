@@ -23,6 +23,7 @@ mod examples;
 mod in_place;
 mod kills;
 mod others;
+mod records;
 mod reruns;
 
 /// For what should come within seconds.

@@ -147,6 +147,7 @@ impl ShownDocument {
             suspended: self.value["spec"]["suspend"] == true,
             jobs: None,
             latest: None,
+            schedule: None,
             now: clock(),
         })
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::{Ports, TIDY};
-use crate::controller::passed_times::PassedTimes;
+use crate::controller::schedule_progress::ScheduleProgress;
 use crate::launch::admission::{self, OwnChanges};
 use crate::launch::delivered::Gate;
 use crate::launch::ports::DeliveredJob;
@@ -40,7 +40,7 @@ pub(super) struct Pass<'a> {
     pub(super) ports: &'a Ports,
     pub(super) event_job: &'a EventJob,
     /// How far its schedule has come.
-    pub(super) passed: &'a PassedTimes,
+    pub(super) progress: &'a ScheduleProgress,
     pub(super) is_leader: &'a (dyn Fn() -> bool + Send + Sync),
     /// The same, asked right before a create goes out.
     pub(super) may: Guard,
@@ -167,7 +167,7 @@ impl Pass<'_> {
     fn remembered_for(&self, job: &DeliveredJob) -> Option<Duration> {
         let by_schedule = job
             .made_by_schedule_at()
-            .map(|due| self.passed.known_for(due, Instant::now()));
+            .map(|due| self.progress.known_for(due, Instant::now()));
         let by_ledger = job
             .needs_key()
             .then(|| self.ports.ledger.remembered_for(job));

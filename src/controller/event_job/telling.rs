@@ -21,6 +21,7 @@ use crate::controller::event_jobs::{DesiredEventJob, EventJobs};
 use crate::controller::lead;
 use crate::controller::metrics::{EndedJob, OfObject, SuccessTimes, interval_around};
 use crate::controller::requeue::{Requeue, jitter};
+use crate::controller::schedule_progress::ScheduleProgress;
 use crate::controller::status_writer::{self, notes::Notes};
 use crate::controller::workers::ObjectTask;
 use crate::launch::delivered::{Gate, Owners};
@@ -37,12 +38,14 @@ pub(super) async fn run(
     task: &ObjectTask<DesiredEventJob>,
     news: &Notify,
     credentials: &CredentialsWatch,
+    progress: &ScheduleProgress,
     is_late: &AtomicBool,
 ) {
     let mut telling = Telling {
         event_jobs,
         task,
         credentials,
+        progress,
         is_late,
         dropped: None,
         interval: None,
@@ -79,6 +82,7 @@ struct Telling<'a> {
     event_jobs: &'a EventJobs,
     task: &'a ObjectTask<DesiredEventJob>,
     credentials: &'a CredentialsWatch,
+    progress: &'a ScheduleProgress,
     /// Whether a proof that is awaited is worth telling of.
     is_late: &'a AtomicBool,
     /// Dropped Jobs that were told of, by name; `None` before the first look.
@@ -297,6 +301,7 @@ impl Telling<'_> {
             suspended: desired.event_job.as_ref().is_ok_and(|job| job.suspend),
             jobs: self.event_jobs.ports.jobs.seen(id).ok(),
             latest: self.event_jobs.outcomes.latest(id),
+            schedule: self.progress.trouble(),
             now,
         })
     }
@@ -304,7 +309,10 @@ impl Telling<'_> {
     /// What keeps a CronJob from being run in place, once.
     fn new_trouble(&mut self, facts: &Facts) -> Option<Note> {
         let trouble = match &facts.standing {
-            EventJobStanding::Ready => None,
+            EventJobStanding::Ready => {
+                let schedule = facts.schedule.as_ref();
+                schedule.map(|trouble| (trouble.reason, trouble.text.clone()))
+            }
             EventJobStanding::Invalid(faults) => Some(("Invalid", Fault::list(faults))),
             EventJobStanding::NotReady(why) => Some(("NotReady", why.clone())),
             EventJobStanding::Closed(trouble) => Some((trouble.reason, trouble.text.clone())),

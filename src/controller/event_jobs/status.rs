@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::outcomes::Latest;
+use super::outcomes::{Latest, Trouble};
 use crate::controller::proof::proof;
 use crate::intake::auth::credentials::CredentialsTrouble;
 use crate::launch::JobOutcome;
@@ -33,6 +33,8 @@ pub struct Facts {
     pub jobs: Option<Vec<Arc<DeliveredJob>>>,
     /// What became of the last event.
     pub latest: Option<Latest>,
+    /// Why no due time becomes a Job.
+    pub schedule: Option<Trouble>,
     /// When this is.
     pub now: Timestamp,
 }
@@ -212,10 +214,9 @@ fn conditions(before: &Value, facts: &Facts, has_schedule: bool) -> Value {
         ),
         EventJobStanding::Broken(why) => (false, "InternalError", (*why).to_owned()),
     };
-    let trouble = facts
-        .latest
-        .as_ref()
-        .and_then(|latest| latest.trouble.as_ref());
+    let latest = facts.latest.as_ref();
+    let trouble = latest.and_then(|latest| latest.trouble.as_ref());
+    let trouble = facts.schedule.as_ref().or(trouble);
     let (launching, why, words) = match trouble {
         _ if !ready => (false, "NotReady", of.not_launching.to_owned()),
         Some(trouble) => (false, trouble.reason, trouble.text.clone()),

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::controller::admission::pass::{Pass, PassNotes};
 use crate::controller::admission::{Ports, tests};
-use crate::controller::passed_times::PassedTimes;
+use crate::controller::schedule_progress::ScheduleProgress;
 use crate::controller::scheduling::{self, SchedulePorts};
 use crate::cycle::delivery::Deliveries;
 use crate::launch::attempt::{FailedJob, RERUN_ANNOTATION, RerunRequest};
@@ -236,7 +236,7 @@ async fn pass(server: &Arc<Server>) -> Result<(), Error> {
     let pass = Pass {
         ports: &ports,
         event_job: &event_job,
-        passed: &PassedTimes::default(),
+        progress: &ScheduleProgress::default(),
         is_leader: &|| true,
         may: Guard::always(),
     };

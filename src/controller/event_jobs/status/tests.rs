@@ -14,6 +14,7 @@ fn facts() -> Facts {
         suspended: false,
         jobs: Some(Vec::new()),
         latest: None,
+        schedule: None,
         now: at(100),
     }
 }
@@ -106,4 +107,21 @@ fn one_with_a_schedule_speaks_of_due_times_and_has_no_address() {
     assert_eq!(invalid["url"], Value::Null);
     let launching = condition(&invalid, "Launching");
     assert_eq!(launching["message"], "no due time becomes a Job");
+}
+
+#[test]
+fn a_schedule_that_is_held_up_says_why_it_launches_nothing() {
+    let held_up = Facts {
+        has_schedule: Some(true),
+        schedule: Some(Trouble {
+            reason: "Unavailable",
+            text: "its record cannot be read".to_owned(),
+        }),
+        ..facts()
+    };
+    let status = status(&json!({}), &held_up);
+    assert_eq!(condition(&status, "Ready")["status"], "True");
+    let launching = condition(&status, "Launching");
+    assert_eq!(launching["status"], "False");
+    assert_eq!(launching["message"], "its record cannot be read");
 }

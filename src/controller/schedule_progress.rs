@@ -1,4 +1,5 @@
 //! Since when this process knows that a schedule has passed a due time: the Jobs of a schedule stay for a while after that.
+//! And what keeps it from going on.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -7,14 +8,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// How far the schedule of one EventJob is known to have come, and since when.
-#[derive(Debug, Default)]
-pub(super) struct PassedTimes(Mutex<VecDeque<(Timestamp, Instant)>>);
+use super::event_jobs::outcomes::Trouble;
 
-impl PassedTimes {
+/// How far the schedule of one EventJob is known to have come, since when, and why it does not go on.
+#[derive(Debug, Default)]
+pub(super) struct ScheduleProgress {
+    marks: Mutex<VecDeque<(Timestamp, Instant)>>,
+    trouble: Mutex<Option<Box<Trouble>>>,
+}
+
+impl ScheduleProgress {
     /// Everything up to this due time is known to be written down. `grace`: the longest time that anybody asks about.
     pub(super) fn passed(&self, up_to: Timestamp, grace: Duration, now: Instant) {
-        let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         if marks.back().is_some_and(|(last, _)| *last >= up_to) {
             return;
         }
@@ -28,9 +34,20 @@ impl PassedTimes {
 
     /// For how long it has been known; `None` when it is not.
     pub(super) fn known_for(&self, due: Timestamp, now: Instant) -> Option<Duration> {
-        let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, since) = marks.iter().find(|(up_to, _)| *up_to >= due)?;
         Some(now.duration_since(*since))
+    }
+
+    /// No due time of it becomes a Job, for this reason; `None`: nothing is in the way.
+    pub(super) fn held_up(&self, why: Option<Trouble>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = why.map(Box::new);
+    }
+
+    /// Why no due time of it becomes a Job.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.as_deref().cloned()
     }
 }
 
@@ -44,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_due_time_is_known_since_the_first_mark_at_or_past_it() {
-        let passed = PassedTimes::default();
+        let passed = ScheduleProgress::default();
         let begin = Instant::now();
         let grace = Duration::from_mins(10);
         for minute in 0..100_u32 {
@@ -59,6 +76,6 @@ mod tests {
         assert_eq!(known(95 * 60), Some(Duration::from_mins(4)));
         assert!(known(0).unwrap() >= grace);
         assert_eq!(known(99 * 60 + 1), None);
-        assert!(passed.0.lock().unwrap().len() <= 12);
+        assert!(passed.marks.lock().unwrap().len() <= 12);
     }
 }
