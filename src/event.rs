@@ -4,7 +4,6 @@
 //! event becomes is `launch`'s.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -15,6 +14,9 @@ use crate::resource::event_job::{BindSource, EventJob, Format, IdPart, Split, We
 use crate::resource::json_text;
 use crate::resource::query::Query;
 
+pub use self::attributes::Attributes;
+
+mod attributes;
 mod cloudevents;
 pub mod due;
 mod eventbridge;
@@ -23,9 +25,6 @@ mod json;
 mod sns;
 mod text;
 mod trace;
-
-/// Request headers or message attributes by name in lower case. Bounded by the server: 64 headers, 16 KiB.
-pub type Attributes = BTreeMap<String, String>;
 
 /// One thing that happened.
 #[derive(Clone, PartialEq)]
@@ -212,15 +211,17 @@ impl Event {
         }
     }
 
-    /// Refuses an event in which a name that the EventJob looks at is there more than once.
+    /// Refuses an event in which a name or a header that the EventJob looks at is there more than once.
     ///
     /// A pattern is met by any of two equal names and a path leads to the last of them, so that
     /// one value could pass for another.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] naming the path of the pattern, of a binding or of `idFrom`.
+    /// [`Refusal`] naming the header, or the path of the pattern, of a binding or of `idFrom`.
     pub fn check_names(&self, event_job: &EventJob) -> Result<(), Refusal> {
+        let mut headers = event_job.headers().into_iter();
+        headers.try_for_each(|(_, name)| self.attributes.check(name))?;
         if !self.has_doubtful_names {
             return Ok(());
         }

@@ -3,8 +3,6 @@
 //! `webhook` answers requests, `auth` decides who may send, `fetch` reads what
 //! issuers publish. What a Job is, is `launch`'s.
 
-use std::collections::HashMap;
-
 use futures::future::BoxFuture;
 use http::HeaderMap;
 
@@ -60,20 +58,18 @@ pub enum BodyError {
     Busy,
 }
 
-/// Headers as attributes: names in lower case; one that comes twice is left out, as nobody can say which is meant; so is one that is not text.
+/// Headers as attributes: names in lower case. One that is not text is left out.
 pub fn attributes(headers: &HeaderMap) -> Attributes {
-    let mut seen: HashMap<&str, usize> = HashMap::new();
-    for name in headers.keys() {
-        seen.insert(name.as_str(), headers.get_all(name).iter().count());
+    let mut attributes = Attributes::default();
+    for (name, value) in headers {
+        let name = name.as_str();
+        if headers.get_all(name).iter().nth(1).is_some() {
+            attributes.insert_repeated(name.to_owned());
+        } else if let Ok(text) = std::str::from_utf8(value.as_bytes()) {
+            attributes.insert(name.to_owned(), text.to_owned());
+        }
     }
-    headers
-        .iter()
-        .filter(|(name, _)| seen.get(name.as_str()) == Some(&1))
-        .filter_map(|(name, value)| {
-            let text = std::str::from_utf8(value.as_bytes()).ok()?;
-            Some((name.as_str().to_owned(), text.to_owned()))
-        })
-        .collect()
+    attributes
 }
 
 pub mod auth;

@@ -121,19 +121,17 @@ fn is_standard_input(path: &Path) -> bool {
 }
 
 fn attributes(headers: &[String]) -> Result<Attributes, String> {
-    let mut attributes = Attributes::new();
+    let mut attributes = Attributes::default();
     for header in headers {
         let Some((name, value)) = header.split_once(':') else {
             return Err("--header must be a name, a colon and a value".to_owned());
         };
         let name = name.trim().to_ascii_lowercase();
         // As at the door: of two nobody can say which is meant.
-        if attributes
-            .insert(name.clone(), value.trim().to_owned())
-            .is_some()
-        {
+        if attributes.contains_key(&name) {
             return Err(format!("--header {name} is given twice"));
         }
+        attributes.insert(name, value.trim().to_owned());
     }
     Ok(attributes)
 }
@@ -164,7 +162,7 @@ fn test_pattern(pattern: &str, body: &[u8]) -> TestReport {
             field: "pattern".to_owned(),
             message: error.to_string(),
         },
-        Ok(pattern) => match event::open(Format::Json, &Attributes::new(), body) {
+        Ok(pattern) => match event::open(Format::Json, &Attributes::default(), body) {
             Ok(Opened::One(event)) => match pattern.repeated(&event.text) {
                 Some(path) => invalid(Refusal::repeated(format!("$.{path}"))),
                 None => pattern
@@ -272,9 +270,7 @@ fn test_event_job(event_job: &EventJob, attributes: &Attributes, body: &[u8]) ->
     let format = webhook.format;
     let mut attributes = attributes.clone();
     if format == Format::CloudEvents && !attributes.contains_key("ce-specversion") {
-        attributes
-            .entry("content-type".to_owned())
-            .or_insert_with(|| STRUCTURED.to_owned());
+        attributes.insert_if_absent("content-type".to_owned(), STRUCTURED);
     }
     match event::open_for(webhook, &attributes, body) {
         Err(refusal) => vec![report(None, invalid(refusal))],

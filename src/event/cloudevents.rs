@@ -35,10 +35,13 @@ pub(super) fn open(attributes: &Attributes, body: &[u8]) -> Result<Opened, Refus
             let json = binary(attributes, &content_type, body)?;
             Ok(Opened::One(Box::new(structured(json, attributes)?)))
         }
-        _ => Err(Refusal::new(
-            header_field("content-type"),
-            "must be application/cloudevents+json or application/cloudevents-batch+json; without them, the attributes must stand in ce- headers, and ce-specversion is missing",
-        )),
+        _ => {
+            attributes.check("ce-specversion")?;
+            Err(Refusal::new(
+                header_field("content-type"),
+                "must be application/cloudevents+json or application/cloudevents-batch+json; without them, the attributes must stand in ce- headers, and ce-specversion is missing",
+            ))
+        }
     }
 }
 
@@ -78,7 +81,8 @@ fn binary(attributes: &Attributes, content_type: &str, body: &[u8]) -> Result<Js
         text.push(':');
         value(&mut text);
     };
-    for (header, value) in attributes {
+    attributes.check_all("ce-")?;
+    for (header, value) in attributes.iter() {
         let Some(name) = header.strip_prefix("ce-").filter(|name| is_attribute(name)) else {
             continue;
         };

@@ -58,7 +58,7 @@ impl Event {
             text: value.to_string(),
             value,
             has_doubtful_names: false,
-            attributes: Attributes::new(),
+            attributes: Attributes::default(),
             identity: Ok(moment.identity()),
             trace: None,
             element: None,

@@ -121,6 +121,9 @@ fn handshake(json: &Json, attributes: &Attributes) -> Option<Opened> {
 }
 
 fn identity(attributes: &Attributes) -> Result<EventIdentity, Refusal> {
+    for name in ID_HEADERS {
+        attributes.check(name)?;
+    }
     let id = ID_HEADERS
         .iter()
         .filter_map(|name| attributes.get(*name))

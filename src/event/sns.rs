@@ -77,6 +77,7 @@ fn raw(json: Json, attributes: &Attributes) -> Event {
         return eventbridge::event(json, attributes);
     }
     let header = |name: &str| {
+        attributes.check(name)?;
         let value = attributes.get(name).filter(|value| !value.is_empty());
         value.cloned().ok_or_else(|| {
             Refusal::new(
@@ -101,9 +102,7 @@ fn with_message_attributes(attributes: &Attributes, notification: &Value) -> Att
     let own = notification["MessageAttributes"].as_object();
     for (name, attribute) in own.into_iter().flatten() {
         if let Some(value) = attribute["Value"].as_str() {
-            attributes
-                .entry(name.to_ascii_lowercase())
-                .or_insert_with(|| value.to_owned());
+            attributes.insert_if_absent(name.to_ascii_lowercase(), value);
         }
     }
     attributes

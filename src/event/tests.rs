@@ -330,14 +330,14 @@ fn raw_deliveries_have_their_ids_in_headers_and_a_signed_body_is_never_raw() {
 fn word_of_a_subscription_is_no_event() {
     let body =
         r#"{"Type":"SubscriptionConfirmation","TopicArn":"arn:t","SubscribeURL":"https://u"}"#;
-    let opened = open(Format::Sns, &Attributes::new(), body.as_bytes());
+    let opened = open(Format::Sns, &Attributes::default(), body.as_bytes());
     let wanted = Opened::Confirmation {
         topic_arn: "arn:t".to_owned(),
         subscribe_url: "https://u".to_owned(),
     };
     assert!(opened == Ok(wanted));
     let body = r#"{"Type":"UnsubscribeConfirmation","TopicArn":"arn:t"}"#;
-    let opened = open(Format::Sns, &Attributes::new(), body.as_bytes());
+    let opened = open(Format::Sns, &Attributes::default(), body.as_bytes());
     assert!(opened == Ok(Opened::Unsubscribed));
     for (body, field) in [
         (ENVELOPE.to_owned(), "$.Type"),

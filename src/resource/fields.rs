@@ -182,7 +182,10 @@ impl<'a> Fields<'a> {
             .and_then(|number| i32::try_from(number).ok())
             .filter(|number| range.contains(number));
         if number.is_none() {
-            let expected = if *range.end() == i32::MAX && *range.start() > i32::MIN {
+            // The largest is named to whom it concerns.
+            let is_too_large = value.as_f64() > Some(f64::from(i32::MAX));
+            let has_least = *range.end() == i32::MAX && *range.start() > i32::MIN;
+            let expected = if has_least && !is_too_large {
                 format!("a whole number, {} or more", range.start())
             } else {
                 format!("a whole number from {} to {}", range.start(), range.end())
@@ -349,7 +352,7 @@ mod tests {
     #[test]
     fn every_mistake_is_found_in_one_pass() {
         let value = json!({
-            "text": 5, "choice": "acurate", "switch": "yes", "count": -1, "wide": 3_000_000_000_i64,
+            "text": 5, "choice": "acurate", "switch": "yes", "count": -1, "large": 3_000_000_000_i64, "wide": 3_000_000_000_i64,
             "texts": ["a", 1], "map": {"a.b": true, "ok": "x"}, "swicth": true, "other": 1, "none": null
         });
         let faults = Faults::default();
@@ -358,6 +361,7 @@ mod tests {
         fields.choice("choice", &["default", "accurate"]);
         fields.switch("switch");
         fields.count("count", 0);
+        fields.count("large", 1);
         fields.integer("wide", i32::MIN..=i32::MAX);
         assert_eq!(fields.texts("texts"), ["a"]);
         assert_eq!(fields.text_map("map").len(), 1);
@@ -371,12 +375,13 @@ mod tests {
                 "spec.choice: must be one of default, accurate, not \"acurate\"; did you mean accurate?",
                 "spec.switch: must be true or false, not text",
                 "spec.count: must be a whole number, 0 or more, not -1",
+                "spec.large: must be a whole number from 1 to 2147483647, not 3000000000",
                 "spec.wide: must be a whole number from -2147483648 to 2147483647, not 3000000000",
                 "spec.texts[1]: must be text, not a number: put it in quotes",
                 "spec.map[\"a.b\"]: must be text, not true or false: put it in quotes",
                 "spec.none: is required",
                 "spec.swicth: there is no such field; did you mean switch?",
-                "spec.other: there is no such field; there are choice, count, map, none, switch, text, texts, wide",
+                "spec.other: there is no such field; there are choice, count, large, map, none, switch, text, texts, wide",
             ]
         );
     }

@@ -87,7 +87,8 @@ fn open(value: &Value) -> Event {
     )];
     let attributes: Attributes = headers
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into();
+        .into_iter()
+        .collect();
     match event::open(
         Format::EventBridge,
         &attributes,

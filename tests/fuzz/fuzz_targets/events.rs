@@ -72,7 +72,7 @@ fuzz_target!(|input: &[u8]| {
     let pattern = std::str::from_utf8(pattern)
         .ok()
         .and_then(|text| Pattern::parse(text).ok());
-    let attributes = Attributes::from([
+    let attributes = Attributes::from_iter([
         (
             "content-type".to_owned(),
             "application/cloudevents+json".to_owned(),

@@ -263,7 +263,7 @@ pub(super) fn event(dice: &mut Dice) -> (Event, Map<String, Value>) {
         Value::from(id),
         members.join(",")
     );
-    let mut attributes = Attributes::new();
+    let mut attributes = Attributes::default();
     if dice.one_in(2) {
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         attributes.insert("traceparent".to_owned(), parent.to_owned());
