@@ -220,8 +220,10 @@ impl Event {
     ///
     /// [`Refusal`] naming the header, or the path of the pattern, of a binding or of `idFrom`.
     pub fn check_names(&self, event_job: &EventJob) -> Result<(), Refusal> {
-        let mut headers = event_job.headers().into_iter();
-        headers.try_for_each(|(_, name)| self.attributes.check(name))?;
+        if self.attributes.has_repeated() {
+            let mut headers = event_job.headers().into_iter();
+            headers.try_for_each(|(_, name)| self.attributes.check(name))?;
+        }
         if !self.has_doubtful_names {
             return Ok(());
         }

@@ -213,20 +213,21 @@ impl Scheduling<'_> {
             }
             let Some(term) = term else { continue };
             let looked = self.look(term, edits, &mut kept).await;
-            match &looked {
-                Ok(_) => self.progress.held_up(None),
-                // One that the first retry mends is no news.
-                Err(_) if requeue.failures() == 0 => {}
-                Err(error) => self.progress.held_up(Some(Trouble {
-                    reason: error.reason(),
-                    text: error.to_string(),
-                })),
+            if looked.is_ok() {
+                self.progress.held_up(None);
             }
             match looked {
                 Ok(Look::At(time)) => requeue.at(Instant::now() + self.until(time)),
                 Ok(Look::After(pause)) => requeue.at(Instant::now() + pause),
                 Ok(Look::WhenEdited) => requeue.forget(),
                 Err(error) => {
+                    // One that the first retry mends is no news.
+                    if requeue.failures() > 0 {
+                        self.progress.held_up(Some(Trouble {
+                            reason: error.reason(),
+                            text: error.to_string(),
+                        }));
+                    }
                     if requeue.failures() == 1 {
                         let id = self.event_job;
                         warn!(

@@ -33,6 +33,11 @@ impl Attributes {
         }
     }
 
+    /// Whether any came more than once: hardly a request has one.
+    pub fn has_repeated(&self) -> bool {
+        !self.repeated.is_empty()
+    }
+
     /// Refuses one that is looked at and came more than once: it would be taken for one that is not there.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ async fn overwrite(cluster: &Cluster, name: &str, status: Value) {
     written.unwrap();
 }
 
-/// Waits until its condition Launching says this, and not more than that it cannot launch.
+/// Waits until its condition Launching is False, for this reason.
 async fn held_up(cluster: &Cluster, name: &str, why: &str) {
     await_until(&format!("{name} says {why:?}"), A_MINUTE, async || {
         let status = status(cluster, name).await;
